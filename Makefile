@@ -1,0 +1,77 @@
+# SPDX-License-Identifier: Apache-2.0
+# `make demo` from a fresh clone: an environment, a trained model, a compiled bundle, an accuracy table.
+#
+#   make demo       train, compile and run the examples
+#   make test       the test suite without its slow part        (ARGS="tests/cli -k help" narrows it)
+#   make test-all   all of it
+#   make lint       ruff, types, import layers
+#   make bench      benchmarks against the peers
+#   make clean      remove the environment, caches and demo products
+#
+# Variables: PYTHON (interpreter, 3.10 to 3.13), TORCH and TORCH_INDEX (which torch, and from where).
+
+PYTHON ?= python3
+VENV   ?= .venv
+ARGS   ?=
+
+# The +cpu build and no other: a plain "torch" would bring gigabytes of CUDA libraries along. An index that
+# pip is configured with may have it; PyTorch's own does. Elsewhere than Linux: make TORCH=torch==2.13.0
+TORCH       ?= torch==2.13.0+cpu
+TORCH_INDEX ?= https://download.pytorch.org/whl/cpu
+
+BIN   := $(VENV)/bin
+PIP   := $(BIN)/python -m pip --disable-pip-version-check
+STAMP := $(VENV)/.installed
+
+export PIP_ROOT_USER_ACTION := ignore
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test test-all lint bench clean env
+
+help:
+	@sed -n '2,10{s/^# \{0,1\}//;p;}' $(firstword $(MAKEFILE_LIST))
+
+env: $(STAMP)
+
+$(BIN)/python:
+	@$(PYTHON) -c 'import sys; sys.exit(not (3, 10) <= sys.version_info[:2] <= (3, 13))' || { \
+	  echo "error: $(PYTHON) is not Python 3.10 to 3.13; name one that is: make PYTHON=python3.12" >&2; exit 1; }
+	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { \
+	  echo "error: $(PYTHON) cannot create virtual environments; on Debian and Ubuntu:" \
+	       "apt-get install python3-venv" >&2; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+
+# torchvision and timm come without their dependencies: torchvision's metadata asks for a torch of its own.
+$(STAMP): $(BIN)/python pyproject.toml runtime/pyproject.toml jetson/pyproject.toml hatch_build.py constraints.txt
+	@echo "Installing into $(VENV) (once; minutes, 2 GB on disk) ..."
+	@$(PIP) install --quiet --constraint constraints.txt '$(TORCH)' 2>$(VENV)/torch.log \
+	  || $(PIP) install --quiet --constraint constraints.txt '$(TORCH)' --index-url $(TORCH_INDEX) \
+	  || { cat $(VENV)/torch.log >&2; exit 1; }
+	@$(PIP) install --quiet --constraint constraints.txt --editable '.[torch,cpu,rtx,dev]'
+	@$(PIP) install --quiet --constraint constraints.txt --no-deps torchvision timm
+	@$(PIP) install --quiet --constraint constraints.txt pyyaml huggingface_hub safetensors
+	@touch $@
+
+demo: $(STAMP)
+	$(BIN)/python examples/digits/demo.py $(ARGS)
+
+test: $(STAMP)
+	$(BIN)/python -m pytest -m "not slow" $(ARGS)
+
+test-all: $(STAMP)
+	$(BIN)/python -m pytest $(ARGS)
+
+lint: $(STAMP)
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/lint-imports
+	$(BIN)/basedpyright
+
+bench: $(STAMP)
+	$(BIN)/python tests/benchmarks/compile.py
+	$(BIN)/python tests/benchmarks/session.py
+
+clean:
+	rm -rf $(VENV) .cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis build dist
+	rm -rf examples/*/*.edge
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
