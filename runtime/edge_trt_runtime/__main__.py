@@ -1,0 +1,50 @@
+# SPDX-License-Identifier: Apache-2.0
+"""``python -m edge_trt_runtime BUNDLE``: what is in a bundle, and whether it works here."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+
+from edge_trt_runtime.bundle import open_bundle, verify_bundle
+from edge_trt_runtime.describe import describe
+from edge_trt_runtime.errors import EdgeTrtError
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run the command line; return its exit status (0 good, 1 refused or failed)."""
+    parser = argparse.ArgumentParser(prog="python -m edge_trt_runtime", description=__doc__)
+    parser.add_argument("bundle", help="directory that `edge_trt build` wrote")
+    parser.add_argument(
+        "--verify", action="store_true", help="check every file and run the recorded self-test"
+    )
+    options = parser.parse_args(arguments)
+    try:
+        print(describe(open_bundle(options.bundle)))
+        return _verify(options.bundle) if options.verify else 0
+    except EdgeTrtError as error:
+        if os.environ.get("EDGE_TRT_DEBUG") == "1":
+            raise
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+
+
+def _verify(path: str) -> int:
+    from edge_trt_runtime.selftest import run_self_test
+    from edge_trt_runtime.session import Session
+
+    bundle = verify_bundle(path)
+    print(f"files: {len(bundle.manifest.files)} as built")
+    with Session(bundle) as session:
+        results = run_self_test(session)
+    for result in results:
+        verdict = f"FAILED: {result.problem}" if result.problem else "passed"
+        print(f"  {result.case} {result.output}: {verdict} (max error {result.max_abs:.3g})")
+    if not results:
+        print("self-test: none recorded in this bundle, so only its files were checked")
+    return 0 if all(result.passed for result in results) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,127 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Checks that a well-formed manifest also makes sense, before anything is loaded by it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from edge_trt_runtime.errors import BundleError
+from edge_trt_runtime.paths import MANIFEST_NAME, check_path
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from edge_trt_runtime.manifest import Manifest, Signature
+
+
+def check_manifest(manifest: Manifest, *, bundle: str = "") -> None:
+    """Refuse a manifest that contradicts itself.
+
+    Raises:
+        BundleError: With the first contradiction, or an unsafe path.
+    """
+    for path in _paths(manifest):
+        check_path(path, bundle)
+    for problem in _problems(manifest):
+        where = f"the manifest of {bundle}" if bundle else "the manifest"
+        raise BundleError(
+            f"{where} contradicts itself: {problem}",
+            bundle=bundle,
+            file=MANIFEST_NAME,
+            hint="build the bundle again",
+        )
+
+
+def _paths(manifest: Manifest) -> Iterator[str]:
+    """Yield every path that the manifest names."""
+    yield from manifest.files
+    yield from (path for path, _ in _references(manifest))
+
+
+def _references(manifest: Manifest) -> Iterator[tuple[str, str]]:
+    """Yield (path, who refers to it)."""
+    for segment in manifest.segments:
+        for path in (segment.network, segment.program):
+            if path is not None:
+                yield path, f"segment {segment.name!r}"
+    for engine in manifest.engines:
+        yield engine.path, f"the {engine.target} engine of segment {engine.segment!r}"
+    if manifest.self_test is not None:
+        yield manifest.self_test.path, "the self-test"
+
+
+def _problems(manifest: Manifest) -> Iterator[str]:
+    yield from _file_problems(manifest)
+    yield from _signature_problems(manifest.signature)
+    yield from _segment_problems(manifest)
+    yield from _result_problems(manifest)
+    names = {segment.name for segment in manifest.segments}
+    for engine in manifest.engines:
+        if engine.segment not in names:
+            yield f"the engine {engine.path!r} is for an unknown segment {engine.segment!r}"
+
+
+def _file_problems(manifest: Manifest) -> Iterator[str]:
+    if MANIFEST_NAME in manifest.files:
+        yield f"{MANIFEST_NAME} lists itself"
+    for path, entry in manifest.files.items():
+        digest = entry.sha256
+        if len(digest) != 64 or not set(digest) <= set("0123456789abcdef"):
+            yield f"the sha256 of {path!r} is not 64 lower-case hexadecimal digits"
+        if entry.size < 0:
+            yield f"the size of {path!r} is negative"
+    for path, owner in _references(manifest):
+        if path not in manifest.files:
+            yield f"{path!r}, used by {owner}, is not among its files"
+
+
+def _signature_problems(signature: Signature) -> Iterator[str]:
+    for kind, specs in (("input", signature.inputs), ("output", signature.outputs)):
+        for name in _repeated(spec.name for spec in specs):
+            yield f"two {kind}s are named {name!r}"
+        for spec in specs:
+            if any(isinstance(size, int) and size < 0 for size in spec.shape):
+                yield f"{kind} {spec.name!r} has a negative size"
+    for name, range_ in signature.dims.items():
+        if not 0 <= range_.min <= range_.opt <= range_.max:
+            yield (
+                f"dimension {name!r} has min {range_.min}, opt {range_.opt}, max {range_.max}, "
+                "which are not in order"
+            )
+
+
+def _segment_problems(manifest: Manifest) -> Iterator[str]:
+    for name in _repeated(segment.name for segment in manifest.segments):
+        yield f"two segments are named {name!r}"
+    known = {spec.name for spec in manifest.signature.inputs}
+    for segment in manifest.segments:
+        typed = {tensor.name for tensor in segment.tensors}
+        for value in segment.inputs:
+            if value not in known:
+                yield f"segment {segment.name!r} reads {value!r}, which nothing before it gives"
+        for value in segment.outputs:
+            if value in known:
+                yield f"segment {segment.name!r} gives {value!r}, which exists already"
+            known.add(value)
+        for value in (*segment.inputs, *segment.outputs):
+            if value not in typed:
+                yield f"segment {segment.name!r} does not say the type of {value!r}"
+        if segment.kind == "torch" and segment.program is None:
+            yield f"segment {segment.name!r} is a torch program without a file"
+
+
+def _result_problems(manifest: Manifest) -> Iterator[str]:
+    outputs = {spec.name for spec in manifest.signature.outputs}
+    values = {spec.name for spec in manifest.signature.inputs}
+    values.update(value for segment in manifest.segments for value in segment.outputs)
+    for output in sorted(outputs ^ manifest.results.keys()):
+        missing = "the results" if output in outputs else "the signature"
+        yield f"output {output!r} is missing from {missing}"
+    for output, value in manifest.results.items():
+        if value not in values:
+            yield f"output {output!r} is {value!r}, which no segment gives"
+
+
+def _repeated(names: Iterable[str]) -> list[str]:
+    seen: set[str] = set()
+    return [name for name in names if name in seen or seen.add(name)]

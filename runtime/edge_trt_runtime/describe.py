@@ -1,0 +1,58 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A bundle as text, for people."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from edge_trt_runtime.complaints import format_ranges, format_shape
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from edge_trt_runtime.bundle import OpenBundle
+    from edge_trt_runtime.manifest import Signature, TensorSpec
+
+
+def describe(bundle: OpenBundle) -> str:
+    """Return signature, segments, engines and sizes, one thing a line."""
+    return "\n".join(_lines(bundle))
+
+
+def format_size(size: float) -> str:
+    """Return a number of bytes as people write it, in powers of 1000: ``97.8 MB``."""
+    for unit in ("bytes", "kB", "MB"):
+        if size < 1000:
+            return f"{size:.0f} {unit}" if unit == "bytes" else f"{size:.1f} {unit}"
+        size /= 1000
+    return f"{size:.1f} GB"
+
+
+def _lines(bundle: OpenBundle) -> Iterator[str]:
+    manifest = bundle.manifest
+    files = manifest.files
+    total = sum(entry.size for entry in files.values())
+    yield f"{bundle.root}: {manifest.precision}, {format_size(total)} in {len(files)} files"
+    yield f"  built by {manifest.producer} for {', '.join(manifest.targets) or 'no target'}"
+    yield "inputs"
+    yield from _specs(manifest.signature, manifest.signature.inputs)
+    yield "outputs"
+    yield from _specs(manifest.signature, manifest.signature.outputs)
+    yield "segments"
+    for segment in manifest.segments:
+        flow = f"{', '.join(segment.inputs)} -> {', '.join(segment.outputs)}"
+        yield f"  {segment.name}  {segment.kind} on {segment.device}: {flow}"
+    yield "engines"
+    for engine in manifest.engines:
+        size = format_size(files[engine.path].size)
+        yield f"  {engine.segment}  {engine.target} ({engine.flavour}), {engine.path}, {size}"
+    if not manifest.engines:
+        yield "  none yet: finish the bundle with `edge_trt build`"
+    if manifest.self_test is not None:
+        yield f"self-test: {manifest.self_test.cases} cases, {manifest.self_test.path}"
+
+
+def _specs(signature: Signature, specs: list[TensorSpec]) -> Iterator[str]:
+    for spec in specs:
+        ranges = format_ranges(signature, spec)
+        yield f"  {spec.name}  {spec.dtype}{format_shape(spec)}{f'  {ranges}' if ranges else ''}"

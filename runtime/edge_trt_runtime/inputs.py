@@ -1,0 +1,98 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Checking the inputs of a run against the signature.
+
+The check itself is a short loop over precomputed rows, because it runs at every call; only when
+something is wrong does :mod:`edge_trt_runtime.complaints` look for the reason.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from edge_trt_runtime.complaints import complain, is_mapping
+from edge_trt_runtime.dtypes import NUMPY_DTYPES
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from edge_trt_runtime.manifest import Signature
+
+
+class InputChecker:
+    """Accepts exactly the inputs that a signature describes."""
+
+    __slots__ = ("_count", "_rows", "_signature")
+
+    def __init__(self, signature: Signature) -> None:
+        """Precompute what to compare.
+
+        Args:
+            signature: Every input must have a type that numpy has.
+        """
+        self._signature = signature
+        self._count = len(signature.inputs)
+        self._rows: list[_Row] = [
+            (
+                spec.name,
+                NUMPY_DTYPES[spec.dtype],
+                tuple(spec.shape) if all(isinstance(size, int) for size in spec.shape) else None,
+                [_axis(signature, size) for size in spec.shape],
+            )
+            for spec in signature.inputs
+        ]
+
+    def check(self, inputs: Mapping[str, np.ndarray]) -> list[np.ndarray]:
+        """Return the arrays in the signature's order; none is copied or changed.
+
+        Args:
+            inputs: An array for every input. Any memory layout will do, also read-only.
+
+        Raises:
+            InputError: With what is wrong and how to mend it.
+        """
+        given: Any = inputs
+        if not is_mapping(given):
+            raise complain(self._signature, given)
+        arrays: list[np.ndarray] = []
+        sizes: dict[str, int] = {}
+        for name, dtype, static, axes in self._rows:
+            array: Any = given.get(name)
+            if type(array) is not np.ndarray:
+                if not isinstance(array, np.ndarray) or isinstance(array, np.ma.MaskedArray):
+                    raise complain(self._signature, given)
+                array = np.asarray(given.get(name))
+            if array.dtype != dtype or (
+                array.shape != static if static is not None else not _fits(array.shape, axes, sizes)
+            ):
+                raise complain(self._signature, given)
+            arrays.append(array)
+        if len(given) != self._count:
+            raise complain(self._signature, given)
+        return arrays
+
+
+_Axis = tuple[int, int, str | None]  # least size, greatest size, symbol shared with other axes
+_Row = tuple[str, np.dtype, tuple[int | str, ...] | None, list[_Axis]]
+_ANY_SIZE = 1 << 62
+
+
+def _axis(signature: Signature, size: int | str) -> _Axis:
+    if isinstance(size, int):
+        return size, size, None
+    range_ = signature.dims.get(size)
+    # An expression such as "2*n" is opaque: the engine itself is left to refuse a wrong size.
+    return (range_.min, range_.max, size) if range_ is not None else (0, _ANY_SIZE, None)
+
+
+def _fits(shape: tuple[int, ...], axes: list[_Axis], sizes: dict[str, int]) -> bool:
+    """Compare a shape with ranges, and collect in ``sizes`` what each symbol stands for."""
+    if len(shape) != len(axes):
+        return False
+    for size, (least, greatest, symbol) in zip(shape, axes, strict=True):
+        if not least <= size <= greatest:
+            return False
+        if symbol is not None and sizes.setdefault(symbol, size) != size:
+            return False
+    return True

@@ -1,0 +1,185 @@
+# SPDX-License-Identifier: Apache-2.0
+"""``manifest.json``: what a bundle contains, and how its parts fit together.
+
+Every record is immutable; ``msgspec.structs.replace`` makes a changed copy.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Any, Literal
+
+import msgspec
+
+from edge_trt_runtime.errors import BundleError
+
+SCHEMA = 1
+"""Version of the manifest that this package writes, and the newest that it reads."""
+
+Detail = str | int | float | bool
+Size = int | str
+
+
+class Range(msgspec.Struct, frozen=True):
+    """Sizes that a symbolic dimension may take; the engine is tuned for ``opt``."""
+
+    min: int
+    opt: int
+    max: int
+
+
+class ImageSpec(msgspec.Struct, frozen=True):
+    """How 8-bit pixels become an image input: ``(pixel * scale - mean) / std`` per channel."""
+
+    mean: list[float]
+    std: list[float]
+    scale: float = 1 / 255
+    layout: Literal["NCHW"] = "NCHW"
+    color: Literal["RGB", "L"] = "RGB"
+
+
+class TensorSpec(msgspec.Struct, frozen=True):
+    """Name and type of a value.
+
+    A string in ``shape`` is a symbolic size: a key of :attr:`Signature.dims`, an expression of
+    such keys, or ``"?"``. Expressions are text for people; nothing here evaluates them.
+    """
+
+    name: str
+    dtype: str
+    shape: list[Size]
+    image: ImageSpec | None = None
+
+
+class Signature(msgspec.Struct, frozen=True, kw_only=True):
+    """What a session takes and gives, in order.
+
+    ``in_tree`` and ``out_tree`` are PyTorch pytree specs as JSON, opaque to the runtime.
+    """
+
+    inputs: list[TensorSpec]
+    outputs: list[TensorSpec]
+    dims: dict[str, Range] = {}
+    in_tree: str = ""
+    out_tree: str = ""
+
+
+class Segment(msgspec.Struct, frozen=True, kw_only=True):
+    """One step of a run.
+
+    ``inputs`` and ``outputs`` are value names of the whole graph: names of graph inputs, or of
+    values that an earlier segment gives. ``tensors`` holds the types of all of them.
+    ``network`` or ``program`` is the path of the segment's description in the bundle.
+    """
+
+    name: str
+    kind: Literal["network", "torch"]
+    device: Literal["gpu", "dla:0", "dla:1", "host"]
+    inputs: list[str]
+    outputs: list[str]
+    network: str | None = None
+    program: str | None = None
+    tensors: list[TensorSpec] = []
+
+
+class Engine(msgspec.Struct, frozen=True, kw_only=True):
+    """A segment compiled for a target. ``flavour`` names the library that runs it."""
+
+    segment: str
+    target: str
+    flavour: str
+    fingerprint: str
+    path: str
+    details: dict[str, Detail] = {}
+
+
+class FileEntry(msgspec.Struct, frozen=True):
+    """Digest (hexadecimal) and size in bytes of a file."""
+
+    sha256: str
+    size: int
+
+
+class SelfTest(msgspec.Struct, frozen=True):
+    """Recorded cases: a safetensors file with ``<case>/in/<name>`` and ``<case>/out/<name>``.
+
+    An output passes when ``|got - expected| <= atol + rtol * |expected|`` everywhere.
+    """
+
+    path: str
+    cases: int
+    rtol: float
+    atol: float
+
+
+class Manifest(msgspec.Struct, frozen=True, kw_only=True):
+    """Everything about a bundle. ``results`` maps each output's name to a value's name."""
+
+    schema: int = SCHEMA
+    producer: str
+    precision: str
+    targets: list[str]
+    signature: Signature
+    segments: list[Segment]
+    results: dict[str, str]
+    engines: list[Engine] = []
+    self_test: SelfTest | None = None
+    files: dict[str, FileEntry] = {}
+    options: dict[str, Any] = {}
+
+
+class _Header(msgspec.Struct):
+    """The part that every past and future manifest has."""
+
+    schema: int
+    producer: str = ""
+
+
+def decode_manifest(data: bytes, *, bundle: str = "") -> Manifest:
+    """Read a manifest; unknown keys are ignored, so that small additions need no new schema.
+
+    Args:
+        data: The bytes of ``manifest.json``.
+        bundle: Path of the bundle, for error texts.
+
+    Raises:
+        BundleError: When it is not JSON, of a newer schema, malformed (the text says where), or
+            contradicts itself.
+    """
+    from edge_trt_runtime.consistency import check_manifest
+
+    where = f"manifest.json of {bundle}" if bundle else "manifest.json"
+    try:
+        header = msgspec.json.decode(data, type=_Header)
+        if header.schema > SCHEMA:
+            raise _too_new(header, where, bundle)
+        manifest = msgspec.json.decode(data, type=Manifest)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise BundleError(
+            f"{where} is malformed: {error}",
+            bundle=bundle,
+            file="manifest.json",
+            hint="copy the whole bundle again, or build it again",
+        ) from error
+    check_manifest(manifest, bundle=bundle)
+    return manifest
+
+
+def encode_manifest(manifest: Manifest) -> bytes:
+    """Write a manifest as indented JSON with sorted keys: equal manifests give equal bytes."""
+    return msgspec.json.format(msgspec.json.encode(manifest, order="sorted"), indent=2) + b"\n"
+
+
+def _too_new(header: _Header, where: str, bundle: str) -> BundleError:
+    """Say which version is needed: the compiler and the runtime are released together."""
+    from edge_trt_runtime import __version__
+
+    release = re.search(r"\d+(\.\d+)+", header.producer)
+    needed = f">= {release.group()}" if release else f"newer than {__version__}"
+    return BundleError(
+        f"{where} has schema {header.schema}, and edge_trt_runtime {__version__} reads up to "
+        f"{SCHEMA}: it needs edge_trt_runtime {needed}",
+        bundle=bundle,
+        file="manifest.json",
+        hint="pip install --upgrade edge-trt-runtime",
+    )
