@@ -1,0 +1,58 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a layer is: a kind with attributes, and the types of its results.
+
+A layer kind is a frozen dataclass named after TensorRT's layer without the leading I and the
+trailing Layer, with attributes named as TensorRT's Python API names them and enum members as
+strings. Tensors are not attributes: a `Node` holds them, in the order given in the class docstring.
+"""
+
+from __future__ import annotations
+
+import abc
+from dataclasses import fields
+from typing import Any, ClassVar
+
+from edge_trt.network.types import ShapeError, TensorType
+
+
+class Layer(abc.ABC):
+    """A kind of layer with its attributes. Subclasses register themselves by class name."""
+
+    __slots__ = ()
+    kinds: ClassVar[dict[str, type[Layer]]] = {}
+
+    def __init_subclass__(cls) -> None:
+        Layer.kinds[cls.__name__] = cls
+
+    @property
+    def kind(self) -> str:
+        """The layer's kind, as written in a serialized network: `Convolution`."""
+        return type(self).__name__
+
+    @abc.abstractmethod
+    def infer(self, *inputs: Any, **_: Any) -> TensorType | tuple[TensorType, ...]:
+        """The types of the results for these input types.
+
+        Raises:
+            ShapeError: the layer does not accept these inputs.
+        """
+
+    def attributes(self) -> dict[str, Any]:
+        """Attributes by name, only those that differ from their default."""
+        values = {f.name: (getattr(self, f.name), f.default) for f in fields(self)}  # type: ignore[arg-type]
+        return {name: value for name, (value, default) in values.items() if value != default}
+
+    def __str__(self) -> str:
+        return f"{self.kind}[{' '.join(f'{k}={_text(v)}' for k, v in self.attributes().items())}]"
+
+
+def require(condition: bool, message: str) -> None:
+    """Raises `ShapeError(message)` unless the condition holds."""
+    if not condition:
+        raise ShapeError(message)
+
+
+def _text(value: object) -> str:
+    if isinstance(value, tuple):
+        return "(" + ",".join(map(_text, value)) + ")"  # pyright: ignore[reportUnknownArgumentType]
+    return str(value)
