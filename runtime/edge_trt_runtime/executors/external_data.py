@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Which files an ONNX model reads its weights from.
 
-ONNX Runtime before 1.24 follows such a reference out of the given folder, so the bundle asks first.
-Only the few protobuf fields on the way to the references are looked at; the weights themselves are
-not in the model (https://github.com/onnx/onnx/blob/main/onnx/onnx.proto).
+Older ONNX Runtimes (1.21 to 1.23 were tried) follow such a reference out of the given folder, so it
+is looked up first. Only the few protobuf fields on the way to the references are read; the weights
+themselves are not in the model (https://github.com/onnx/onnx/blob/main/onnx/onnx.proto).
 """
 
 from __future__ import annotations

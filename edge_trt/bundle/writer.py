@@ -1,0 +1,279 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Writing a bundle so that it is whole or not there.
+
+::
+
+    with BundleWriter("model.edge") as writer:
+        store.write(writer.path("weights.safetensors"), writer.observe("weights.safetensors"))
+        writer.add_bytes("networks/main.json", text)
+        manifest = writer.commit(manifest)
+
+Everything goes to a temporary sibling, which takes the bundle's place in the end. Whatever happens
+before, an older bundle of this name stays as it was.
+"""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from types import TracebackType
+
+import msgspec
+
+from edge_trt.bundle.replace import replace_directory, sync_directory
+from edge_trt.bundle.staging import Staging
+from edge_trt.bundle.termination import sigterm_raises
+from edge_trt_runtime.bundle import OpenBundle
+from edge_trt_runtime.checksums import file_entry
+from edge_trt_runtime.consistency import check_manifest
+from edge_trt_runtime.describe import format_size
+from edge_trt_runtime.errors import BundleError, EdgeTrtError
+from edge_trt_runtime.manifest import FileEntry, Manifest, encode_manifest
+from edge_trt_runtime.paths import MANIFEST_NAME, check_path
+
+_DISK_FULL = {errno.ENOSPC, errno.EDQUOT}
+
+
+class BundleWriter:
+    """Collects the files of a bundle and puts them in place at once.
+
+    Attributes:
+        target: Where the bundle will be, symbolic links resolved: a link to a bundle goes on to
+            point to it.
+    """
+
+    def __init__(self, path: str | os.PathLike[str], *, expected_bytes: int = 0) -> None:
+        """Prepare to write; nothing happens before the ``with`` block is entered.
+
+        Args:
+            path: Where the bundle shall be. An older bundle there is replaced; anything else is
+                left alone and refused.
+            expected_bytes: Size of the whole bundle if known: it is then compared with the free
+                space at the start.
+        """
+        self.target = os.path.realpath(path)
+        self._expected = expected_bytes
+        self._digests: dict[str, _Digest] = {}
+        self._entries: dict[str, FileEntry] = {}
+        self._writing = 0  # bytes of the file that is being added
+        self._stack = ExitStack()
+        self._staging: Staging | None = None
+        self._committed = False
+
+    def __enter__(self) -> BundleWriter:
+        """Create the temporary sibling.
+
+        Raises:
+            EdgeTrtError: When the path is taken by something else, the folder does not exist or
+                can't be written, or the disk has too little room.
+        """
+        self._check_target()
+        with ExitStack() as stack:
+            stack.enter_context(sigterm_raises())
+            try:
+                self._staging = Staging(self.target)
+            except OSError as error:
+                raise self._refusal(error) from error
+            stack.callback(self._staging.remove)
+            free = shutil.disk_usage(self._root).free
+            if self._expected > free:
+                raise self._disk_full(free)
+            self._stack = stack.pop_all()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        """Remove the temporary sibling.
+
+        Raises:
+            EdgeTrtError: In the place of an :exc:`OSError` that says that the disk is full.
+            RuntimeError: When the block ended without :meth:`commit`.
+        """
+        full = isinstance(error, OSError) and error.errno in _DISK_FULL
+        refusal = self._disk_full(shutil.disk_usage(self._root).free) if full else None
+        self._stack.close()
+        if refusal is not None:
+            raise refusal from error
+        if error is None and not self._committed:
+            raise RuntimeError(f"{self.target}: the bundle was left without commit()")
+
+    def add_bytes(self, relative: str, data: bytes | bytearray | memoryview) -> None:
+        """Write a whole file.
+
+        Raises:
+            BundleError: When the path is unsafe, or written already.
+        """
+        path = self.path(relative)
+        self._writing = memoryview(data).nbytes
+        path.write_bytes(data)
+        self._writing = 0
+        self._entries[relative] = FileEntry(
+            hashlib.sha256(data).hexdigest(), memoryview(data).nbytes
+        )
+
+    def path(self, relative: str) -> Path:
+        """Return where to write a file; its folder exists.
+
+        The file is read once more to hash it, unless :meth:`observe` saw it being written.
+
+        Raises:
+            BundleError: When the path is unsafe, or written already.
+        """
+        check_path(relative, self.target)
+        path = Path(self._root, relative)
+        if relative == MANIFEST_NAME or path.exists():
+            raise BundleError(f"{relative!r} is written twice", bundle=self.target, file=relative)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        return path
+
+    def observe(self, relative: str) -> Callable[[bytes | memoryview], None]:
+        """Return a function to be given all bytes of the file ``relative`` in their order."""
+        digest = self._digests[relative] = _Digest()
+        return digest.update
+
+    def reuse(self, bundle: OpenBundle, relative: str) -> None:
+        """Take over a file of another bundle with its recorded digest.
+
+        A bundle that is being replaced gives the file itself (a hard link), another one a copy.
+
+        Raises:
+            BundleError: When the file is missing there or of another size.
+        """
+        source = bundle.path(relative)
+        path = self.path(relative)
+        if bundle.root == self.target:
+            try:
+                os.link(source, path)
+            except OSError:  # a file system without hard links
+                shutil.copyfile(source, path)
+        else:
+            shutil.copyfile(source, path)
+        self._entries[relative] = bundle.manifest.files[relative]
+
+    def commit(self, manifest: Manifest) -> Manifest:
+        """Complete ``manifest`` with every file's digest, and put the bundle in place.
+
+        Returns:
+            The manifest as written.
+
+        Raises:
+            BundleError: When the manifest contradicts itself, or names a file that is not there.
+            EdgeTrtError: When the older bundle can't be replaced.
+        """
+        files = {relative: self._entry(relative) for relative in sorted(self._files())}
+        manifest = msgspec.structs.replace(manifest, files=files)
+        check_manifest(manifest, bundle=self.target)
+        Path(self._root, MANIFEST_NAME).write_bytes(encode_manifest(manifest))
+        self._sync()
+        self._check_target()
+        try:
+            replace_directory(self._root, self.target)
+        except OSError as error:
+            raise self._refusal(error) from error
+        self._committed = True
+        return manifest
+
+    @property
+    def _root(self) -> str:
+        if self._staging is None:
+            raise RuntimeError("a BundleWriter is used in a `with` block")
+        return self._staging.path
+
+    def _files(self) -> Iterator[str]:
+        """Yield the relative paths of all files written."""
+        for folder, subfolders, names in os.walk(self._root):
+            for name in [*names, *subfolders]:
+                path = os.path.join(folder, name)
+                relative = os.path.relpath(path, self._root)
+                if os.path.islink(path):
+                    raise BundleError(
+                        f"{relative!r} is a symbolic link", bundle=self.target, file=relative
+                    )
+                if name in names:
+                    yield relative
+
+    def _entry(self, relative: str) -> FileEntry:
+        path = os.path.join(self._root, relative)
+        digest = self._digests.get(relative)
+        known = self._entries.get(relative) or (digest and digest.entry())
+        # Another size means that the observer did not see everything.
+        if known is not None and known.size == os.stat(path).st_size:
+            return known
+        return file_entry(path)
+
+    def _sync(self) -> None:
+        """Force files and names to the disk, so that a power cut leaves no hollow bundle."""
+        for folder, _, names in os.walk(self._root):
+            for name in names:
+                with open(os.path.join(folder, name), "rb") as file:
+                    os.fsync(file.fileno())
+            sync_directory(folder)
+
+    def _check_target(self) -> None:
+        """Refuse to replace what is not a bundle."""
+        folder = os.path.dirname(self.target)
+        if not os.path.isdir(folder):
+            raise EdgeTrtError(f"the folder {folder} does not exist", hint="create it first")
+        if not os.path.lexists(self.target):
+            return
+        if not os.path.isdir(self.target):
+            raise EdgeTrtError(f"{self.target} is a file", hint="choose another name")
+        if not os.path.isfile(os.path.join(self.target, MANIFEST_NAME)):
+            raise EdgeTrtError(
+                f"{self.target} is a directory and not a bundle (it has no {MANIFEST_NAME})",
+                hint="choose another name, or remove it",
+            )
+
+    def _refusal(self, error: OSError) -> EdgeTrtError:
+        if error.errno in _DISK_FULL:
+            return self._disk_full(shutil.disk_usage(os.path.dirname(self.target)).free)
+        return EdgeTrtError(
+            f"{self.target} can't be written ({error.strerror})",
+            hint="check the permissions of its folder, or choose another place",
+        )
+
+    def _disk_full(self, free: int) -> EdgeTrtError:
+        """Say how much was needed: what is expected, or else what is known so far."""
+        needed = self._expected
+        if needed:
+            size = format_size(needed)
+        else:
+            size = f"at least {format_size(_tree_size(self._staging) + self._writing)}"
+        return EdgeTrtError(
+            f"the disk is full: {self.target} needs {size} and {format_size(free)} are free",
+            hint="free some space, or write it elsewhere",
+        )
+
+
+class _Digest:
+    """sha256 and size of what passes by."""
+
+    def __init__(self) -> None:
+        self._sha256 = hashlib.sha256()
+        self._size = 0
+
+    def update(self, data: bytes | memoryview) -> None:
+        self._sha256.update(data)
+        self._size += memoryview(data).nbytes
+
+    def entry(self) -> FileEntry:
+        return FileEntry(self._sha256.hexdigest(), self._size)
+
+
+def _tree_size(staging: Staging | None) -> int:
+    if staging is None:
+        return 0
+    return sum(
+        os.lstat(os.path.join(folder, name)).st_size
+        for folder, _, names in os.walk(staging.path)
+        for name in names
+    )
