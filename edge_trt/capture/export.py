@@ -1,0 +1,217 @@
+# SPDX-License-Identifier: Apache-2.0
+"""``capture``: a model in any form becomes an exported program with a signature."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import logging
+import os
+import sys
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch.export import Dim, ExportedProgram, ShapesCollection
+
+from edge_trt.capture.call import Call, prepare_call
+from edge_trt.capture.constraints import Place, explain_constraints
+from edge_trt.capture.failures import explain
+from edge_trt.capture.mixed_types import refuse_mixed_types
+from edge_trt.capture.module_state import evaluation_mode, on_cpu, warn_about_bad_weights
+from edge_trt.capture.mutations import refuse_mutations
+from edge_trt.capture.operators import find_operators
+from edge_trt.capture.program_inputs import known_of_program
+from edge_trt.capture.rename import rename_inputs
+from edge_trt.capture.signature import Known, make_signature, user_inputs
+from edge_trt.capture.sources import Source, load_source
+from edge_trt.errors import CaptureError
+
+if TYPE_CHECKING:
+    from collections.abc import Generator
+
+    from torch import nn
+
+    from edge_trt.options import CompileOptions
+    from edge_trt_runtime.manifest import Signature
+
+
+@dataclass(frozen=True)
+class Captured:
+    """A captured model.
+
+    Attributes:
+        program: The exported program. Its user-input placeholders carry the names of
+            ``signature.inputs``; one that is not among them is a constant and has no users.
+        signature: Names, types, ranges and calling convention.
+        examples: A tensor per input of the signature, in order, at the ``opt`` sizes.
+        symbols: Name in ``signature.dims`` by symbol of the program (``{"s77": "batch"}``).
+        name: A short name of the model, for reports.
+    """
+
+    program: ExportedProgram
+    signature: Signature
+    examples: tuple[torch.Tensor, ...]
+    symbols: dict[str, str]
+    name: str
+
+    @property
+    def input_names(self) -> list[str]:
+        """Names of the inputs, in order."""
+        return [spec.name for spec in self.signature.inputs]
+
+    @property
+    def output_names(self) -> list[str]:
+        """Names of the outputs, in order."""
+        return [spec.name for spec in self.signature.outputs]
+
+
+def capture(model: object, inputs: Any = None, options: CompileOptions | None = None) -> Captured:
+    """Capture a model with torch.export.
+
+    Args:
+        model: An ``nn.Module``, an ``ExportedProgram``, the path of a ``.pt2`` file,
+            ``"file.py:factory"`` or ``"package.module:factory"`` (returns a model, or a model and
+            example inputs), ``"timm:name"`` or ``"torchvision:name"``.
+        inputs: Positional arguments as a tuple or list, keyword arguments as a mapping, or one
+            argument; nested as the model takes them. An ``Input`` may stand for any tensor.
+            ``None`` where the model brings its own.
+        options: Compile options, for checking the operators they name.
+
+    Raises:
+        CaptureError: When the model can't be loaded, called or exported.
+        OptionError: When inputs or options contradict each other.
+    """
+    for name in options.fallback_ops if options else ():
+        find_operators(name)
+    source = load_source(model)
+    if isinstance(source.model, ExportedProgram):
+        return _from_program(source, source.model, inputs)
+    return _from_module(source, source.model, inputs)
+
+
+def _from_program(source: Source, program: ExportedProgram, inputs: Any) -> Captured:
+    """Derive everything from a program that was exported elsewhere."""
+    refuse_mutations(program)
+    known = known_of_program(program, source.inputs if inputs is None else inputs)
+    return _captured(source, program, known)
+
+
+def _from_module(source: Source, model: nn.Module, inputs: Any) -> Captured:
+    """Export a module."""
+    given = source.inputs if inputs is None else inputs
+    if given is None:
+        raise CaptureError(
+            f"{source.name} has no example inputs",
+            hint="give them, as in (torch.randn(1, 3, 224, 224),) or --input x=1x3x224x224:float32",
+        )
+    model = on_cpu(model)
+    warn_about_bad_weights(model)
+    call = prepare_call(model.forward, given)
+    with evaluation_mode(model, warn=not source.ours):
+        program = _export(model, call)
+    refuse_mutations(program)
+    refuse_mixed_types(program)
+    present = user_inputs(program)
+    names = {
+        present[tensor.position].name: tensor.described.name
+        for tensor in call.tensors
+        if tensor.described is not None and tensor.described.name is not None
+    }
+    rename_inputs(program, names)
+    known = {
+        tensor.position: Known(
+            tensor.axes, tensor.example, tensor.described.image if tensor.described else None
+        )
+        for tensor in call.tensors
+    }
+    return _captured(source, program, known)
+
+
+def _captured(source: Source, program: ExportedProgram, known: dict[int, Known]) -> Captured:
+    """Put the result together."""
+    signature, symbols = make_signature(program, known, source.image)
+    examples = [known[position].example for position in sorted(known)]
+    return Captured(
+        program=program,
+        signature=signature,
+        examples=tuple(example for example in examples if example is not None),
+        symbols={str(symbol): name for symbol, name in symbols.names.items()},
+        name=source.name,
+    )
+
+
+def _export(model: nn.Module, call: Call) -> ExportedProgram:
+    """Run torch.export, and turn whatever it raises into a CaptureError."""
+    shapes, places = _dynamic_shapes(model, call)
+    try:
+        with _quiet():
+            return torch.export.export(
+                model, call.args, call.kwargs, dynamic_shapes=shapes, strict=False
+            )
+    except Exception as error:
+        raise explain_constraints(error, places) or explain(error, call.tensors) from error
+
+
+def _dynamic_shapes(model: nn.Module, call: Call) -> tuple[Any, dict[str, list[Place]]]:
+    """Return what export needs to know of dynamic sizes, and where each of its names appears."""
+    collection = ShapesCollection()
+    dims: dict[str, Any] = {}
+    places: dict[str, list[Place]] = {}
+    for tensor in call.tensors:
+        entry: dict[int, Any] = {}
+        for index, axis in tensor.axes.items():
+            name = axis.name or f"dim{index}_of_argument{tensor.position}"
+            # Sizes 0 and 1 are constants to export: with 2 allowed, it keeps such a size symbolic.
+            entry[index] = dims.setdefault(name, Dim(name, min=axis.min, max=max(axis.max, 2)))
+            places.setdefault(name, []).append(Place(tensor, index))
+        if entry:
+            collection[tensor.traced] = entry
+    if not places:
+        return None, places
+    return collection.dynamic_shapes(model, call.args, call.kwargs), places
+
+
+@contextlib.contextmanager
+def _quiet() -> Generator[None]:
+    """Keep torch from logging what the raised error says too (``EDGE_TRT_DEBUG=1`` shows it)."""
+    if os.environ.get("EDGE_TRT_DEBUG"):
+        yield
+        return
+    noisy = [
+        logging.getLogger(name)
+        for name in ("torch._subclasses.fake_tensor", "torch.fx.experimental.symbolic_shapes")
+    ]
+    levels = [logger.level for logger in noisy]
+    for logger in noisy:
+        logger.setLevel(logging.CRITICAL)
+    try:
+        with contextlib.redirect_stderr(_WithoutGraphs()):
+            yield
+    finally:
+        for logger, level in zip(noisy, levels, strict=True):
+            logger.setLevel(level)
+
+
+class _WithoutGraphs(io.TextIOBase):
+    """The standard error stream, less the half-traced graphs that export prints when it fails."""
+
+    def __init__(self) -> None:
+        self._stream = sys.stderr
+        self._dropped = False
+
+    def write(self, text: str) -> int:
+        """Pass on everything but the source of a graph, and the line end that follows it."""
+        rest_of_line = self._dropped and text == "\n"
+        self._dropped = "def forward(self" in text
+        if not self._dropped and not rest_of_line:
+            self._stream.write(text)
+        return len(text)
+
+    def flush(self) -> None:
+        """Flush the stream behind."""
+        self._stream.flush()
+
+    def isatty(self) -> bool:
+        """Whether the stream behind is a terminal."""
+        return self._stream.isatty()

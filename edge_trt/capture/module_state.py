@@ -1,0 +1,122 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Bringing a module into the state in which it is exported, and back."""
+
+from __future__ import annotations
+
+import contextlib
+import copy
+import itertools
+import sys
+import warnings
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import torch
+from torch import nn
+
+from edge_trt.errors import CaptureError
+
+if TYPE_CHECKING:
+    from collections.abc import Generator, Iterator
+
+_OURS = (str(Path(__file__).parents[1]), contextlib.__file__)
+
+
+class CaptureWarning(UserWarning):
+    """Something about a model that is probably not meant, and does not stop its capture."""
+
+
+def unwrapped(model: object) -> nn.Module:
+    """Return the module inside wrappers that only matter for training or speed.
+
+    Raises:
+        CaptureError: When the model can't be exported by its kind.
+    """
+    if isinstance(model, torch.jit.ScriptModule):
+        raise CaptureError(
+            "the model is a TorchScript module, whose Python source is gone",
+            hint="give the nn.Module that it was scripted from",
+        )
+    if isinstance(model, nn.DataParallel | nn.parallel.DistributedDataParallel):
+        return unwrapped(model.module)
+    compiled = getattr(model, "_orig_mod", None)  # torch.compile keeps the original under it
+    if isinstance(compiled, nn.Module):
+        return unwrapped(compiled)
+    if isinstance(model, nn.Module):
+        return model
+    kind = "a function" if callable(model) else f"of type {type(model).__name__}"
+    raise CaptureError(f"the model is {kind}", hint="give an nn.Module or an ExportedProgram")
+
+
+def on_cpu(model: nn.Module) -> nn.Module:
+    """Return the module if its weights are in CPU memory, or else a copy of it there.
+
+    Raises:
+        CaptureError: When weights have no values at all.
+    """
+    devices = {tensor.device.type for _, tensor in _tensors(model)}
+    if "meta" in devices:
+        name = next(name for name, tensor in _tensors(model) if tensor.device.type == "meta")
+        raise CaptureError(
+            f"the weight {name!r} has no values (it is on the meta device)",
+            hint="load the weights before compiling",
+        )
+    if devices <= {"cpu"}:
+        return model
+    return copy.deepcopy(model).to("cpu")
+
+
+@contextmanager
+def evaluation_mode(model: nn.Module, *, warn: bool = True) -> Generator[None]:
+    """Put a module into evaluation mode inside, and leave it as it was found.
+
+    Flags are set and restored, so that not even for a moment the weights exist twice.
+
+    Args:
+        model: The module.
+        warn: Say so when something in it was in training mode.
+    """
+    training = [module for module in model.modules() if module.training]
+    if not training:
+        yield
+        return
+    if warn:
+        path = next(name for name, module in model.named_modules() if module.training)
+        what = f"its module {path!r} is" if path else "the model is"
+        _warn(f"{what} in training mode: captured in evaluation mode (call model.eval() to say so)")
+    try:
+        model.eval()
+        yield
+    finally:
+        for module in training:
+            module.training = True
+
+
+def warn_about_bad_weights(model: nn.Module) -> None:
+    """Warn, naming them, when weights hold NaN or infinity."""
+    floating = [(n, t.detach()) for n, t in _tensors(model) if t.is_floating_point()]
+    # A sum reads each weight once and allocates nothing; a closer look only where it overflows.
+    suspects = [(name, tensor) for name, tensor in floating if not _finite(tensor.sum())]
+    bad = [name for name, tensor in suspects if not _finite(tensor)]
+    if bad:
+        names = ", ".join(map(repr, bad[:3])) + (f" and {len(bad) - 3} more" * (len(bad) > 3))
+        _warn(f"NaN or infinity in the weights {names}")
+
+
+def _warn(text: str) -> None:
+    """Warn at the line outside of edge_trt from which all this was called."""
+    frame, level = sys._getframe(1), 2
+    while frame.f_back is not None and frame.f_code.co_filename.startswith(_OURS):
+        frame, level = frame.f_back, level + 1
+    warnings.warn(text, CaptureWarning, stacklevel=level)
+
+
+def _finite(tensor: torch.Tensor) -> bool:
+    """Whether every element is finite."""
+    return bool(torch.isfinite(tensor).all())
+
+
+def _tensors(model: nn.Module) -> Iterator[tuple[str, torch.Tensor]]:
+    """Yield parameters and buffers with their names."""
+    return itertools.chain(model.named_parameters(), model.named_buffers())

@@ -1,0 +1,135 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Refusing programs that write to their buffers or inputs: an engine keeps no state."""
+
+from __future__ import annotations
+
+import operator
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch.export.graph_signature import InputKind
+
+from edge_trt.errors import CaptureError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from torch import fx
+    from torch.export import ExportedProgram
+
+_aten = torch.ops.aten
+_MAYBE_A_VIEW = {"reshape", "reshape_as", "flatten", "contiguous", "to"}
+_BATCH_NORM = (_aten.batch_norm.default, _aten.instance_norm.default)
+
+
+def refuse_mutations(program: ExportedProgram) -> None:
+    """Raise when a run of the program would leave something behind.
+
+    Raises:
+        CaptureError: Naming the buffer or input, and the line that writes to it.
+    """
+    specs = {spec.arg.name: spec for spec in program.graph_signature.input_specs}
+    for node, target in _writes(program):
+        spec = specs.get(target.name)
+        if spec is None:
+            continue
+        where = _line(node)
+        if spec.kind is InputKind.USER_INPUT:
+            raise CaptureError(
+                f"the model changes its input {target.name!r} in place{where}",
+                source=where.removeprefix(" at "),
+                hint="use the operator without '_', or clone the input first",
+            )
+        raise _buffer_error(str(spec.target), where)
+    signature = program.graph_signature
+    for name in signature.buffers_to_mutate.values():
+        raise _buffer_error(name, "")
+    for name in signature.user_inputs_to_mutate.values():
+        raise CaptureError(
+            f"the model changes its input {name!r} in place",
+            hint="use the operator without '_', or clone the input first",
+        )
+
+
+def _buffer_error(name: str, where: str) -> CaptureError:
+    """Return the error about a written buffer."""
+    return CaptureError(
+        f"the model writes to its buffer {name!r}{where}, and an engine keeps no state",
+        source=where.removeprefix(" at "),
+        hint="take the state as an input and return its new value as an output",
+    )
+
+
+def _writes(program: ExportedProgram) -> Iterator[tuple[fx.Node, fx.Node]]:
+    """Yield each writing node with the placeholder whose memory it writes to."""
+    for node in program.graph.nodes:
+        for written in _written_arguments(node):
+            root = _root(written)
+            if root.op == "placeholder":
+                yield node, root
+
+
+def _written_arguments(node: fx.Node) -> Iterator[fx.Node]:
+    """Yield the arguments that an operator writes to."""
+    if not isinstance(node.target, torch._ops.OpOverload):
+        return
+    if node.target in _BATCH_NORM:
+        # Their schemas don't say that training updates the running statistics.
+        mean, variance, training = node.args[3:6]
+        statistics = (mean, variance) if training else ()
+        yield from (value for value in statistics if hasattr(value, "op"))  # type: ignore[misc]
+    if node.target._schema.is_mutable:
+        for value, alias in _aliases(node):
+            if alias.is_write and hasattr(value, "op"):
+                yield value
+
+
+def _root(node: fx.Node) -> fx.Node:
+    """Follow views to the node that owns the memory."""
+    while node.op == "call_function":
+        parent = _viewed(node)
+        if parent is None:
+            break
+        node = parent
+    return node
+
+
+def _viewed(node: fx.Node) -> fx.Node | None:
+    """Return the argument whose memory the result of ``node`` shares."""
+    if node.target is operator.getitem:
+        return node.args[0]  # type: ignore[return-value]
+    if not isinstance(node.target, torch._ops.OpOverload):
+        return None
+    for value, _ in _aliases(node):
+        if not hasattr(value, "op"):
+            continue
+        if node.target._opname in _MAYBE_A_VIEW and not _same_memory(node, value):
+            return None
+        return value
+    return None
+
+
+def _aliases(node: fx.Node) -> Iterator[tuple[Any, Any]]:
+    """Yield (argument, alias annotation) for the annotated arguments of an operator call."""
+    for index, argument in enumerate(node.target._schema.arguments):  # type: ignore[union-attr]
+        if argument.alias_info is not None:
+            given = node.args[index] if index < len(node.args) else node.kwargs.get(argument.name)
+            # An out-variant on a list annotates each of its tensors.
+            for value in given if isinstance(given, list | tuple) else (given,):
+                yield value, argument.alias_info
+
+
+def _same_memory(first: fx.Node, second: fx.Node) -> bool:
+    """Whether export saw both nodes share a storage."""
+    storages = [node.meta["val"].untyped_storage()._cdata for node in (first, second)]
+    return storages[0] == storages[1]
+
+
+def _line(node: fx.Node) -> str:
+    """Return `` at file:line`` of the innermost frame that export recorded."""
+    trace = (node.meta.get("stack_trace") or "").strip().splitlines()
+    frames = [line.strip() for line in trace if line.strip().startswith("File ")]
+    if not frames:
+        return ""
+    _, path, rest = frames[-1].split('"', 2)
+    return f" at {path}:{rest.split(',')[1].strip().removeprefix('line ')}"

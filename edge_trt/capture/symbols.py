@@ -1,0 +1,159 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Symbolic sizes: the symbols of an exported program, and the names that people know them by.
+
+A dimension keeps the name its ``Input`` gives it. One without a name is called ``batch`` when it is
+dimension 0 of an input and the only symbol of the program, else ``<input>_dim<index>`` after the
+first input that has it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from edge_trt.capture.axes import Axis
+from edge_trt.errors import CaptureError, OptionError
+from edge_trt_runtime.manifest import Range
+
+if TYPE_CHECKING:
+    import sympy
+    import torch
+    from torch.export import ExportedProgram
+
+_UNBOUNDED = 1 << 40
+"""Sizes that export writes where nobody gave a limit are beyond this."""
+
+
+@dataclass(frozen=True)
+class Symbols:
+    """Names and ranges of a program's symbolic sizes.
+
+    Attributes:
+        names: Name by symbol.
+        dims: Range by name.
+    """
+
+    names: Mapping[sympy.Symbol, str]
+    dims: dict[str, Range]
+
+    def size(self, size: int | torch.SymInt) -> int | str:
+        """Return a size as the manifest writes it: number, name, expression, or ``"?"``."""
+        if isinstance(size, int):
+            return size
+        expression = size.node.expr
+        if expression.is_Integer:
+            return int(expression)
+        if expression in self.names:
+            return self.names[expression]
+        if not expression.free_symbols <= self.names.keys():
+            return "?"  # it depends on values, such as the number of non-zeros
+        import sympy
+
+        known = {symbol: sympy.Symbol(name) for symbol, name in self.names.items()}
+        return str(expression.xreplace(known))
+
+    def optimum(self, size: int | torch.SymInt) -> int:
+        """Return a size at the ``opt`` of every dimension."""
+        if isinstance(size, int):
+            return size
+        values = {symbol: self.dims[name].opt for symbol, name in self.names.items()}
+        return int(size.node.expr.xreplace(values))
+
+    def shape(self, shape: Sequence[int | torch.SymInt]) -> list[int | str]:
+        """Return a shape as the manifest writes it."""
+        return [self.size(size) for size in shape]
+
+
+@dataclass(frozen=True)
+class InputShape:
+    """The shape of an input in a program, with what its user said about it."""
+
+    name: str
+    shape: Sequence[int | torch.SymInt]
+    axes: Mapping[int, Axis]
+    example: Sequence[int] | None
+
+
+def find_symbols(program: ExportedProgram, inputs: Sequence[InputShape]) -> Symbols:
+    """Name every symbol in the inputs and find its range.
+
+    Raises:
+        CaptureError: When a size has no upper limit.
+        OptionError: When an ``Input`` asks for sizes that the program does not take.
+    """
+    found = _symbols_in(inputs)
+    names: dict[sympy.Symbol, str] = {}
+    dims: dict[str, Range] = {}
+    for symbol, places in found.items():
+        where, index, direct = places[0]
+        asked = [axis for place in places if (axis := _axis(place)) is not None]
+        named = [axis.name for axis in asked if axis.name]
+        name = named[0] if named else _name(where, index, direct, len(found))
+        while name in dims:
+            name += "_"
+        names[symbol] = name
+        hint = where.example[index] if where.example and direct else None
+        dims[name] = _range(program, symbol, name, asked, hint)
+    return Symbols(names, dims)
+
+
+_Place = tuple[InputShape, int, bool]  # an input, a dimension, whether the symbol is all of it
+
+
+def _axis(place: _Place) -> Axis | None:
+    """Return the range that was asked for at a place."""
+    where, index, direct = place
+    return where.axes.get(index) if direct else None
+
+
+def _symbols_in(inputs: Sequence[InputShape]) -> dict[sympy.Symbol, list[_Place]]:
+    """Return the places of each symbol; those where it is the whole size come first."""
+    places: dict[Any, list[_Place]] = {}
+    for given in inputs:
+        for index, size in enumerate(given.shape):
+            expression = None if isinstance(size, int) else size.node.expr
+            for symbol in sorted(getattr(expression, "free_symbols", ()), key=str):
+                places.setdefault(symbol, []).append((given, index, expression == symbol))
+    return {symbol: sorted(found, key=lambda p: not p[2]) for symbol, found in places.items()}
+
+
+def _name(where: InputShape, index: int, direct: bool, count: int) -> str:
+    """Return a name for a dimension that nobody named."""
+    if not direct:
+        return f"{where.name}_dim{index}_base"  # the dimension itself is an expression of it
+    return "batch" if count == 1 and index == 0 else f"{where.name}_dim{index}"
+
+
+def _range(
+    program: ExportedProgram,
+    symbol: sympy.Symbol,
+    name: str,
+    asked: Sequence[Axis],
+    hint: int | None,
+) -> Range:
+    """Return the range of a symbol: what its user asked for, within what the program takes."""
+    limits = program.range_constraints.get(symbol)
+    low = max(int(limits.lower), 0) if limits is not None else 0
+    high = int(limits.upper) if limits is not None and limits.upper < _UNBOUNDED else None
+    ranges = {(axis.min, axis.opt, axis.max): axis for axis in asked}
+    if len(ranges) > 1:
+        texts = " and ".join(str(axis) for axis in ranges.values())
+        raise OptionError(
+            f"{name!r} is one size in the program, and is asked to be {texts}",
+            hint="give one range",
+        )
+    for least, opt, greatest in ranges:
+        if least < low or (high is not None and greatest > high):
+            raise OptionError(
+                f"{name!r} is asked to be {least}..{greatest}, but the program takes "
+                f"{low}..{'any' if high is None else high}",
+                hint="give a range inside, or export the program with a wider one",
+            )
+        return Range(least, opt, greatest)
+    if high is None:
+        raise CaptureError(
+            f"the program sets no upper limit for the dimension {name!r}",
+            hint=f"export it with Dim({name!r}, max=...), or give an Input with a range",
+        )
+    return Range(low, min(max(high if hint is None else hint, low), high), high)

@@ -1,0 +1,127 @@
+# SPDX-License-Identifier: Apache-2.0
+"""torchvision's operators, as schemas only, where its compiled extension does not load.
+
+torchvision's Python code names its own operators while it is imported. A torchvision built for
+another torch (a CUDA build beside a CPU torch, say) can't load the extension that registers them,
+and then the import itself fails, although classification models never call one. Declaring the
+missing schemas lets those models through. Nothing is declared when the extension loads.
+
+Schemas: the signatures in torchvision's operator documentation and meta registrations.
+"""
+
+from __future__ import annotations
+
+import importlib.abc
+import importlib.machinery
+import importlib.util
+import sys
+from contextlib import contextmanager
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import torch
+
+if TYPE_CHECKING:
+    from collections.abc import Generator, Sequence
+    from types import ModuleType
+
+_GRID = "float spatial_scale, SymInt pooled_height, SymInt pooled_width"
+_SIZE = "SymInt batch_size, SymInt channels, SymInt height, SymInt width"
+_WINDOW = (
+    "SymInt stride_h, SymInt stride_w, SymInt pad_h, SymInt pad_w, SymInt dilation_h, "
+    "SymInt dilation_w, SymInt groups, SymInt offset_groups, bool use_mask"
+)
+_DEFORM = "Tensor input, Tensor weight, Tensor offset, Tensor mask, Tensor bias"
+
+SCHEMAS = (
+    "nms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor",
+    "qnms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor",
+    f"roi_align(Tensor input, Tensor rois, {_GRID}, int sampling_ratio, bool aligned) -> Tensor",
+    (
+        f"_roi_align_backward(Tensor grad, Tensor rois, {_GRID}, {_SIZE}, int sampling_ratio, "
+        "bool aligned) -> Tensor"
+    ),
+    f"roi_pool(Tensor input, Tensor rois, {_GRID}) -> (Tensor, Tensor)",
+    f"_roi_pool_backward(Tensor grad, Tensor rois, Tensor argmax, {_GRID}, {_SIZE}) -> Tensor",
+    f"ps_roi_align(Tensor input, Tensor rois, {_GRID}, int sampling_ratio) -> (Tensor, Tensor)",
+    (
+        f"_ps_roi_align_backward(Tensor grad, Tensor rois, Tensor channel_mapping, {_GRID}, "
+        f"int sampling_ratio, {_SIZE}) -> Tensor"
+    ),
+    f"ps_roi_pool(Tensor input, Tensor rois, {_GRID}) -> (Tensor, Tensor)",
+    (
+        f"_ps_roi_pool_backward(Tensor grad, Tensor rois, Tensor channel_mapping, {_GRID}, "
+        f"{_SIZE}) -> Tensor"
+    ),
+    f"deform_conv2d({_DEFORM}, {_WINDOW}) -> Tensor",
+    (
+        f"_deform_conv2d_backward(Tensor grad, {_DEFORM}, {_WINDOW}) "
+        "-> (Tensor, Tensor, Tensor, Tensor, Tensor)"
+    ),
+)
+
+_libraries: list[torch.library.Library] = []  # a Library undoes its definitions when it dies
+
+
+@contextmanager
+def declared_on_import() -> Generator[None]:
+    """Declare the missing schemas at the moment that something inside imports torchvision."""
+    finder = _OnImport()
+    sys.meta_path.insert(0, finder)
+    try:
+        yield
+    finally:
+        sys.meta_path.remove(finder)
+
+
+class _OnImport(importlib.abc.MetaPathFinder):
+    """Sees the import of torchvision coming, and leaves finding it to the others."""
+
+    def find_spec(
+        self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
+    ) -> importlib.machinery.ModuleSpec | None:
+        """Declare what is missing; always answer that somebody else finds the module."""
+        if fullname == "torchvision":
+            declare_missing_operators()
+        return None
+
+
+@cache
+def declare_missing_operators() -> tuple[str, ...]:
+    """Declare torchvision's schemas that torch lacks, unless torchvision brings the operators.
+
+    Returns:
+        Names of the operators declared here.
+    """
+    if "torchvision" in sys.modules or _extension_loads():
+        return ()
+    library = torch.library.Library("torchvision", "FRAGMENT")
+    _libraries.append(library)
+    declared: list[str] = []
+    for schema in SCHEMAS:
+        name = schema.partition("(")[0]
+        if not hasattr(torch.ops.torchvision, name):
+            library.define(schema)
+            declared.append(name)
+    return tuple(declared)
+
+
+def _extension_loads() -> bool:
+    """Load torchvision's extension the way torchvision will, and say whether that worked.
+
+    When it works, torchvision's own attempt finds the library loaded and registers nothing twice.
+    """
+    package = importlib.machinery.PathFinder.find_spec("torchvision")
+    if package is None or not package.submodule_search_locations:
+        return True  # nothing installed: nothing to help
+    folder = Path(next(iter(package.submodule_search_locations)))
+    for suffix in importlib.machinery.EXTENSION_SUFFIXES:
+        library = folder / f"_C{suffix}"
+        if library.is_file():
+            try:
+                torch.ops.load_library(str(library))
+            except OSError:
+                return False
+            return True
+    return False

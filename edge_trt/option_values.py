@@ -1,0 +1,120 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Values of compile options: from the command line's text, and from any Python caller."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any, cast
+
+from edge_trt.errors import OptionError
+from edge_trt_runtime.names import close_matches, did_you_mean
+
+if TYPE_CHECKING:
+    import dataclasses
+
+    from edge_trt.options import Option
+
+_UNITS = {"": 1, "k": 1024, "m": 1024**2, "g": 1024**3, "t": 1024**4}
+
+
+def parse_names(text: str) -> tuple[str, ...]:
+    """Split a comma-separated list."""
+    return tuple(part.strip() for part in text.split(",") if part.strip())
+
+
+def parse_whole_number(text: str) -> int:
+    """Read a whole number.
+
+    Raises:
+        OptionError: When the text is none.
+    """
+    try:
+        return int(text)
+    except ValueError:
+        raise OptionError(
+            f"{text!r} is not a whole number", hint="write digits, such as 3"
+        ) from None
+
+
+def parse_size(text: str) -> int:
+    """Read a number of bytes: ``1048576``, ``512MiB``, ``1.5G``; units are powers of 1024.
+
+    Raises:
+        OptionError: When the text is none.
+    """
+    match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([kmgt]?)(?:i?b)?", text.strip().lower())
+    if match is None:
+        raise OptionError(f"{text!r} is not a size", hint="write bytes or a unit, such as 512MiB")
+    return int(float(match[1]) * _UNITS[match[2]])
+
+
+def unknown(kind: str, given: str, known: Iterable[str], *, option: str) -> OptionError:
+    """Return the error about a name that does not exist, with those that look like it."""
+    known = list(known)
+    return OptionError(
+        f"unknown {kind} {given!r}",
+        option=option,
+        matches=close_matches(given, known),
+        hint=did_you_mean(given, known),
+    )
+
+
+def parse_path(text: str) -> str:
+    """Return the text: a path needs no reading."""
+    return text
+
+
+def normalised(field: dataclasses.Field[Any], option: Option, value: Any) -> Any:
+    """Return the stored form of a field's value.
+
+    Raises:
+        OptionError: When the value is of the wrong type, unknown, or out of range.
+    """
+    name = field.name
+    if option.repeated:
+        return _names(name, value)
+    if option.parse is None and not isinstance(value, bool):
+        raise OptionError(f"{name} is {value!r}", option=name, hint="give True or False")
+    if value is None and field.default is None:
+        return None
+    if option.parse is parse_path:
+        return _path(name, value)
+    if option.low is not None:
+        return _number(name, value, option.low, option.high)
+    if option.choices and value not in option.choices:
+        raise unknown(name, str(value), option.choices, option=name)
+    return value
+
+
+def _names(name: str, value: object) -> tuple[str, ...]:
+    """Return names as a tuple without repetitions; one name alone may come as a string."""
+    given = (value,) if isinstance(value, str) else value
+    if not isinstance(given, Iterable):
+        raise OptionError(f"{name} is {value!r}", option=name, hint="give a name or several names")
+    names = list(cast("Iterable[object]", given))
+    for item in names:
+        if not isinstance(item, str) or not item:
+            raise OptionError(f"{name} holds {item!r}", option=name, hint="give names as text")
+    if name == "target" and not names:
+        raise OptionError(
+            "no target is given", option=name, hint="name at least one, such as target='cpu'"
+        )
+    return tuple(dict.fromkeys(cast("list[str]", names)))
+
+
+def _path(name: str, value: object) -> str:
+    """Return a path as text."""
+    if isinstance(value, str | os.PathLike):
+        return str(os.fspath(cast("str | os.PathLike[str]", value)))
+    raise OptionError(f"{name} is {value!r}", option=name, hint="give a path")
+
+
+def _number(name: str, value: object, low: int, high: int | None) -> int:
+    """Return a whole number from ``low`` to ``high``."""
+    number = value if isinstance(value, int) and not isinstance(value, bool) else None
+    if number is not None and low <= number and (high is None or number <= high):
+        return number
+    limit = f"a whole number from {low}" + ("" if high is None else f" to {high}")
+    raise OptionError(f"{name} is {value!r}", option=name, hint=f"give {limit}")

@@ -1,0 +1,159 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a user reads when torch.export can't take a model: the line, the reason, the remedy."""
+
+from __future__ import annotations
+
+import inspect
+import re
+
+import pytest
+import torch
+from torch import nn
+
+from edge_trt.capture import Input, capture
+from edge_trt.errors import CaptureError
+
+X = torch.randn(4, 3)
+
+
+class Branch(nn.Module):
+    def forward(self, x):
+        if x.sum() > 0:  # culprit
+            return x + 1
+        return x
+
+
+class Item(nn.Module):
+    def forward(self, x):
+        count = int(x.sum().item())  # culprit
+        return x[:count]
+
+
+class Loop(nn.Module):
+    def forward(self, x):
+        while x.abs().max() > 1:  # culprit
+            x = x / 2
+        return x
+
+
+class Numpy(nn.Module):
+    def forward(self, x):
+        return torch.from_numpy(x.numpy() * 2)  # culprit
+
+
+class Listed(nn.Module):
+    def forward(self, x):
+        return torch.tensor([value * 2 for value in x.flatten().tolist() if value > 0])  # culprit
+
+
+class Shapes(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.proj = nn.Linear(5, 2)
+
+    def forward(self, x):
+        return self.proj(x)  # culprit
+
+
+class Raises(nn.Module):
+    def forward(self, x):
+        if x.shape[-1] != 5:
+            raise ValueError("five channels are needed")  # culprit
+        return x
+
+
+class Deep(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.inner = nn.Sequential(nn.ReLU(), Branch())
+
+    def forward(self, x):
+        return self.inner(x)
+
+
+@pytest.mark.parametrize(
+    ("model", "reason", "remedy"),
+    [
+        (Branch(), "depends on the values of a tensor", "torch.where"),
+        (Item(), "depends on the values of a tensor", "torch.cond"),
+        (Loop(), "depends on the values of a tensor", "torch.where"),
+        (Listed(), "depends on the values of a tensor", r"\.tolist\(\)"),
+        (Numpy(), "numpy", "the same with torch functions"),
+        (Shapes(), r"\[4, 3\]", "check the sizes of the inputs"),
+        (Raises(), "five channels are needed", "torch.export traces forward once"),
+        (Deep(), "depends on the values of a tensor", "torch.where"),
+    ],
+)
+def test_the_error_has_line_reason_and_remedy(model, reason, remedy, capfd):
+    with pytest.raises(CaptureError, match=reason) as caught:
+        capture(model.eval(), X)
+    assert caught.value.message.startswith("torch.export can't take the model: ")
+    assert "x float32[4, 3]" in caught.value.message
+    assert re.search(remedy, caught.value.hint)
+    culprit = type(model) if not isinstance(model, Deep) else Branch
+    lines, start = inspect.getsourcelines(culprit)
+    number = start + next(i for i, line in enumerate(lines) if "# culprit" in line)
+    assert caught.value.source == f"{__file__}:{number}"
+    assert f"{__file__}:{number} in " in str(caught.value)
+    assert caught.value.__cause__ is not None
+    assert capfd.readouterr().err == ""  # torch's own log and half-traced graph stay away
+
+
+def test_debugging_shows_what_torch_says(monkeypatch, capfd):
+    monkeypatch.setenv("EDGE_TRT_DEBUG", "1")
+    with pytest.raises(CaptureError):
+        capture(Branch().eval(), X)
+    assert "def forward(self" in capfd.readouterr().err
+
+
+def test_what_the_model_prints_still_shows(capfd):
+    class Prints(nn.Module):
+        def forward(self, x):
+            import sys
+
+            print("from the model", file=sys.stderr)
+            return x + 1
+
+    capture(Prints().eval(), X)
+    assert "from the model" in capfd.readouterr().err
+
+
+class Box:
+    def __init__(self, tensor):
+        self.tensor = tensor
+
+
+def test_an_unknown_class_among_the_inputs():
+    class Unboxes(nn.Module):
+        def forward(self, box):
+            return box.tensor
+
+    with pytest.raises(CaptureError, match=r"Box.*register_dataclass"):
+        capture(Unboxes().eval(), (Box(X),))
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_weights_and_inputs_of_different_types(dtype):
+    model = nn.Sequential(nn.Linear(3, 3)).to(dtype).eval()
+    name = str(dtype).removeprefix("torch.")
+    with pytest.raises(CaptureError, match="inputs of the weights' type") as caught:
+        capture(model, Input((4, 3)))
+    assert name in str(caught.value)
+    assert "'0'" in str(caught.value)
+
+
+def test_half_precision_with_half_inputs():
+    captured = capture(nn.Linear(3, 3).half().eval(), Input((4, 3), dtype="float16"))
+    assert [s.dtype for s in captured.signature.outputs] == ["float16"]
+
+
+def test_a_cast_inside_forward_is_fine():
+    class Casts(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.proj = nn.Linear(3, 3).half()
+
+        def forward(self, x):
+            return self.proj(x.half()).float()
+
+    assert capture(Casts().eval(), X).signature.outputs[0].dtype == "float32"

@@ -1,0 +1,141 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Dynamic sizes: how they are asked for, and what a model answers."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import nn
+
+from edge_trt.capture import Input, capture
+from edge_trt.errors import CaptureError
+from edge_trt_runtime.manifest import Range
+
+
+def module(function):
+    class Model(nn.Module):
+        def forward(self, x, y=None):
+            return function(x) if y is None else function(x, y)
+
+    return Model().eval()
+
+
+def shapes(captured):
+    signature = captured.signature
+    return [spec.shape for spec in (*signature.inputs, *signature.outputs)]
+
+
+def batch(low, opt, high, **rest):
+    return Input(min=(low, 3), opt=(opt, 3), max=(high, 3), **rest)
+
+
+@pytest.mark.parametrize(
+    "sizes", [(1, 4, 8), (2, 2, 3), (1, 1, 8), (0, 1, 4), (0, 0, 1), (1, 1, 2)]
+)
+def test_a_range_stays_a_range_whatever_its_optimum(sizes):
+    captured = capture(nn.Linear(3, 5).eval(), batch(*sizes))
+    assert captured.signature.dims == {"batch": Range(*sizes)}
+    assert shapes(captured) == [["batch", 3], ["batch", 5]]
+    assert list(captured.examples[0].shape) == [sizes[1], 3]
+    assert list(captured.symbols.values()) == ["batch"]
+    for size in sizes:
+        assert captured.program.module()(torch.randn(size, 3)).shape == (size, 5)
+
+
+def test_one_size_is_no_range():
+    captured = capture(nn.Linear(3, 5).eval(), batch(4, 4, 4))
+    assert captured.signature.dims == {}
+    assert shapes(captured) == [[4, 3], [4, 5]]
+
+
+def test_names_of_the_user():
+    described = Input(("n", "time"), min=(1, 1), opt=(2, 6), max=(4, 8), dtype="int64", name="ids")
+    captured = capture(nn.Embedding(10, 7).eval(), described)
+    assert captured.signature.dims == {"n": Range(1, 2, 4), "time": Range(1, 6, 8)}
+    assert shapes(captured) == [["n", "time"], ["n", "time", 7]]
+    assert sorted(captured.symbols.values()) == ["n", "time"]
+    symbols = {str(s) for s in captured.program.range_constraints}
+    assert captured.symbols.keys() <= symbols
+
+
+def test_names_without_a_user():
+    two = capture(module(lambda x: x[:, 1:]), Input(min=(1, 3, 3), opt=(2, 4, 3), max=(4, 8, 3)))
+    assert shapes(two)[0] == ["x_dim0", "x_dim1", 3]
+    width = capture(nn.ReLU().eval(), Input(min=(1, 2), max=(1, 8)))
+    assert shapes(width) == [[1, "input_dim1"], [1, "input_dim1"]]
+
+
+def test_outputs_are_written_in_terms_of_the_inputs():
+    captured = capture(
+        module(lambda x: (torch.cat([x, x]), x[::2].relu(), x.nonzero(), x.flatten())),
+        Input(("n", 3), min=3, opt=4, max=8),
+    )
+    assert shapes(captured)[1] == ["2*n", 3]
+    assert shapes(captured)[2][0] == "((n + 1)//2)"
+    assert shapes(captured)[3] == ["?", 2]
+    assert shapes(captured)[4] == ["3*n"]
+
+
+def test_equal_names_are_one_size():
+    captured = capture(
+        module(lambda x, y: x + y),
+        (Input(("n", 3), min=1, opt=4, max=8), Input(("n", 3), min=1, opt=4, max=8)),
+    )
+    assert captured.signature.dims == {"n": Range(1, 4, 8)}
+    assert shapes(captured) == [["n", 3]] * 3
+
+
+def test_equal_ranges_are_two_sizes():
+    captured = capture(module(lambda x, y: (x + 1, y + 1)), (batch(1, 4, 8), batch(1, 4, 8)))
+    assert captured.signature.dims.keys() == {"x_dim0", "y_dim0"}
+    assert shapes(captured)[2:] == [["x_dim0", 3], ["y_dim0", 3]]
+
+
+def test_a_named_model_input_keeps_its_example_values():
+    example = torch.tensor([[1, 2, 3]])
+    described = Input(example, min=(1, 3), max=(8, 3), name="ids")
+    captured = capture(nn.Embedding(4, 2).eval(), described)
+    assert torch.equal(captured.examples[0], example)
+    assert captured.signature.dims == {"batch": Range(1, 1, 8)}
+
+
+def narrow(x):
+    return x + 1 if x.shape[0] <= 5 else x
+
+
+@pytest.mark.parametrize(
+    ("function", "inputs", "says"),
+    [
+        (narrow, (batch(1, 4, 8),),
+         (r"takes dimension 0 of 'x' only in 1..5, but 1..4..8 was asked for: "
+         r"write x=1..4..5x3:float32")),
+        (narrow, (batch(1, 4, 8, name="image"),), "write image=1..4..5x3:float32"),
+        (lambda x: x.reshape(4, 3), (batch(1, 4, 8),),
+         r"fixes dimension 0 of 'x' at 4, but 1..4..8 was asked for: write x=4x3:float32"),
+        (lambda x: x.reshape(x.shape[0] // 2, 6), (batch(1, 4, 8),),
+         "dimension 0 of 'x' only in multiples of 2: fix it"),
+        (lambda x, y: x + y, (batch(1, 4, 8), batch(1, 4, 8)),
+         r"needs dimension 0 of 'y' equal to dimension 0 of 'x'.* y=n:1..4..8x3:float32"),
+        (lambda x, y: x[1:] + y, (batch(2, 4, 8), batch(1, 3, 7)),
+         "needs dimension 0 of 'x' to be dimension 0 of 'y' \\+ 1"),
+        (lambda x: x[::2], (Input(("n", 3), min=1, opt=4, max=8),),
+         r"takes dimension 0 of 'x' only where .*: write x=n:3..4..8x3:float32"),
+    ],
+)  # fmt: skip
+def test_a_model_that_needs_other_sizes_says_which_and_what_to_write(function, inputs, says):
+    with pytest.raises(CaptureError, match=says):
+        capture(module(function), inputs)
+
+
+def test_what_to_write_works():
+    with pytest.raises(CaptureError) as caught:
+        capture(module(narrow), batch(1, 4, 8))
+    text = str(caught.value).rpartition("write ")[2]
+    assert capture(module(narrow), Input.parse(text)).signature.dims["batch"] == Range(1, 4, 5)
+
+
+@pytest.mark.parametrize("name", ["N", "S", "E", "I", "O", "batch", "lambda_", "_", "s0", "oo"])
+def test_any_identifier_names_a_dimension(name):
+    captured = capture(nn.ReLU().eval(), Input((name, 3), min=1, opt=2, max=8))
+    assert captured.signature.dims.keys() == {name}
+    assert shapes(captured) == [[name, 3]] * 2

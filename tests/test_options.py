@@ -1,0 +1,193 @@
+# SPDX-License-Identifier: Apache-2.0
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import json
+import subprocess
+import sys
+
+import pytest
+
+from edge_trt.errors import OptionError
+from edge_trt.option_values import parse_size
+from edge_trt.options import (
+    CompileOptions,
+    add_arguments,
+    from_arguments,
+    option_of,
+)
+
+
+def command_line(*arguments: str) -> CompileOptions:
+    parser = argparse.ArgumentParser()
+    add_arguments(parser)
+    return from_arguments(parser.parse_args(arguments))
+
+
+def test_defaults():
+    options = CompileOptions()
+    assert options.targets == ("cpu",)
+    assert (options.precision, options.fallback, options.min_block_size) == ("fp32", "auto", 1)
+    assert options.as_dict()["target"] == ["cpu"]
+    json.dumps(options.as_dict())
+
+
+@pytest.mark.parametrize(
+    ("target", "targets"),
+    [
+        ("rtx", ("rtx",)),
+        (["cpu", "rtx"], ("cpu", "rtx")),
+        (("rtx", "cpu", "rtx"), ("rtx", "cpu")),
+        ("agx-orin-64gb", ("agx-orin-64gb",)),
+    ],
+)
+def test_targets_are_normalised(target, targets):
+    assert CompileOptions(target=target).targets == targets
+
+
+def test_options_can_not_be_changed():
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        CompileOptions().precision = "fp16"  # type: ignore[misc]
+
+
+@pytest.mark.parametrize(
+    ("keywords", "text"),
+    [
+        ({"target": "agx-orin-64g"}, "did you mean 'agx-orin-64gb'"),
+        ({"target": "agx-orin-64g"}, "unknown target"),
+        ({"target": ()}, "name at least one"),
+        ({"target": "tx1"}, "newest JetPack"),
+        ({"target": [1]}, "give names as text"),
+        ({"target": 5}, "give a name or several names"),
+        ({"precision": "fp61"}, "did you mean 'fp16'"),
+        ({"precision": None}, "unknown precision"),
+        ({"fallback": "forbit"}, "did you mean 'forbid'"),
+        ({"precision": "int8"}, "not available yet"),
+        ({"fallback": "onnxruntime"}, "not available yet"),
+        ({"calibration": "images/"}, "not available yet"),
+        ({"dla": "auto"}, "not available yet"),
+        ({"optimization_level": 6}, "from 0 to 5"),
+        ({"optimization_level": -1}, "from 0 to 5"),
+        ({"workspace": 0}, "from 1"),
+        ({"workspace": "1G"}, "from 1"),
+        ({"min_block_size": True}, "from 1"),
+        ({"self_test": -1}, "from 0"),
+        ({"dryrun": 1}, "True or False"),
+        ({"timing_cache": 3}, "give a path"),
+        ({"fp32_layers": [""]}, "give names as text"),
+    ],
+)
+def test_bad_values_are_refused_with_the_remedy(keywords, text):
+    with pytest.raises(OptionError, match=text) as caught:
+        CompileOptions(**keywords)
+    assert caught.value.option == next(iter(keywords))
+
+
+def test_unknown_option_names_close_matches():
+    with pytest.raises(OptionError, match="did you mean 'precision'") as caught:
+        CompileOptions.of({"precison": "fp16"})
+    assert caught.value.matches == ("precision",)
+    assert isinstance(caught.value, ValueError)
+
+
+def test_one_name_may_come_alone(tmp_path):
+    options = CompileOptions(fallback_ops="aten.gelu", timing_cache=tmp_path / "cache")
+    assert options.fallback_ops == ("aten.gelu",)
+    assert options.timing_cache == str(tmp_path / "cache")
+
+
+def test_every_field_is_a_command_line_flag():
+    parser = argparse.ArgumentParser()
+    add_arguments(parser)
+    text = parser.format_help()
+    for field in dataclasses.fields(CompileOptions):
+        assert option_of(field).flag in text
+        assert option_of(field).help
+
+
+def test_no_flags_give_the_defaults():
+    assert command_line() == CompileOptions()
+
+
+def test_flags_mean_what_keywords_mean():
+    options = command_line(
+        *("--target", "cpu,rtx", "--target", "agx-orin-64gb", "--precision", "fp16"),
+        *("--fp32-layers", "head.*", "--fp32-layers", "Softmax", "--fallback", "torch"),
+        *("--fallback-ops", "aten.gelu,aten.add.Tensor", "--fallback-modules", "decoder.*"),
+        *("--min-block-size", "3", "--dryrun", "--workspace", "1.5GiB"),
+        *("--optimization-level", "5", "--timing-cache", "kernels.bin", "--self-test", "0"),
+    )
+    assert options == CompileOptions(
+        target=("cpu", "rtx", "agx-orin-64gb"),
+        precision="fp16",
+        fp32_layers=("head.*", "Softmax"),
+        fallback="torch",
+        fallback_ops=("aten.gelu", "aten.add.Tensor"),
+        fallback_modules=("decoder.*",),
+        min_block_size=3,
+        dryrun=True,
+        workspace=3 * 2**29,
+        optimization_level=5,
+        timing_cache="kernels.bin",
+        self_test=0,
+    )
+
+
+@pytest.mark.parametrize(
+    ("arguments", "text"),
+    [
+        (["--workspace", "much"], "'much' is not a size"),
+        (["--self-test", "two"], "'two' is not a whole number"),
+        (["--precision", "half"], "unknown precision 'half'"),
+        (["--dla", "auto"], "not available yet"),
+    ],
+)
+def test_flags_are_refused_in_our_words(arguments, text):
+    with pytest.raises(OptionError, match=text):
+        command_line(*arguments)
+
+
+@pytest.mark.parametrize(
+    ("text", "size"),
+    [("1024", 1024), ("1k", 1024), ("512MiB", 2**29), ("2 gb", 2**31), ("0.5G", 2**29)],
+)
+def test_sizes(text, size):
+    assert parse_size(text) == size
+
+
+# What must and must not give another engine; a new field has to be put into one of the two.
+CHANGES_THE_ENGINE = {
+    "precision": "fp16",
+    "fp32_layers": ("head.*",),
+    "fallback_ops": ("aten.gelu",),
+    "fallback_modules": ("head",),
+    "min_block_size": 2,
+    "workspace": 2**30,
+    "optimization_level": 5,
+}
+LEAVES_THE_ENGINE = {
+    "target": ("rtx",),
+    "fallback": "forbid",
+    "dryrun": True,
+    "timing_cache": "kernels.bin",
+    "self_test": 5,
+}
+NOT_YET = {"calibration", "dla"}
+
+
+def test_every_field_is_judged_for_the_cache_key():
+    names = {field.name for field in dataclasses.fields(CompileOptions)}
+    assert names == CHANGES_THE_ENGINE.keys() | LEAVES_THE_ENGINE.keys() | NOT_YET
+
+
+def test_cache_key_changes_exactly_with_the_engine():
+    default = CompileOptions().cache_key()
+    keys = {CompileOptions(**{n: v}).cache_key() for n, v in CHANGES_THE_ENGINE.items()}
+    assert len(keys | {default}) == len(CHANGES_THE_ENGINE) + 1
+    assert {CompileOptions(**{n: v}).cache_key() for n, v in LEAVES_THE_ENGINE.items()} == {default}
+
+
+def test_options_need_no_torch():
+    code = "import sys, edge_trt.options; assert 'torch' not in sys.modules"
+    subprocess.run([sys.executable, "-c", code], check=True)
