@@ -1,0 +1,166 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The compiler, readable from top to bottom: `compile` names every stage in order.
+
+Stages are functions of other modules; `Stages` times them and tells the progress bar. torch is
+imported by `compile` and not by importing this module, so that opening a bundle needs no torch.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Mapping
+from dataclasses import asdict, replace
+from typing import TYPE_CHECKING, Any
+
+from edge_trt.bundle.bundle import Bundle, Part
+from edge_trt.engines.plans import build_plans
+from edge_trt.errors import OptionError
+from edge_trt.options import CompileOptions
+from edge_trt.precision import Fp32Layers, to_fp16
+from edge_trt.stages import Progress, Stages
+
+if TYPE_CHECKING:
+    from edge_trt.capture import Captured
+    from edge_trt.partitioning import Coverage, Partition
+
+__all__ = ["Bundle", "EdgeTrtWarning", "add_engines", "compile"]
+
+
+class EdgeTrtWarning(UserWarning):
+    """Something compiled, but perhaps not as meant."""
+
+
+def compile(
+    model: object, inputs: Any = None, *, progress: Progress | None = None, **options: Any
+) -> Bundle:
+    """Compiles a model into a bundle, in memory; `Bundle.save` writes it.
+
+    Args:
+        model: an `nn.Module`, an `ExportedProgram`, or a text: the path of a `.pt2` file,
+            `file.py:factory`, `package.module:factory`, `timm:name`, `torchvision:name`.
+        inputs: example arguments, as a tuple, as a mapping for keyword arguments, or one tensor;
+            `edge_trt.Input` in the place of a tensor gives a range of sizes.
+        progress: called with (stage, fraction of it from 0 to 1, note).
+        **options: fields of `CompileOptions`.
+
+    Raises:
+        CaptureError: the model can't be loaded or exported.
+        UnsupportedError: something would fall back, and `fallback="forbid"`.
+        BuildError: TensorRT refuses a network.
+        OptionError: an option or a target is unknown, or belongs to a later version.
+    """
+    from edge_trt.capture import capture
+
+    chosen = CompileOptions.of(options)
+    stages = Stages(progress)
+    captured = stages.run("capture", capture, model, inputs, chosen)
+    graph = stages.run("lowering", _lower, captured)
+    partition, coverage = stages.run("partitioning", _partition, graph, chosen)
+    bundle = Bundle(captured.name, captured.signature, chosen, coverage.as_dict(), stages.seconds)
+    if chosen.dryrun:
+        return bundle
+    bundle.parts = stages.run("conversion", _convert, partition, captured)
+    bundle.results = dict(zip(captured.output_names, partition.results, strict=True))
+    stages.run("precision", _set_precision, bundle)
+    bundle.vectors = stages.run("self-test", _self_test, captured, chosen.self_test)
+    stages.run("engines", _build_engines, bundle, chosen, on_step=True)
+    return bundle
+
+
+def add_engines(bundle: Bundle, options: CompileOptions, progress: Progress | None = None) -> None:
+    """Adds engines for more targets to a bundle that was loaded; torch is not needed.
+
+    Args:
+        bundle: a bundle, usually from `edge_trt.load`; save it afterwards.
+        options: the targets to add, and settings of the builder. What shaped the networks
+            (precision, fallback) stays as it was.
+        progress: as for `compile`.
+
+    Raises:
+        BuildError: TensorRT refuses a network.
+    """
+    stages = Stages(progress)
+    stages.run("engines", _build_engines, bundle, options, on_step=True)
+    bundle.seconds["engines"] = bundle.seconds.get("engines", 0.0) + stages.seconds["engines"]
+    targets = tuple(dict.fromkeys([*bundle.options.targets, *options.targets]))
+    bundle.options = replace(bundle.options, target=targets)
+
+
+def _build_engines(bundle: Bundle, options: CompileOptions, step: Any) -> None:
+    plans, notes = build_plans(bundle.networks, options, bundle.signature.dims, step)
+    bundle.plans = [p for p in bundle.plans if p.target not in options.targets] + plans
+    bundle.notes = [n for n in bundle.notes if n not in notes] + notes
+
+
+def _lower(captured: Captured) -> Any:
+    from edge_trt.conversion.registry import support
+    from edge_trt.lowering import lower
+
+    return lower(captured.program, supported=support)
+
+
+def _partition(graph: Any, options: CompileOptions) -> tuple[Partition, Coverage]:
+    from edge_trt.partitioning import cut, forbid, refusals, summarize
+
+    refused = refusals(graph.graph, options.fallback_ops, options.fallback_modules)
+    partition, reasons = cut(graph, refused, options.min_block_size)
+    coverage = summarize(partition, reasons)
+    if options.fallback == "forbid":
+        forbid(coverage)
+    if not any(block.kind == "tensorrt" for block in partition.blocks):
+        first = f"; first reason: {coverage.refusals[0]}" if coverage.refusals else ""
+        warnings.warn(f"TensorRT runs nothing of this model{first}", EdgeTrtWarning, stacklevel=4)
+    return partition, coverage
+
+
+def _convert(partition: Partition, captured: Captured) -> list[Part]:
+    from edge_trt.conversion.driver import convert
+    from edge_trt.partitioning.program import export_program
+    from edge_trt.partitioning.values import describe
+
+    parts: list[Part] = []
+    for block in partition.blocks:
+        part = Part(block.name, block.inputs, block.outputs, describe(block, captured.symbols))
+        if block.kind == "tensorrt":
+            part.network = convert(
+                block.module,
+                block.name,
+                input_names=block.inputs,
+                output_names=block.outputs,
+                dim_names=captured.symbols,
+            )
+        else:
+            part.program = export_program(block)
+        parts.append(part)
+    return parts
+
+
+def _set_precision(bundle: Bundle) -> None:
+    if bundle.options.precision != "fp16":
+        return
+    rules = Fp32Layers(bundle.options.fp32_layers)
+    for pattern, close in rules.unmatched(bundle.networks).items():
+        hint = f"close names: {', '.join(close)}" if close else "see edge_trt inspect --network"
+        raise OptionError(f"fp32_layers pattern {pattern!r} matches no layer", hint=hint)
+    for part in bundle.parts:
+        if part.network is not None:
+            part.network, kept = to_fp16(part.network, keep_fp32=rules)
+            bundle.kept += [asdict(k) for k in kept]
+
+
+def _self_test(captured: Captured, count: int) -> Mapping[str, Any]:
+    """Arrays `<case>/in/<name>` and `<case>/out/<name>` as the model itself computes them."""
+    if count == 0:
+        return {}
+    from edge_trt.capture.eager import eager, vary
+
+    run = eager(captured)
+    arrays: dict[str, Any] = {}
+    for case in range(count):
+        inputs = captured.examples if case == 0 else vary(captured.examples, case)
+        outputs = run(inputs)
+        for name, tensor in zip(captured.input_names, inputs, strict=True):
+            arrays[f"{case}/in/{name}"] = tensor.numpy()
+        for name, array in zip(captured.output_names, outputs, strict=True):
+            arrays[f"{case}/out/{name}"] = array
+    return arrays
