@@ -1,0 +1,129 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Lowering: from the large ATen operator set to a functional graph of what converters know.
+
+A pass is a plain function ``(gm) -> bool`` that edits the module's graph and says whether it changed
+anything; it lives in a file of its own name. ``PASSES`` is the order in which they run.
+"""
+
+from __future__ import annotations
+
+import warnings
+from functools import partial
+from typing import TYPE_CHECKING
+
+from edge_trt.errors import UnsupportedError
+from edge_trt.lowering.cancel_permutes import cancel_permutes
+from edge_trt.lowering.decompose_unsupported import decompose_unsupported
+from edge_trt.lowering.edit import writes
+from edge_trt.lowering.fold_batch_norm import fold_batch_norm
+from edge_trt.lowering.fold_constants import fold_constants
+from edge_trt.lowering.functionalise_writes import functionalise_writes
+from edge_trt.lowering.inline_contexts import inline_contexts
+from edge_trt.lowering.merge_duplicates import merge_duplicates
+from edge_trt.lowering.merge_views import merge_views
+from edge_trt.lowering.normalise_variants import normalise_variants
+from edge_trt.lowering.remove_dead_code import remove_dead_code
+from edge_trt.lowering.remove_no_ops import remove_no_ops
+from edge_trt.lowering.rewrite_strided_views import rewrite_strided_views
+from edge_trt.lowering.unlifting import STATE, unlift
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from torch import fx
+    from torch.export import ExportedProgram
+
+    Pass = Callable[[fx.GraphModule], bool]
+
+__all__ = ["FUNCTIONALISATION", "PASSES", "SIMPLIFICATION", "lower", "unlift"]
+
+FUNCTIONALISATION: tuple[Pass, ...] = (
+    inline_contexts,  # first: a body is invisible to every other pass
+    normalise_variants,  # splits become slices: views that a write can be carried through
+    fold_constants,  # takes away masks built by filling slices, which then need no carrying
+    functionalise_writes,
+    remove_dead_code,  # write-backs that nobody reads, so that state in use can be told from the rest
+)
+"""Passes that may see writes; everything after them relies on their absence."""
+
+SIMPLIFICATION: tuple[Pass, ...] = (
+    rewrite_strided_views,  # before anything that changes strides
+    normalise_variants,  # again: functionalisation made copies, fills and scatters
+    remove_no_ops,  # brings batch-norms next to their convolutions and views next to views
+    fold_constants,  # before batch-norm: weights that are computed (weight norm) become constants
+    fold_batch_norm,
+    merge_views,  # after the no-ops between views are gone
+    cancel_permutes,  # needs merged permutations
+    merge_duplicates,  # last: equal operators are spelled equally only now
+    remove_dead_code,
+)
+"""Passes on the functional graph; they also clean up after a decomposition."""
+
+PASSES: tuple[Pass, ...] = (*FUNCTIONALISATION, *SIMPLIFICATION)
+"""Every pass in the order of a run without a decomposition."""
+
+
+def lower(
+    program: ExportedProgram,
+    on_pass: Callable[[str], None] | None = None,
+    supported: Callable[[fx.Node], str | None] | None = None,
+) -> fx.GraphModule:
+    """Map a program to a functional graph of few, large operators.
+
+    Args:
+        program: Exported program; not modified, its weights are shared.
+        on_pass: Called with the name of each pass before it runs.
+        supported: Tells why a call can't be converted, or None. Given, calls without a converter are
+            decomposed where that helps.
+
+    Returns:
+        A module of pure operators: placeholders are the user's inputs, the output is the flat tuple of
+        the user's outputs, weights are attributes.
+
+    Raises:
+        UnsupportedError: The outputs depend on a buffer that the program writes to.
+    """
+    report = on_pass or (lambda name: None)
+    gm = unlift(program)
+    _run(gm, FUNCTIONALISATION, report)
+    if any(writes(node.target) for node in gm.graph.nodes):
+        report("retrace")
+        gm = unlift(_retrace(program))
+        _run(gm, FUNCTIONALISATION, report)
+    _refuse_state(gm)
+    _run(gm, SIMPLIFICATION, report)
+    if supported is not None:
+        decompose = partial(decompose_unsupported, supported=supported)
+        report(decompose_unsupported.__name__)
+        if decompose(gm):
+            _run(gm, SIMPLIFICATION, report)
+    gm.recompile()
+    return gm
+
+
+def _retrace(program: ExportedProgram) -> ExportedProgram:
+    """Let torch functionalise the program; with an empty table it decomposes next to nothing."""
+    with warnings.catch_warnings():  # torch 2.13 trips over its own deprecation
+        warnings.filterwarnings("ignore", message=".*LeafSpec", category=FutureWarning)
+        return program.run_decompositions({})
+
+
+def _run(
+    gm: fx.GraphModule, passes: tuple[Pass, ...], report: Callable[[str], None]
+) -> None:
+    for step in passes:
+        report(step.__name__)
+        step(gm)
+
+
+def _refuse_state(gm: fx.GraphModule) -> None:
+    """Refuse buffers whose new value would have to live until the next call."""
+    state = gm.meta.get(STATE, set())
+    live = [n.meta["fqn"] for n in gm.graph.nodes if n.op == "get_attr" and "fqn" in n.meta]
+    for fqn in live:
+        if fqn in state:
+            raise UnsupportedError(
+                f"buffer '{fqn}' is updated by forward() and its outputs depend on it, but a compiled "
+                "program keeps nothing between calls",
+                hint="make it an input, and return its new value as an output",
+            )

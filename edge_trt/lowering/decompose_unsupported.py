@@ -1,0 +1,183 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Operators without a converter are written in smaller ones that have one; the last resort, per call."""
+
+from __future__ import annotations
+
+import operator
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import fx
+from torch._subclasses.fake_tensor import FakeTensor
+from torch.fx.experimental.proxy_tensor import make_fx
+from torch.fx.node import map_arg
+
+from edge_trt.lowering.decompositions import decomposition
+from edge_trt.lowering.edit import (
+    add_constant,
+    calls,
+    constant,
+    fake_mode,
+    insert,
+    is_random,
+    module_path,
+    replace,
+    value,
+    writes,
+)
+from edge_trt.lowering.functionalise_writes import functionalise_writes
+from edge_trt.lowering.normalise_variants import normalise_variants
+from edge_trt.lowering.remove_dead_code import remove_dead_code
+from edge_trt.lowering.remove_no_ops import remove_no_ops
+from edge_trt.lowering.shapes import same_type
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+DEPTH = 6
+"""How often a decomposition may be decomposed again; torch's deepest chains need four."""
+
+
+def decompose_unsupported(
+    gm: fx.GraphModule, supported: Callable[[fx.Node], str | None]
+) -> bool:
+    """Decompose the calls that have no converter, where all parts then have one.
+
+    ::
+
+        before  addcmul(a, b, c)          # supported(node) -> "no converter for aten.addcmul"
+        after   add(a, mul(b, c))
+
+    All or nothing per call: a call of which some part would still have no converter stays whole, so that
+    the report names the user's operator and the fallback runs it in one piece.
+
+    Args:
+        gm: Module to edit.
+        supported: Returns None when a node can be converted, else the reason why not.
+    """
+    changed = False
+    for node in calls(gm):
+        if supported(node) is not None:
+            changed |= _expand(gm, node, supported, DEPTH)
+    return changed
+
+
+def _expand(
+    gm: fx.GraphModule, node: fx.Node, supported: Callable[[fx.Node], str | None], depth: int
+) -> bool:
+    """Replace one call by its decomposition, recursively; leave the graph as it was on failure."""
+    function = None if depth == 0 or is_random(node.target) else decomposition(node.target)
+    traced = None if function is None else _trace(gm, node, function)
+    if traced is None:
+        return False
+    start = node.prev
+    holder = _splice(gm, node, traced)
+    ok = all(_settle(gm, new, supported, depth) for new in _between(start, holder))
+    if not (ok and _hand_over(node, holder)):
+        for new in reversed(_between(start, node)):
+            gm.graph.erase_node(new)
+        return False
+    return True
+
+
+def _settle(
+    gm: fx.GraphModule, node: fx.Node, supported: Callable[[fx.Node], str | None], depth: int
+) -> bool:
+    """Make one new call convertible, if it can be."""
+    if node.op != "call_function" or supported(node) is None:
+        return True
+    return _expand(gm, node, supported, depth - 1)
+
+
+def _between(start: fx.Node, end: fx.Node) -> list[fx.Node]:
+    """Return the nodes after ``start`` and before ``end``."""
+    found = []
+    node = start.next
+    while node is not end:
+        found.append(node)
+        node = node.next
+    return found
+
+
+def _trace(gm: fx.GraphModule, node: fx.Node, function: Callable[..., Any]) -> fx.GraphModule | None:
+    """Record what a decomposition does with the values of a call's arguments."""
+    sources = node.all_input_nodes
+
+    def call(*values: Any) -> Any:
+        given = dict(zip(sources, values, strict=True))
+        args, kwargs = map_arg((node.args, node.kwargs), given.__getitem__)
+        result = function(*args, **kwargs)
+        if result is NotImplemented:
+            raise _NoDecompositionError
+        return result
+
+    try:
+        with torch.no_grad(), fake_mode(gm):
+            traced = make_fx(call, pre_dispatch=True)(*map(value, sources))
+    except (_NoDecompositionError, NotImplementedError):
+        return None
+    normalise_variants(traced)
+    functionalise_writes(traced)
+    remove_no_ops(traced)
+    remove_dead_code(traced)
+    unusable = any(
+        inner.target is node.target or writes(inner.target) or _is_fake_constant(traced, inner)
+        for inner in traced.graph.nodes
+    )
+    return None if unusable else traced
+
+
+class _NoDecompositionError(Exception):
+    """A decomposition answered ``NotImplemented``."""
+
+
+def _is_fake_constant(gm: fx.GraphModule, node: fx.Node) -> bool:
+    """Whether an attribute was made while tracing, when tensors hold no data."""
+    return node.op == "get_attr" and isinstance(constant(gm, node), (FakeTensor, type(None)))
+
+
+def _splice(gm: fx.GraphModule, node: fx.Node, traced: fx.GraphModule) -> fx.Node:
+    """Copy a traced graph before a call; return a node that holds the results as its arguments."""
+    sources = iter(node.all_input_nodes)
+    copies: dict[fx.Node, fx.Node] = {}
+    results: Any = ()
+    for inner in traced.graph.nodes:
+        if inner.op == "placeholder":
+            copies[inner] = next(sources)
+        elif inner.op == "get_attr":
+            data = constant(traced, inner)
+            assert data is not None
+            name = f"{module_path(node)}.{node.name}.constant".lstrip(".")
+            copies[inner] = add_constant(gm, node, data, name)
+        elif inner.op == "output":
+            results = map_arg(inner.args[0], copies.__getitem__)
+        else:
+            args, kwargs = map_arg((inner.args, inner.kwargs), copies.__getitem__)
+            val = inner.meta["val"]
+            copies[inner] = insert(gm, node, inner.target, args, kwargs, like=node, val=val)
+    with gm.graph.inserting_before(node):
+        return gm.graph.call_function(_results, (results,))
+
+
+def _results(results: Any) -> Any:
+    """Target of the node that holds results while parts of a decomposition are still replaced."""
+    return results
+
+
+def _hand_over(node: fx.Node, holder: fx.Node) -> bool:
+    """Let the readers of a call read the results instead, if they are of the same kind."""
+    results: Any = holder.args[0]
+    if isinstance(node.meta["val"], (list, tuple)):
+        readers = list(node.users)
+        if any(reader.target is not operator.getitem for reader in readers):
+            return False
+        holder.graph.erase_node(holder)
+        for reader in readers:
+            replace(reader, results[reader.args[1]])
+        node.graph.erase_node(node)
+        return True
+    if not same_type(results, node):
+        return False
+    holder.graph.erase_node(holder)
+    replace(node, results)
+    return True
