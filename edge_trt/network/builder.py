@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 
@@ -31,7 +31,7 @@ from edge_trt.network.layers import (
     Unary,
 )
 from edge_trt.network.layers.elementwise import ActivationType, ElementWiseOp, UnaryOp
-from edge_trt.network.sizes import Size, Sizes
+from edge_trt.network.sizes import Size, Sizes, in_type
 from edge_trt.network.types import DType
 
 __all__ = ["Builder", "ReduceOp", "Scalar", "Size", "SliceMode"]
@@ -51,7 +51,7 @@ class Builder(Sizes):
         if x.dtype is dtype:
             return x
         if x.data is not None:
-            return self.constant(x.data, dtype, x.name)
+            return self.derived(x, in_type(x.data, dtype))
         return self.network.add(Cast(dtype), x)
 
     def identity(self, x: Tensor) -> Tensor:
@@ -119,11 +119,15 @@ class Builder(Sizes):
         if axes == tuple(range(x.rank)):
             return x
         if x.data is not None:
-            return self.constant(x.data.transpose(axes), name=x.name)
+            return self.derived(x, x.data.transpose(axes))
         return self.network.add(Shuffle(first_transpose=axes), x)
 
     def unsqueeze(self, x: Tensor, axes: Sequence[int]) -> Tensor:
         """Sizes of 1 at `axes` of the result."""
+        if not axes:
+            return x
+        if not axes:
+            return x
         rank = x.rank + len(axes)
         ones = {axis % rank for axis in axes}
         kept = [axis for axis in range(rank) if axis not in ones]
@@ -139,6 +143,10 @@ class Builder(Sizes):
 
     def squeeze(self, x: Tensor, axes: Sequence[int]) -> Tensor:
         """Removes `axes`, which have size 1."""
+        if not axes:
+            return x
+        if not axes:
+            return x
         ones = {axis % x.rank for axis in axes}
         kept = [axis for axis in range(x.rank) if axis not in ones]
         wanted = [x.shape[axis] for axis in kept]
@@ -228,6 +236,15 @@ class Builder(Sizes):
         places = tuple(sorted({axis % x.rank for axis in axes}))
         return self.network.add(Reduce(op, places, keep_dims), x)
 
+    def along(self, x: Tensor, axis: int, matrix: np.ndarray) -> Tensor:
+        """The product of one axis with a constant matrix [size, new size]."""
+        if axis == x.rank - 2:
+            return self.matmul(self.constant(matrix.T.copy(), x.dtype, "matrix"), x)
+        order = [*(a for a in range(x.rank) if a != axis), axis]
+        back = [order.index(a) for a in range(x.rank)]
+        product = self.matmul(self.permute(x, order), self.constant(matrix, x.dtype, "matrix"))
+        return self.permute(product, back)
+
     def matmul(self, a: Tensor, b: Tensor, *, transpose_b: bool = False) -> Tensor:
         """`torch.matmul(a, b)`: vectors, matrices and batches of them, broadcast."""
         op0 = "VECTOR" if a.rank == 1 else "NONE"
@@ -236,4 +253,3 @@ class Builder(Sizes):
         a = self.to_rank(a, batch + (1 if op0 == "VECTOR" else 2))
         b = self.to_rank(b, batch + (1 if op1 == "VECTOR" else 2))
         return self.network.add(MatrixMultiply(op0, op1), a, b)
-

@@ -125,7 +125,8 @@ class Network:
         try:
             dtype = DType.of(array)
         except ValueError:
-            raise NetworkError(f"constant {name} has type {array.dtype}, which no layer takes") from None
+            reason = f"constant {name} has type {array.dtype}, which no layer takes"
+            raise NetworkError(reason) from None
         return Tensor(self._unique(name), TensorType(dtype, tuple(array.shape)), array)
 
     def add(self, layer: Layer, *inputs: Tensor, name: str | None = None) -> Tensor:
@@ -206,20 +207,30 @@ class Network:
             NetworkError: naming the first layer that breaks a rule.
         """
         known: dict[str, Tensor] = {}
+        names: set[str] = set()
         for tensor in (*self.inputs, *self.constants()):
             _define(known, tensor, "network")
         for node in self.nodes:
             for tensor in node.inputs:
                 if known.get(tensor.name) is not tensor:
                     raise NetworkError(
-                        f"layer {node.name} reads {tensor.name} before it is computed ({node.origin})"
+                        f"layer {node.name} reads {tensor.name} before it is computed "
+                        f"({node.origin})"
                     )
+            if node.name in names:
+                raise NetworkError(f"two layers are called {node.name} ({node.origin})")
+            names.add(node.name)
             types = self._infer(node.layer, node.inputs, node.name, node.origin)
+            if len(types) != len(node.outputs):
+                raise NetworkError(
+                    f"layer {node.name} ({node.origin}) has {len(node.outputs)} outputs, "
+                    f"not {len(types)}"
+                )
             for tensor, inferred in zip(node.outputs, types, strict=True):
                 check_type(tensor.type, inferred, f"layer {node.name} ({node.origin})")
                 _define(known, tensor, node.name)
         for tensor in self.outputs:
-            if known.get(tensor.name) is not tensor:
+            if known.get(tensor.name) is not tensor or tensor.producer is None:
                 raise NetworkError(f"output {tensor.name} of network {self.name} is not computed")
 
     def _infer(

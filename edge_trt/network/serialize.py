@@ -1,13 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """A network as JSON text, one layer a line, with weights by key in a `WeightStore`.
 
-    {"format": 1, "name": "block0",
-     "inputs": ["x"], "outputs": ["y"],
-     "tensors": {"x": "float32[batch, 3, 224, 224]", ...},
-     "constants": {"conv1.weight": {"weights": "conv1.weight"}, "axis": {"data": [1]}},
-     "nodes": [
-      {"name": "conv", "kind": "Convolution", "attributes": {...}, "inputs": [...], ...}
-     ]}
+{"format": 1, "name": "block0",
+ "inputs": ["x"], "outputs": ["y"],
+ "tensors": {"x": "float32[batch, 3, 224, 224]", ...},
+ "constants": {"conv1.weight": {"weights": "conv1.weight"}, "axis": {"data": [1]}},
+ "nodes": [
+  {"name": "conv", "kind": "Convolution", "attributes": {...}, "inputs": [...], ...}
+ ]}
 """
 
 from __future__ import annotations
@@ -63,9 +63,9 @@ def load(text: str, weights: Mapping[str, np.ndarray]) -> Network:
                 f"network format {data['format']} is not {FORMAT}: use a matching edge_trt"
             )
         network = _load(data, weights)
+        network.verify()
     except (KeyError, TypeError, json.JSONDecodeError) as error:
         raise NetworkError(f"this is not a serialized network: {error!r}") from error
-    network.verify()
     return network
 
 
@@ -82,7 +82,7 @@ def _load(data: dict[str, Any], weights: Mapping[str, np.ndarray]) -> Network:
         origin = Origin(**entry["origin"])
         network.append(Node(entry["name"], layer, inputs, outputs, origin))
     network.outputs.extend(tensors[name] for name in data["outputs"])
-    network.reserve(tensors)
+    network.reserve([*tensors, *(node.name for node in network.nodes)])
     return network
 
 
@@ -127,7 +127,9 @@ def _load_constant(
     entry: dict[str, Any], type: TensorType, weights: Mapping[str, np.ndarray]
 ) -> np.ndarray:
     if "data" in entry:
-        return np.array(entry["data"], type.dtype.numpy).reshape(cast("tuple[int, ...]", type.shape))
+        return np.array(entry["data"], type.dtype.numpy).reshape(
+            cast("tuple[int, ...]", type.shape)
+        )
     key = entry["weights"]
     if key not in weights:
         raise NetworkError(f"the weights file has no tensor {key}")

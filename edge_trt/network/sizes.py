@@ -41,6 +41,7 @@ class Sizes:
         self._shapes: dict[Tensor, Tensor] = {}
         self._sizes: dict[str | tuple[Tensor, int], Tensor] = {}
         self._names: dict[Tensor, str] = {}
+        self._wanted: dict[Tensor, str] = {}
 
     def constant(self, value: Any, dtype: DType | None = None, name: str = "constant") -> Tensor:
         """A constant; numbers become 0-d tensors, int64 and float32 unless `dtype` says else."""
@@ -48,10 +49,23 @@ class Sizes:
             value = np.asarray(value)
             if dtype is None and value.dtype == np.float64:
                 dtype = DType.FLOAT32
-        if dtype is not None:
-            with np.errstate(over="ignore"):  # -1e30 as a mask is -inf in float16, as in torch
-                value = value.astype(dtype.numpy, copy=False)
-        return self.network.constant(value, name)
+        return self.network.constant(value if dtype is None else in_type(value, dtype), name)
+
+    def derived(self, x: Tensor, array: np.ndarray) -> Tensor:
+        """A constant computed from the constant `x`, whose name it gets if x is not used itself."""
+        result = self.network.constant(array, x.name)
+        self._wanted[result] = self._wanted.get(x, x.name)
+        return result
+
+    def name_constants(self) -> None:
+        """Gives derived constants the names they want, once it is known what is used."""
+        constants = list(self.network.constants())
+        taken = {tensor.name for tensor in constants}
+        for tensor in constants:
+            wanted = self._wanted.get(tensor, tensor.name)
+            if wanted not in taken:
+                tensor.name = wanted
+                taken.add(wanted)
 
     def as_tensor(self, value: Tensor | bool | int | float) -> Tensor:
         """A tensor as it is, a number as a 0-d constant."""
@@ -77,7 +91,9 @@ class Sizes:
         """All sizes of `x`."""
         return [self.size(x, axis) for axis in range(x.rank)]
 
-    def name_size(self, size: Tensor, dim: str, key: str | tuple[Tensor, int] | None = None) -> None:
+    def name_size(
+        self, size: Tensor, dim: str, key: str | tuple[Tensor, int] | None = None
+    ) -> None:
         """Remembers that a 0-d tensor of the network holds the symbolic size `dim`."""
         if dim != UNKNOWN:
             self._names.setdefault(size, dim)
@@ -116,7 +132,9 @@ class Sizes:
 
     def modulo(self, a: Size, b: Size) -> Size:
         """`a % b` as Python has it: with the sign of b."""
-        return self.calculate("SUB", a, self.calculate("PROD", self.calculate("FLOOR_DIV", a, b), b))
+        return self.calculate(
+            "SUB", a, self.calculate("PROD", self.calculate("FLOOR_DIV", a, b), b)
+        )
 
     # -- reshapes ----------------------------------------------------------------------------
 
@@ -133,7 +151,7 @@ class Sizes:
         """`x.reshape(sizes)`; one size may be -1. Sizes known only at run time are fine."""
         dims = self.dims(sizes)
         if x.data is not None and not any(isinstance(s, Tensor) for s in sizes):
-            return self.network.constant(x.data.reshape(dims), x.name)  # type: ignore[arg-type]
+            return self.derived(x, x.data.reshape(dims))  # type: ignore[arg-type]
         if dims == x.shape and UNKNOWN not in dims:
             return x
         fixed = self._fixed_reshape(x, sizes, dims)
@@ -172,3 +190,9 @@ class Sizes:
 def _known(dims: tuple[Dim, ...]) -> list[Dim]:
     """A shape with the -1 of a reshape as unknown."""
     return [UNKNOWN if d == -1 else d for d in dims]
+
+
+def in_type(array: np.ndarray, dtype: DType) -> np.ndarray:
+    """An array in another element type."""
+    with np.errstate(over="ignore"):  # -1e30 as a mask is -inf in float16, as in torch
+        return array.astype(dtype.numpy, copy=False)

@@ -40,6 +40,10 @@ _DTYPES = {
 }
 
 
+Observer = Callable[["bytes | memoryview"], object]
+"""Sees every byte of a file in order, as it is written."""
+
+
 @dataclass(frozen=True, slots=True)
 class Extent:
     """Where a tensor lies in its file, in bytes."""
@@ -91,7 +95,9 @@ class WeightStore:
             self._header()
         return self._extents[key]
 
-    def write(self, path: Path, observe: Callable[[bytes | memoryview], object] | None = None) -> None:
+    def write(
+        self, path: Path, observe: Callable[[bytes | memoryview], object] | None = None
+    ) -> None:
         """Writes the file; `observe` sees every byte in order, to hash it on the way."""
         header = self._header()
         with path.open("wb") as file:
@@ -162,7 +168,7 @@ def _identity(array: np.ndarray) -> tuple[int, str, tuple[int, ...], tuple[int, 
 def _emit(
     file: BinaryIO,
     data: bytes | memoryview,
-    observe: Callable[[bytes | memoryview], object] | None,
+    observe: Observer | None,
 ) -> None:
     file.write(data)
     if observe is not None:

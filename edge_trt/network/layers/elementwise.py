@@ -31,11 +31,12 @@ WRAPPING = ("SUM", "SUB", "PROD", "POW")
 
 @dataclass(frozen=True, slots=True)
 class Activation(Layer):
-    """`type` applied to a float input; meaning of alpha and beta as in TensorRT:
+    """`type` applied to a float input, with TensorRT's alpha and beta.
 
-    LEAKY_RELU, ELU alpha; CLIP max(alpha, min(beta, x)); HARD_SIGMOID max(0, min(1, alpha x + beta));
-    SELU beta (alpha e^x - alpha); SOFTPLUS alpha log(e^(beta x) + 1); SCALED_TANH alpha tanh(beta x);
-    THRESHOLDED_RELU x > alpha ? x : 0. Inputs: (input).
+    LEAKY_RELU and ELU use alpha; CLIP is max(alpha, min(beta, x)), HARD_SIGMOID
+    max(0, min(1, alpha x + beta)), SELU beta (alpha e^x - alpha) below zero, SOFTPLUS
+    alpha log(e^(beta x) + 1), SCALED_TANH alpha tanh(beta x), THRESHOLDED_RELU x > alpha ? x : 0.
+    Inputs: (input).
     """
 
     type: ActivationType
@@ -117,9 +118,12 @@ class Identity(Layer):
 
 @dataclass(frozen=True, slots=True)
 class ParametricReLU(Layer):
-    """`x < 0 ? slope * x : x` with broadcastable slopes of equal rank. Inputs: (input, slopes)."""
+    """`x < 0 ? slope * x : x`, slopes of equal rank broadcast to x. Inputs: (input, slopes)."""
 
     def infer(self, input: TensorType, slopes: TensorType) -> TensorType:
         require(input.dtype.is_float, f"ParametricReLU needs a float input, not {input}")
         require(input.dtype == slopes.dtype, f"input {input.dtype}, slopes {slopes.dtype}")
+        pairs = zip(input.shape, slopes.shape, strict=False)
+        fits = all(size != 1 or slope == 1 for size, slope in pairs)
+        require(fits, f"slopes {slopes} are larger than {input}")
         return input.with_shape(broadcast_shapes(input.shape, slopes.shape, "ParametricReLU"))

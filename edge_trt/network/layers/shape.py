@@ -13,11 +13,11 @@ from edge_trt.network.types import (
     Dim,
     DType,
     TensorType,
-
     merge_dim,
     merge_shapes,
     volume,
 )
+
 
 @dataclass(frozen=True, slots=True)
 class Shuffle(Layer):
@@ -41,6 +41,7 @@ class Shuffle(Layer):
         elif self.reshape_dims is not None:
             shape = _reshape(shape, self.reshape_dims)
         return input.with_shape(_permute(shape, self.second_transpose))
+
 
 @dataclass(frozen=True, slots=True)
 class Slice(Layer):
@@ -79,6 +80,7 @@ class Slice(Layer):
             require(inside, f"elements {first} to {last} of axis {self.axes[i]} with size {dim}")
         return size
 
+
 @dataclass(frozen=True, slots=True)
 class Concatenation(Layer):
     """Joins tensors along `axis`. Inputs: (one or more, of one type and rank)."""
@@ -100,12 +102,14 @@ class Concatenation(Layer):
             total = inputs[0].shape[self.axis]
         return inputs[0].with_shape((*result[: self.axis], total, *result[self.axis :]))
 
+
 @dataclass(frozen=True, slots=True)
 class Shape(Layer):
     """The sizes of a tensor as int64. Inputs: (input)."""
 
     def infer(self, input: TensorType) -> TensorType:
         return TensorType(DType.INT64, (input.rank,))
+
 
 @dataclass(frozen=True, slots=True)
 class Fill(Layer):
@@ -123,14 +127,17 @@ class Fill(Layer):
         require(known, f"LINSPACE counts in float32, int32 or int64, not {alpha.dtype}")
         return alpha.with_shape((UNKNOWN,) * int(shape.shape[0]))
 
+
 def _without(shape: tuple[Dim, ...], axis: int) -> tuple[Dim, ...]:
     return shape[:axis] + shape[axis + 1 :]
+
 
 def _permute(shape: tuple[Dim, ...], order: tuple[int, ...] | None) -> tuple[Dim, ...]:
     if order is None:
         return shape
     require(sorted(order) == list(range(len(shape))), f"transpose {order} of {list(shape)}")
     return tuple(shape[axis] for axis in order)
+
 
 def _reshape(shape: tuple[Dim, ...], sizes: Sequence[int]) -> tuple[Dim, ...]:
     require(list(sizes).count(-1) <= 1, f"reshape {list(sizes)} has several -1")
@@ -147,6 +154,7 @@ def _reshape(shape: tuple[Dim, ...], sizes: Sequence[int]) -> tuple[Dim, ...]:
     )
     return tuple(result)
 
+
 def _fill_in(shape: tuple[Dim, ...], result: list[Dim], place: int, sizes: list[int]) -> None:
     """Infers the -1, cancelling symbolic sizes that are copied unchanged."""
     before, after = list(shape), [d for i, d in enumerate(result) if i != place]
@@ -157,11 +165,13 @@ def _fill_in(shape: tuple[Dim, ...], result: list[Dim], place: int, sizes: list[
         after.remove(dim)
     names = [d for d in before if isinstance(d, str)]
     total, rest = volume([d for d in before if isinstance(d, int)]), volume(after)
-    assert isinstance(total, int) and isinstance(rest, int)
+    assert isinstance(total, int)
+    assert isinstance(rest, int)
     if not names:
         require(rest > 0 and total % rest == 0, f"reshape {sizes} of {list(shape)}")
         result[place] = total // rest
     elif len(names) == 1 and total == rest:
         result[place] = merge_dim(names[0], UNKNOWN)
+
 
 __all__ = ["Concatenation", "Fill", "Shape", "Shuffle", "Slice"]

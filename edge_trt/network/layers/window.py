@@ -76,9 +76,7 @@ class Resize(Layer):
         if self.scales is not None:
             require(len(self.scales) == input.rank, f"{len(self.scales)} scales for {input}")
             pairs = zip(input.shape, self.scales, strict=True)
-            sizes = tuple(
-                d if s == 1 else map_dim(lambda n, s=s: int(n * s), d) for d, s in pairs
-            )
+            sizes = tuple(d if s == 1 else map_dim(lambda n, s=s: int(n * s), d) for d, s in pairs)
         require(len(sizes) == input.rank, f"shape {list(sizes)} for {input}")
         resized = [i for i, d in enumerate(sizes) if d != input.shape[i]]
         depth = {"NEAREST": 8, "LINEAR": 3, "CUBIC": 2}[self.resize_mode]
