@@ -1,0 +1,2 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Conversion of lowered graphs to networks: context, registry, evaluators, converters, driver."""

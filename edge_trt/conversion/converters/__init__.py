@@ -1,0 +1,24 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The converter library, a file per family of operators. Importing it fills the registry."""
+
+from edge_trt.conversion.converters import (  # noqa: F401
+    activation,
+    adaptive,
+    arithmetic,
+    attention,
+    comparison,
+    convolution,
+    creation,
+    einsum,
+    index,
+    join,
+    layout,
+    matrix,
+    normalization,
+    padding,
+    pooling,
+    reduction,
+    resize,
+    selection,
+    unary,
+)

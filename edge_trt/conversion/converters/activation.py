@@ -1,0 +1,100 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Activation functions."""
+
+from __future__ import annotations
+
+import torch
+
+from edge_trt.conversion.context import Context
+from edge_trt.conversion.registry import converter, table
+from edge_trt.network.builder import Scalar
+from edge_trt.network.graph import Tensor
+from edge_trt.network.layers import ParametricReLU
+from edge_trt.network.layers.elementwise import ActivationType
+
+aten = torch.ops.aten
+
+SAME: dict[object, tuple[ActivationType, float, float]] = {
+    aten.sigmoid.default: ("SIGMOID", 0, 0),
+    aten.tanh.default: ("TANH", 0, 0),
+    aten.selu.default: ("SELU", 1.6732632423543772, 1.0507009873554805),
+    aten.hardsigmoid.default: ("HARD_SIGMOID", 1 / 6, 0.5),
+}
+"""Operators that are one activation layer: type, alpha, beta."""
+
+table(SAME, lambda ctx, row, self: ctx.activation(row[0], ctx.as_result(self), row[1], row[2]))
+
+
+@converter(aten.relu.default)
+def relu(ctx: Context, self: Tensor) -> Tensor:
+    return ctx.activation("RELU", self) if self.dtype.is_float else ctx.promoted("MAX", self, 0)
+
+
+@converter(aten.relu6.default)
+def relu6(ctx: Context, self: Tensor) -> Tensor:
+    return ctx.clip(self, 0, 6)
+
+
+@converter(aten.hardtanh.default)
+def hardtanh(ctx: Context, self: Tensor, min_val: Scalar, max_val: Scalar) -> Tensor:
+    return ctx.clip(self, min_val, max_val)
+
+
+@converter(aten.gelu.default)
+def gelu(ctx: Context, self: Tensor, approximate: str) -> Tensor:
+    return ctx.activation("GELU_TANH" if approximate == "tanh" else "GELU_ERF", self)
+
+
+@converter(aten.silu.default)
+def silu(ctx: Context, self: Tensor) -> Tensor:
+    return ctx.elementwise("PROD", self, ctx.activation("SIGMOID", self))
+
+
+@converter(aten.hardswish.default)
+def hardswish(ctx: Context, self: Tensor) -> Tensor:
+    return ctx.elementwise("PROD", self, ctx.activation("HARD_SIGMOID", self, 1 / 6, 0.5))
+
+
+@converter(aten.mish.default)
+def mish(ctx: Context, self: Tensor) -> Tensor:
+    soft = ctx.activation("SOFTPLUS", self, 1, 1)
+    return ctx.elementwise("PROD", self, ctx.activation("TANH", soft))
+
+
+@converter(aten.leaky_relu.default)
+def leaky_relu(ctx: Context, self: Tensor, negative_slope: Scalar) -> Tensor:
+    return ctx.activation("LEAKY_RELU", self, negative_slope)
+
+
+def _rising(input_scale: Scalar) -> str | None:
+    if input_scale > 0:
+        return None
+    return f"elu with input_scale {input_scale} falls for negative inputs: give a positive scale"
+
+
+@converter(aten.elu.default, when=_rising, note="positive input_scale")
+def elu(ctx: Context, self: Tensor, alpha: Scalar, scale: Scalar, input_scale: Scalar) -> Tensor:
+    # scale * ELU(x) with e^(input_scale x) is TensorRT's ELU of the scaled input, scaled back.
+    x = self if input_scale == 1 else ctx.elementwise("PROD", self, input_scale)
+    result = ctx.activation("ELU", x, alpha * input_scale)
+    return result if scale == input_scale else ctx.elementwise("PROD", result, scale / input_scale)
+
+
+@converter(aten.celu.default)
+def celu(ctx: Context, self: Tensor, alpha: Scalar) -> Tensor:
+    return elu(ctx, self, alpha, 1, 1 / alpha)
+
+
+@converter(aten.softplus.default)
+def softplus(ctx: Context, self: Tensor, beta: Scalar, threshold: Scalar) -> Tensor:
+    soft = ctx.activation("SOFTPLUS", self, 1 / beta, beta)
+    if threshold >= 15:  # from there on log(1 + e^x) is x in float32
+        return soft
+    return ctx.select(ctx.elementwise("GREATER", self, threshold / beta), self, soft)
+
+
+@converter(aten.prelu.default, aten._prelu_kernel.default)
+def prelu(ctx: Context, self: Tensor, weight: Tensor) -> Tensor:
+    if weight.rank == 1:  # one slope per channel, which is dimension 1
+        weight = ctx.reshape(weight, ([-1] + [1] * (self.rank - 2))[: self.rank])
+    return ctx.network.add(ParametricReLU(), self, ctx.to_rank(weight, self.rank))

@@ -1,0 +1,71 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Matrix products and linear layers. Einstein sums are in `einsum.py`."""
+
+from __future__ import annotations
+
+import torch
+from torch import fx
+
+from edge_trt.conversion.context import Context
+from edge_trt.conversion.registry import converter
+from edge_trt.network.builder import Scalar
+from edge_trt.network.graph import Tensor
+
+aten = torch.ops.aten
+
+INTEGER = "TensorRT has no matrix product of integers: cast to float in the model"
+
+
+def _float_self(self: fx.Node) -> str | None:
+    return None if self.meta["val"].is_floating_point() else INTEGER
+
+
+def _float_input(input: fx.Node) -> str | None:
+    return _float_self(input)
+
+
+@converter(aten.linear.default, when=_float_input, note="float input")
+def linear(ctx: Context, input: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+    result = ctx.matmul(input, weight, transpose_b=True)
+    return result if bias is None else ctx.elementwise("SUM", result, bias)
+
+
+@converter(aten.matmul.default, when=_float_self, note="float input")
+def matmul(ctx: Context, self: Tensor, other: Tensor) -> Tensor:
+    return ctx.matmul(self, other)
+
+
+@converter(aten.mm.default, aten.bmm.default, when=_float_self, note="float input")
+def mm(ctx: Context, self: Tensor, mat2: Tensor) -> Tensor:
+    return ctx.matmul(self, mat2)
+
+
+@converter(aten.mv.default, when=_float_self, note="float input")
+def mv(ctx: Context, self: Tensor, vec: Tensor) -> Tensor:
+    return ctx.matmul(self, vec)
+
+
+@converter(aten.dot.default)
+def dot(ctx: Context, self: Tensor, tensor: Tensor) -> Tensor:
+    return ctx.reduce("SUM", ctx.elementwise("PROD", self, tensor), [0], keep_dims=False)
+
+
+def _scaled(ctx: Context, x: Tensor, factor: Scalar) -> Tensor:
+    return x if factor == 1 else ctx.elementwise("PROD", x, factor)
+
+
+@converter(aten.addmm.default, when=_float_self, note="float input")
+def addmm(
+    ctx: Context, self: Tensor, mat1: Tensor, mat2: Tensor, beta: Scalar, alpha: Scalar
+) -> Tensor:
+    product = _scaled(ctx, ctx.matmul(mat1, mat2), alpha)
+    if beta == 0:  # then PyTorch does not read it: not even NaN matters
+        return product
+    return ctx.elementwise("SUM", product, _scaled(ctx, self, beta))
+
+
+@converter(aten.baddbmm.default, when=_float_self, note="float input")
+def baddbmm(
+    ctx: Context, self: Tensor, batch1: Tensor, batch2: Tensor, beta: Scalar, alpha: Scalar
+) -> Tensor:
+    return addmm(ctx, self, batch1, batch2, beta, alpha)

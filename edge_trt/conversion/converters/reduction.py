@@ -1,0 +1,119 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Reductions and running sums. Arg-reductions, top-k and sorting are in `selection.py`."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import torch
+
+from edge_trt.conversion.context import Context, axes_of, widened
+from edge_trt.conversion.registry import converter, table
+from edge_trt.network.builder import ReduceOp, Scalar
+from edge_trt.network.graph import Tensor
+from edge_trt.network.layers import Cumulative
+from edge_trt.network.types import DType
+
+aten = torch.ops.aten
+Axes = int | Sequence[int] | None
+
+
+def reduce(ctx: Context, op: ReduceOp, x: Tensor, dim: Axes, keepdim: bool) -> Tensor:
+    """A reduction in the result's type."""
+    x = ctx.cast(x, widened(ctx.result.dtype))
+    return ctx.as_result(ctx.reduce(op, x, axes_of(dim, x.rank), keepdim))
+
+
+OVER_AXES: dict[object, ReduceOp] = {
+    aten.sum.dim_IntList: "SUM",
+    aten.mean.dim: "AVG",
+    aten.amax.default: "MAX",
+    aten.amin.default: "MIN",
+    aten.prod.dim_int: "PROD",
+}
+OVER_ALL: dict[object, ReduceOp] = {
+    aten.sum.default: "SUM",
+    aten.mean.default: "AVG",
+    aten.max.default: "MAX",
+    aten.min.default: "MIN",
+    aten.prod.default: "PROD",
+}
+LOGICAL_AXES: dict[object, ReduceOp] = {
+    aten.any.dim: "MAX",
+    aten.any.dims: "MAX",
+    aten.all.dim: "MIN",
+    aten.all.dims: "MIN",
+}
+LOGICAL_ALL: dict[object, ReduceOp] = {aten.any.default: "MAX", aten.all.default: "MIN"}
+
+
+def _logical(ctx: Context, op: ReduceOp, self: Tensor, dim: Axes, keepdim: bool) -> Tensor:
+    return reduce(ctx, op, ctx.cast(self, DType.BOOL), dim, keepdim)
+
+
+table(OVER_AXES, lambda ctx, op, self, dim, keepdim: reduce(ctx, op, self, dim, keepdim))
+table(OVER_ALL, lambda ctx, op, self: reduce(ctx, op, self, None, False))
+table(LOGICAL_AXES, _logical)
+table(LOGICAL_ALL, lambda ctx, op, self: _logical(ctx, op, self, None, False))
+
+
+@converter(aten.var.correction)
+def var(ctx: Context, self: Tensor, dim: Axes, correction: Scalar | None, keepdim: bool) -> Tensor:
+    axes = axes_of(dim, self.rank)
+    centered = ctx.elementwise("SUB", self, ctx.reduce("AVG", self, axes, keep_dims=True))
+    total = ctx.reduce("SUM", ctx.elementwise("PROD", centered, centered), axes, keepdim)
+    correction = 1 if correction is None else correction
+    count = ctx.product([ctx.size(self, axis) for axis in axes])
+    if isinstance(count, int):
+        return ctx.elementwise("DIV", total, max(count - correction, 0))
+    degrees = ctx.elementwise("SUB", ctx.cast(count, self.dtype), correction)
+    return ctx.elementwise("DIV", total, ctx.elementwise("MAX", degrees, 0))
+
+
+@converter(aten.var.dim)
+def var_dim(ctx: Context, self: Tensor, dim: Axes, unbiased: bool, keepdim: bool) -> Tensor:
+    return var(ctx, self, dim, int(unbiased), keepdim)
+
+
+@converter(aten.std.correction)
+def std(ctx: Context, self: Tensor, dim: Axes, correction: Scalar | None, keepdim: bool) -> Tensor:
+    return ctx.unary("SQRT", var(ctx, self, dim, correction, keepdim))
+
+
+@converter(aten.std.dim)
+def std_dim(ctx: Context, self: Tensor, dim: Axes, unbiased: bool, keepdim: bool) -> Tensor:
+    return ctx.unary("SQRT", var(ctx, self, dim, int(unbiased), keepdim))
+
+
+@converter(aten.logsumexp.default)
+def logsumexp(ctx: Context, self: Tensor, dim: Axes, keepdim: bool) -> Tensor:
+    x = ctx.as_result(self)
+    axes = axes_of(dim, x.rank)
+    peak = ctx.reduce("MAX", x, axes, keep_dims=True)
+    # inf - inf is no number, so an infinite peak is not subtracted.
+    peak = ctx.select(ctx.unary("ISINF", peak), ctx.like(peak, 0), peak)
+    total = ctx.reduce("SUM", ctx.unary("EXP", ctx.elementwise("SUB", x, peak)), axes, True)
+    result = ctx.elementwise("SUM", ctx.unary("LOG", total), peak)
+    return result if keepdim or not axes else ctx.squeeze(result, axes)
+
+
+@converter(aten.linalg_vector_norm.default)
+def vector_norm(ctx: Context, self: Tensor, ord: Scalar, dim: Axes, keepdim: bool) -> Tensor:
+    x = ctx.as_result(self)
+    if ord == 2:
+        return ctx.unary("SQRT", reduce(ctx, "SUM", ctx.elementwise("PROD", x, x), dim, keepdim))
+    magnitude = ctx.unary("ABS", x)
+    if abs(ord) == math.inf:
+        return reduce(ctx, "MAX" if ord > 0 else "MIN", magnitude, dim, keepdim)
+    if ord == 0:
+        return reduce(ctx, "SUM", ctx.elementwise("GREATER", magnitude, 0), dim, keepdim)
+    powers = magnitude if ord == 1 else ctx.elementwise("POW", magnitude, ord)
+    total = reduce(ctx, "SUM", powers, dim, keepdim)
+    return total if ord == 1 else ctx.elementwise("POW", total, 1 / ord)
+
+
+@converter(aten.cumsum.default)
+def cumsum(ctx: Context, self: Tensor, dim: int) -> Tensor:
+    x = ctx.as_result(self)
+    return ctx.network.add(Cumulative(dim % x.rank), x) if x.rank else x

@@ -1,0 +1,125 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Resampling of images and volumes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Literal
+
+import numpy as np
+import torch
+from torch import fx
+
+from edge_trt.conversion.context import Context
+from edge_trt.conversion.registry import converter, table
+from edge_trt.network.builder import Size
+from edge_trt.network.graph import Tensor
+from edge_trt.network.layers import GridSample, Resize
+from edge_trt.network.layers.window import InterpolationMode
+
+aten = torch.ops.aten
+
+NEAREST = dict.fromkeys(
+    (aten.upsample_nearest1d.vec, aten.upsample_nearest2d.vec, aten.upsample_nearest3d.vec),
+    Resize("NEAREST", coordinate_transformation="ASYMMETRIC"),
+)
+SMOOTH = {
+    aten.upsample_linear1d.vec: Resize("LINEAR"),
+    aten.upsample_bilinear2d.vec: Resize("LINEAR"),
+    aten.upsample_trilinear3d.vec: Resize("LINEAR"),
+    aten.upsample_bicubic2d.vec: Resize("CUBIC"),
+}
+
+
+def _whole_factors(input: fx.Node, scale_factors: Sequence[float] | None) -> str | None:
+    known = all(isinstance(size, int) for size in input.meta["val"].shape[2:])
+    if known or all(float(s).is_integer() for s in scale_factors or ()):
+        return None
+    return (
+        f"resizing by {list(scale_factors or ())} needs a known image size: fix height and width, "
+        "or use whole factors"
+    )
+
+
+def _resized(
+    ctx: Context,
+    layer: Resize,
+    input: Tensor,
+    output_size: Sequence[Size] | None,
+    scale_factors: Sequence[float] | None,
+) -> Tensor:
+    """PyTorch samples by a given factor, TensorRT by the ratio of the sizes.
+
+    The two differ where a size times the factor is no whole number. There each axis is multiplied
+    by the matrix of what PyTorch does to it.
+    """
+    if output_size is not None:
+        return _to_size(ctx, layer, input, output_size)
+    assert scale_factors is not None
+    if all(float(s).is_integer() for s in scale_factors):
+        return ctx.network.add(replace(layer, scales=(1.0, 1.0, *scale_factors)), input)
+    pairs = [(int(d), s) for d, s in zip(input.shape[2:], scale_factors, strict=True)]
+    exact = all((size * factor).is_integer() for size, factor in pairs)
+    if exact or layer.coordinate_transformation == "ALIGN_CORNERS":
+        return _to_size(ctx, layer, input, [int(d) for d in ctx.result.shape[2:]])
+    for axis, (size, factor) in enumerate(pairs, 2):
+        input = ctx.along(input, axis, _weights(layer.resize_mode, size, factor))
+    return input
+
+
+def _to_size(ctx: Context, layer: Resize, input: Tensor, output_size: Sequence[Size]) -> Tensor:
+    sizes = [*ctx.sizes(input)[:2], *output_size]
+    known = tuple(s for s in sizes if isinstance(s, int))
+    if len(known) == len(sizes):
+        return ctx.network.add(replace(layer, shape=known), input)
+    return ctx.network.add(layer, input, ctx.shape_tensor(sizes))
+
+
+def _weights(mode: InterpolationMode, size: int, factor: float) -> np.ndarray:
+    """[size, new size]: how much of each old element is in each new one."""
+    name = {"NEAREST": "nearest", "LINEAR": "bilinear", "CUBIC": "bicubic"}[mode]
+    scales = (factor, 1.0)
+    unit = torch.eye(size)[None, :, :, None]  # a batch of `size` channels, each one of them lit
+    result = torch.nn.functional.interpolate(unit, scale_factor=scales, mode=name)
+    return result[0, :, :, 0].numpy()
+
+
+def _smooth(
+    ctx: Context,
+    layer: Resize,
+    input: Tensor,
+    output_size: Sequence[Size] | None,
+    scale_factors: Sequence[float] | None,
+    align_corners: bool,
+) -> Tensor:
+    if align_corners:
+        layer = replace(layer, coordinate_transformation="ALIGN_CORNERS")
+    return _resized(ctx, layer, input, output_size, scale_factors)
+
+
+WHOLE = "a known image size, or whole factors"
+table(NEAREST, _resized, when=_whole_factors, note=WHOLE)
+table(SMOOTH, _smooth, when=_whole_factors, note=WHOLE)
+
+INTERPOLATION: tuple[InterpolationMode, ...] = ("LINEAR", "NEAREST", "CUBIC")
+OUTSIDE: tuple[Literal["FILL", "CLAMP", "REFLECT"], ...] = ("FILL", "CLAMP", "REFLECT")
+
+
+def _flat_grid(input: fx.Node) -> str | None:
+    if input.meta["val"].dim() == 4:
+        return None
+    return "TensorRT samples grids of images, not of volumes: sample slice by slice"
+
+
+@converter(aten.grid_sampler.default, when=_flat_grid, note="images")
+def grid_sampler(
+    ctx: Context,
+    input: Tensor,
+    grid: Tensor,
+    interpolation_mode: int,
+    padding_mode: int,
+    align_corners: bool,
+) -> Tensor:
+    mode, outside = INTERPOLATION[interpolation_mode], OUTSIDE[padding_mode]
+    return ctx.network.add(GridSample(mode, align_corners, outside), input, grid)

@@ -1,0 +1,72 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Functions of one tensor, element by element."""
+
+from __future__ import annotations
+
+import torch
+
+from edge_trt.conversion.context import Context
+from edge_trt.conversion.registry import converter, table
+from edge_trt.network.graph import Tensor
+from edge_trt.network.layers.elementwise import UnaryOp
+from edge_trt.network.types import DType
+
+aten = torch.ops.aten
+
+MATH: dict[object, UnaryOp] = {
+    aten.exp.default: "EXP", aten.log.default: "LOG", aten.sqrt.default: "SQRT",
+    aten.reciprocal.default: "RECIP", aten.erf.default: "ERF", aten.sin.default: "SIN",
+    aten.cos.default: "COS", aten.tan.default: "TAN", aten.sinh.default: "SINH",
+    aten.cosh.default: "COSH", aten.asin.default: "ASIN", aten.acos.default: "ACOS",
+    aten.atan.default: "ATAN", aten.asinh.default: "ASINH", aten.acosh.default: "ACOSH",
+    aten.atanh.default: "ATANH", aten.abs.default: "ABS", aten.neg.default: "NEG",
+    aten.sign.default: "SIGN",
+}  # fmt: skip
+"""Functions computed in the type of their result, which is float for most integers."""
+
+ROUNDING: dict[object, UnaryOp] = {
+    aten.ceil.default: "CEIL",
+    aten.floor.default: "FLOOR",
+    aten.round.default: "ROUND",
+}
+"""Functions that leave integers as they are."""
+
+table(MATH, lambda ctx, op, self: ctx.function(op, self))
+table(ROUNDING, lambda ctx, op, self: ctx.unary(op, self) if self.dtype.is_float else self)
+table(
+    {aten.isnan.default: "ISNAN", aten.isinf.default: "ISINF"},
+    lambda ctx, op, self: ctx.unary(op, ctx.cast(self, DType.FLOAT32)),
+)
+
+
+@converter(aten.rsqrt.default)
+def rsqrt(ctx: Context, self: Tensor) -> Tensor:
+    return ctx.unary("RECIP", ctx.unary("SQRT", ctx.as_result(self)))
+
+
+@converter(aten.square.default)
+def square(ctx: Context, self: Tensor) -> Tensor:
+    return ctx.promoted("PROD", self, self)
+
+
+@converter(aten.logical_not.default)
+def logical_not(ctx: Context, self: Tensor) -> Tensor:
+    return ctx.unary("NOT", ctx.cast(self, DType.BOOL))
+
+
+@converter(aten.trunc.default, aten.fix.default)
+def trunc(ctx: Context, self: Tensor) -> Tensor:
+    if not self.dtype.is_float:
+        return self
+    magnitude = ctx.unary("FLOOR", ctx.unary("ABS", self))
+    return ctx.elementwise("PROD", ctx.unary("SIGN", self), magnitude)
+
+
+@converter(aten._to_copy.default, aten.to.dtype, aten.to.dtype_layout, aten.to.other)
+def to_copy(ctx: Context, self: Tensor) -> Tensor:
+    return ctx.as_result(self)
+
+
+@converter(aten.clone.default, aten.contiguous.default, aten.detach.default, aten.alias.default)
+def clone(ctx: Context, self: Tensor) -> Tensor:
+    return self

@@ -1,0 +1,176 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Converts one TensorRT block of the lowered graph into a network.
+
+The driver walks the graph once. For each call it binds arguments by schema, hands them to the
+converter, and compares every result with the type that torch inferred: a converter that gets a
+shape or type wrong fails here, at compile time, naming the line of the model.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from torch import fx
+
+from edge_trt.conversion.context import Context
+from edge_trt.conversion.origin import origin_of
+from edge_trt.conversion.registry import Converter, bind, lookup, support
+from edge_trt.errors import ConversionError
+from edge_trt.network.graph import Network, NetworkError, Tensor, check_type
+from edge_trt.network.types import UNKNOWN, Dim, DType, TensorType
+
+__all__ = ["convert", "to_numpy"]
+
+
+def convert(
+    block: fx.GraphModule,
+    name: str,
+    *,
+    input_names: Sequence[str] | None = None,
+    output_names: Sequence[str] | None = None,
+    dim_names: Mapping[str, str] | None = None,
+) -> Network:
+    """Converts a lowered graph, all of whose calls have converters.
+
+    Args:
+        block: placeholders are tensors or sizes (0-d int64 inputs then); one flat output tuple.
+        name: name of the network.
+        input_names: names of the network's inputs; default: names of the placeholders.
+        output_names: names of the network's outputs; default: output_0, output_1, ...
+        dim_names: torch's names of symbolic sizes -> the signature's.
+
+    Raises:
+        ConversionError: a call can't be converted, or its result differs from torch's.
+    """
+    driver = _Driver(block, Network(name), dim_names)
+    driver.run(input_names)
+    driver.finish(output_names)
+    return driver.network
+
+
+class _Driver:
+    def __init__(
+        self, block: fx.GraphModule, network: Network, dim_names: Mapping[str, str] | None
+    ) -> None:
+        self.block = block
+        self.network = network
+        self.context = Context(network, dim_names)
+        self.values: dict[fx.Node, Any] = {}
+
+    def run(self, input_names: Sequence[str] | None) -> None:
+        placeholders = self.block.graph.find_nodes(op="placeholder")
+        names = input_names or [n.name for n in placeholders]
+        for node, name in zip(placeholders, names, strict=True):
+            self.values[node] = self._input(node, name)
+        for node in self.block.graph.nodes:
+            if node.op == "get_attr":
+                self.values[node] = self._attribute(node)
+            elif node.op == "call_function":
+                self.values[node] = self._call(node)
+
+    def finish(self, output_names: Sequence[str] | None) -> None:
+        (results,) = self.block.graph.output_node().args
+        results = results if isinstance(results, (tuple, list)) else (results,)
+        names = output_names or [f"output_{i}" for i in range(len(results))]
+        for result, name in zip(results, names, strict=True):
+            tensor = self.context.as_tensor(self._value(result))
+            if tensor.producer is None or tensor in self.network.outputs:
+                tensor = self.context.identity(tensor)
+            self.network.mark_output(tensor, name)
+        self.network.prune()
+        self.context.name_constants()
+
+    def _input(self, node: fx.Node, name: str) -> Tensor:
+        value = node.meta["val"]
+        if isinstance(value, torch.Tensor):
+            return self.network.input(name, self.context.type_of(value))
+        size = self.network.input(name, TensorType(DType.INT64, ()))  # of another segment
+        self._name_size(size, value)
+        return size
+
+    def _attribute(self, node: fx.Node) -> Tensor:
+        value: Any = self.block
+        for part in str(node.target).split("."):
+            value = getattr(value, part)
+        return self.network.constant(to_numpy(value), node.meta.get("fqn", str(node.target)))
+
+    def _call(self, node: fx.Node) -> Any:
+        reason, entry = support(node), lookup(node.target)
+        if entry is None or reason is not None:
+            raise _error(node, reason or f"{node.target} has no converter")
+        self.network.origin = origin_of(node)
+        try:
+            value = node.meta.get("val")
+            self.context.results = tuple(map(self.context.type_of, _tensors(value)))
+            result = entry.function(self.context, **self._arguments(node, entry))
+            return self._sized(value, result) if entry.evaluates else self._checked(node, result)
+        except Exception as error:
+            # Whatever a converter does wrong, the person who wrote the model wants to know where.
+            raise _error(node, f"{node.target}: {error}") from error
+
+    def _arguments(self, node: fx.Node, entry: Converter) -> dict[str, Any]:
+        bound = bind(node)
+        if entry.evaluates:
+            return {p: self._value(v) for p, v in zip(entry.parameters, bound.values())}  # noqa: B905
+        return {name: self._value(bound[name]) for name in entry.parameters}
+
+    def _value(self, argument: Any) -> Any:
+        if isinstance(argument, fx.Node):
+            return self.values[argument]
+        if isinstance(argument, (list, tuple)):
+            return [self._value(a) for a in argument]
+        return argument
+
+    def _sized(self, value: Any, result: Any) -> Any:
+        """An evaluator's result, as a number or under its name if torch knows either."""
+        if not isinstance(value, (int, torch.SymInt)):
+            return result
+        known = self.context.dim_of(value)
+        if isinstance(known, int):
+            return known
+        self._name_size(result, value)
+        return result
+
+    def _name_size(self, size: Tensor, value: int | torch.SymInt) -> None:
+        dim = self.context.dim_of(value)
+        if isinstance(dim, str):
+            self.context.name_size(size, dim)
+
+    def _checked(self, node: fx.Node, result: Any) -> Any:
+        """Compares with torch, and takes over torch's names of symbolic sizes."""
+        results = result if isinstance(result, (tuple, list)) else (result,)
+        expected = self.context.results
+        if len(results) != len(expected):
+            raise NetworkError(f"{len(results)} results, torch gives {len(expected)}")
+        for tensor, type in zip(results, expected, strict=True):
+            if any(map(_contradict, type.shape, tensor.shape)):
+                raise NetworkError(f"result: {tensor.type}, torch gives {type}")
+            tensor.type = check_type(type, tensor.type, "result")
+        return result
+
+
+def to_numpy(tensor: torch.Tensor) -> np.ndarray:
+    """A CPU tensor's elements without a copy; bfloat16 through `ml_dtypes`."""
+    tensor = tensor.detach()
+    if tensor.dtype is torch.bfloat16:
+        return tensor.contiguous().view(torch.int16).numpy().view(DType.BFLOAT16.numpy)
+    return tensor.numpy()
+
+
+def _error(node: fx.Node, message: str) -> ConversionError:
+    origin = origin_of(node)
+    where = {"node": node.name, "module": origin.module, "source": origin.source}
+    return ConversionError(f"{message} ({origin})", **where)
+
+
+def _contradict(a: Dim, b: Dim) -> bool:
+    """A number where the other says that the size varies; torch has specialised what is fixed."""
+    return UNKNOWN not in (a, b) and isinstance(a, int) is not isinstance(b, int)
+
+
+def _tensors(value: Any) -> list[torch.Tensor]:
+    values = value if isinstance(value, (tuple, list)) else [value]
+    return [v for v in values if isinstance(v, torch.Tensor)]

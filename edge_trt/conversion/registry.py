@@ -1,0 +1,191 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Which operator is converted how, and under which condition.
+
+A converter is a function whose first parameter is the `Context` and whose other parameters are
+names from the ATen schema: the driver passes those, with defaults filled in. Its support predicate
+takes a subset of the same names, bound to `fx.Node`s or Python values, and returns None or the
+sentence that says why not. The partitioner and the driver ask the same predicate.
+
+    @converter(aten.silu.default)
+    def silu(ctx: Context, self: Tensor) -> Tensor:
+        return ctx.elementwise("PROD", self, ctx.activation("SIGMOID", self))
+"""
+
+from __future__ import annotations
+
+import functools
+import importlib
+import inspect
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import fx
+
+from edge_trt.conversion.origin import operator_of
+from edge_trt.network.types import DType
+
+Predicate = Callable[..., "str | None"]
+Overload = Any
+"""An ATen overload such as `torch.ops.aten.relu.default`, or a Python function on sizes."""
+
+
+@dataclass(frozen=True, slots=True)
+class Converter:
+    """A converter with what it declares."""
+
+    function: Callable[..., Any]
+    parameters: tuple[str, ...]
+    predicate: Predicate | None
+    predicate_parameters: tuple[str, ...]
+    evaluates: bool
+    """True for evaluators: they take values known at compile time or sizes."""
+    note: str = ""
+    """The predicate's condition in words, for the operator table in the docs."""
+
+
+CONVERTERS: dict[Overload, Converter] = {}
+
+
+def converter(*overloads: Overload, when: Predicate | None = None, note: str = "") -> Any:
+    """Registers the decorated function for ATen overloads.
+
+    Raises:
+        TypeError: at import, if a parameter is not in the schema of one of the overloads, or an
+            overload already has a converter.
+    """
+
+    def register(function: Callable[..., Any]) -> Callable[..., Any]:
+        for overload in overloads:
+            _register(overload, function, when, note, evaluates=False)
+        return function
+
+    return register
+
+
+def table(
+    rows: Mapping[Overload, Any],
+    function: Callable[..., Any],
+    *,
+    when: Predicate | None = None,
+    note: str = "",
+) -> None:
+    """Registers 1:1 operators as rows: overload -> the second argument of `function`.
+
+    table({aten.exp.default: "EXP"}, lambda ctx, op, self: ctx.unary(op, self))
+    """
+    names = tuple(inspect.signature(function).parameters)
+    for overload, row in rows.items():
+
+        def convert(ctx: Any, *, row: Any = row, **arguments: Any) -> Any:
+            return function(ctx, row, **arguments)
+
+        parameters = [inspect.Parameter(n, inspect.Parameter.KEYWORD_ONLY) for n in names[2:]]
+        first = inspect.Parameter(names[0], inspect.Parameter.POSITIONAL_ONLY)
+        convert.__signature__ = inspect.Signature([first, *parameters])  # type: ignore[attr-defined]
+        convert.__name__ = f"{function.__name__}[{row}]"
+        _register(overload, convert, when, note, evaluates=False)
+
+
+def evaluator(*functions: Overload) -> Any:
+    """Registers the decorated function for what is computed on sizes and Python values."""
+
+    def register(function: Callable[..., Any]) -> Callable[..., Any]:
+        for target in functions:
+            _register(target, function, None, "", evaluates=True)
+        return function
+
+    return register
+
+
+def _register(
+    target: Overload,
+    function: Callable[..., Any],
+    when: Predicate | None,
+    note: str,
+    *,
+    evaluates: bool,
+) -> None:
+    if target in CONVERTERS:
+        raise TypeError(f"{target} has a converter already: {CONVERTERS[target].function}")
+    parameters = tuple(inspect.signature(function).parameters)[1:]
+    asked = tuple(inspect.signature(when).parameters) if when is not None else ()
+    if isinstance(target, torch._ops.OpOverload):
+        names = {a.name for a in target._schema.arguments}
+        unknown = [p for p in (*parameters, *asked) if p not in names]
+        if unknown:
+            raise TypeError(f"{function.__name__}: {unknown} not in the schema {target._schema}")
+    CONVERTERS[target] = Converter(function, parameters, when, asked, evaluates, note)
+
+
+def bind(node: fx.Node) -> Mapping[str, Any]:
+    """Arguments of a call by schema name, defaults filled in; Nodes stay Nodes."""
+    target: Any = node.target
+    if not isinstance(target, torch._ops.OpOverload):
+        return {f"arg{i}": value for i, value in enumerate(node.args)} | dict(node.kwargs)
+    bound: dict[str, Any] = {}
+    for i, argument in enumerate(target._schema.arguments):
+        if not argument.kwarg_only and i < len(node.args):
+            bound[argument.name] = node.args[i]
+        elif argument.name in node.kwargs:
+            bound[argument.name] = node.kwargs[argument.name]
+        else:
+            bound[argument.name] = argument.default_value
+    return bound
+
+
+def support(node: fx.Node) -> str | None:
+    """None if the node can be converted, else the sentence that says why not and what helps."""
+    if node.op in ("get_attr", "placeholder", "output"):
+        return None
+    entry = lookup(node.target)
+    if entry is None:
+        return f"{operator_of(node)} has no converter"
+    reason = _type_reason(node)
+    if reason is not None or entry.predicate is None:
+        return reason
+    bound = bind(node)
+    return entry.predicate(**{name: bound[name] for name in entry.predicate_parameters})
+
+
+def lookup(target: Overload) -> Converter | None:
+    """The converter of an operator, with all converter files imported."""
+    _load_all()
+    return CONVERTERS.get(target)
+
+
+@functools.cache
+def _load_all() -> None:
+    importlib.import_module("edge_trt.conversion.converters")
+    importlib.import_module("edge_trt.conversion.evaluators")
+
+
+def _type_reason(node: fx.Node) -> str | None:
+    values = [n.meta.get("val") for n in (node, *node.all_input_nodes)]
+    for value in _tensors(values):
+        name = str(value.dtype).removeprefix("torch.")
+        if name not in _TYPES:
+            remedy = _REMEDIES.get(name, "TensorRT has no such type")
+            return f"{node.target} works on {name}: {remedy}"
+        if value.dim() > 8:
+            return f"{node.target} works on {value.dim()} dimensions, TensorRT has at most 8"
+    return None
+
+
+_TYPES = {t.value for t in DType}
+_REMEDIES = {
+    "float64": "TensorRT has no float64, so cast to float32 in the model",
+    "int16": "TensorRT has no int16, so use int32 in the model",
+    "complex64": "TensorRT has no complex numbers, so compute with real pairs",
+}
+
+
+def _tensors(values: Sequence[Any]) -> list[torch.Tensor]:
+    found: list[torch.Tensor] = []
+    for value in values:
+        if isinstance(value, torch.Tensor):
+            found.append(value)
+        elif isinstance(value, (tuple, list)):
+            found.extend(_tensors(value))
+    return found

@@ -1,0 +1,79 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Converters of `comparison.py`."""
+
+from __future__ import annotations
+
+import math
+import operator
+
+import pytest
+import torch
+
+from tests.conversion.checking import check_row
+from tests.conversion.rows import Row, boolean, f, i32, i64
+
+ORDER = ("gt", "ge", "lt", "le", "eq", "ne")
+LEFT = torch.tensor([1.0, 2.0, math.nan, math.inf, -math.inf, math.nan])
+RIGHT = torch.tensor([1.0, 3.0, 1.0, math.inf, math.inf, math.nan])
+aten = torch.ops.aten
+
+ROWS = [
+    *(Row(n, getattr(torch, n), (i64("b", 9), i64(9))) for n in ORDER),
+    *(Row(f"{n} with NaN", getattr(torch, n), (LEFT, RIGHT)) for n in ORDER),
+    *(Row(f"{n} number", lambda x, n=n: getattr(torch, n)(x, 1), (i64(2, 9),)) for n in ORDER),
+    *(Row(f"{n} fraction", lambda x, n=n: getattr(torch, n)(x, 0.5), (i32(2, 9),)) for n in ORDER),
+    *(Row(f"{n} of bools", getattr(torch, n), (boolean(2, 9), boolean(9))) for n in ORDER),
+    *(Row(f"{n} of bool and int", getattr(torch, n), (boolean(2, 9), i64(9))) for n in ORDER),
+    Row("gt float matrix and int 0-d", torch.gt, (f(2, 3), i64())),
+    Row("eq 0-d", torch.eq, (i64(), i64()), "ElementWise"),
+    Row("eq number of bool", lambda x: x == True, (boolean(2, 3),)),  # noqa: E712
+    *(
+        Row(n, getattr(torch, n), (boolean(2, 9), boolean(9)))
+        for n in ("logical_and", "logical_or", "logical_xor")
+    ),
+    Row("logical_and of floats", torch.logical_and, (f(2, 9), i64(9))),
+    *(
+        Row(f"bitwise {n}", getattr(torch, f"bitwise_{n}"), (boolean(2, 9), boolean(9)))
+        for n in ("and", "or", "xor")
+    ),
+    *(
+        Row(
+            f"bitwise {n} number",
+            lambda x, n=n: getattr(aten, f"bitwise_{n}").Scalar(x, True),
+            (boolean(2, 9),),
+        )
+        for n in ("and", "or", "xor")
+    ),
+    *(
+        Row(f"operator {op.__name__}", op, (boolean(2, 9), boolean(9)))
+        for op in (operator.and_, operator.or_, operator.xor)
+    ),
+    Row(
+        "bitwise_and of ints", torch.bitwise_and, (i64(2, 9), i64(9)), refusal="bitwise operations"
+    ),
+    Row("bitwise_or with ints", torch.bitwise_or, (boolean(2, 9), i64(9)), refusal="bitwise"),
+    Row(
+        "bitwise_xor with 3", lambda x: torch.bitwise_xor(x, 3), (boolean(2, 9),), refusal="bitwise"
+    ),
+    Row("bitwise_not", torch.bitwise_not, (boolean(2, 9),), "Unary"),
+    Row("bitwise_not of ints", torch.bitwise_not, (i64(2, 9),), refusal="bitwise operations"),
+    Row("where", torch.where, (boolean("b", 3), f("b", 3), f(3))),
+    Row("where promotes", torch.where, (boolean(2, 3), f(2, 3), i64(3))),
+    Row("where bools", torch.where, (boolean(2, 3), boolean(2, 3), boolean(3))),
+    Row("where ScalarOther", lambda c, x: torch.where(c, x, 0.5), (boolean(2, 1), f(2, 3))),
+    Row("where ScalarSelf", lambda c, x: torch.where(c, 2, x), (boolean(2, 1), i64(2, 3))),
+    Row(
+        "where ScalarSelf fraction", lambda c, x: torch.where(c, 0.5, x), (boolean(2, 1), i64(2, 3))
+    ),
+    Row("where Scalar", lambda c: torch.where(c, 1.0, 0.0), (boolean(2, 3),)),
+    Row("masked_fill", lambda x, m: x.masked_fill(m, -1e30), (f("b", 3), boolean("b", 1))),
+    Row("masked_fill -inf", lambda x, m: x.masked_fill(m, -math.inf), (f(2, 3), boolean(3))),
+    Row("masked_fill ints", lambda x, m: x.masked_fill(m, 7), (i64(2, 3), boolean(3))),
+    Row("masked_fill bools", lambda x, m: x.masked_fill(m, True), (boolean(2, 3), boolean(3))),
+    Row("masked_fill tensor", lambda x, m, v: x.masked_fill(m, v), (f(2, 3), boolean(3), f())),
+]
+
+
+@pytest.mark.parametrize("row", ROWS, ids=lambda row: row.name)
+def test_comparison(row):
+    check_row(row)
