@@ -17,7 +17,7 @@ from edge_trt.engines.tensorrt import (
 from edge_trt.errors import BuildError
 from edge_trt.network.graph import Network
 from edge_trt.options import CompileOptions
-from edge_trt_runtime.manifest import Range
+from edge_trt_runtime.manifest import Detail, Range
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +29,22 @@ class Plan:
     flavour: str
     fingerprint: str
     data: bytes | memoryview
-    details: dict[str, str | int | float | bool] = field(default_factory=dict)
+    details: dict[str, Detail] = field(default_factory=dict[str, Detail])
+
+
+@dataclass(frozen=True, slots=True)
+class Plans:
+    """What a build gave.
+
+    Attributes:
+        built: a plan per network and target.
+        missing: the targets whose plans have to be built elsewhere, and why.
+        remarks: sentences on options without effect.
+    """
+
+    built: list[Plan]
+    missing: dict[str, str]
+    remarks: list[str]
 
 
 def build_plans(
@@ -37,8 +52,8 @@ def build_plans(
     options: CompileOptions,
     ranges: Mapping[str, Range],
     step: Callable[[float, str], None],
-) -> tuple[list[Plan], list[str]]:
-    """One plan per network and target that has its TensorRT here.
+) -> Plans:
+    """Builds one plan per network and target that has its TensorRT here.
 
     Args:
         networks: networks at their final precision.
@@ -46,11 +61,8 @@ def build_plans(
         ranges: sizes that symbolic dimensions may take.
         step: called with (fraction of all plans, note).
 
-    Returns:
-        Plans, and a sentence per target whose plans have to be built elsewhere.
-
     Raises:
-        BuildError: TensorRT refuses a network, or the flavour of target `rtx` is not installed.
+        BuildError: TensorRT refuses a network, or that of target `rtx` is not installed.
     """
     settings = BuildSettings(
         optimization_level=options.optimization_level,
@@ -58,7 +70,7 @@ def build_plans(
         timing_cache=options.timing_cache,
         ranges=ranges,
     )
-    flavours, notes = _flavours(options.targets)
+    flavours, missing = _flavours(options.targets)
     jobs = [(target, flavour, n) for target, flavour in flavours.items() for n in networks]
     plans: list[Plan] = []
     for i, (target, flavour, network) in enumerate(jobs):
@@ -68,17 +80,13 @@ def build_plans(
             step((i + done) / len(jobs), f"{target}: {note or stage}")
 
         plans.append(_plan(network, target, flavour, settings, share))
-    if options.timing_cache and not any(f.has_timing_cache for f in flavours.values()):
-        notes.append(
-            f"{options.timing_cache} is not used: no target here measures kernels"
-        )
-    return plans, notes
+    return Plans(plans, missing, _without_effect(options, flavours))
 
 
-def _flavours(targets: Sequence[str]) -> tuple[dict[str, Flavour], list[str]]:
+def _flavours(targets: Sequence[str]) -> tuple[dict[str, Flavour], dict[str, str]]:
     """What builds here, by target, and why the others don't."""
     found: dict[str, Flavour] = {}
-    notes: list[str] = []
+    missing: dict[str, str] = {}
     for target in targets:
         name = flavour_of(target)
         if name == "tensorrt_rtx":
@@ -87,13 +95,29 @@ def _flavours(targets: Sequence[str]) -> tuple[dict[str, Flavour], list[str]]:
             try:
                 found[target] = load_flavour("tensorrt")
             except BuildError as error:
-                notes.append(f"no engine for cuda: {error}")
+                missing[target] = f"no engine for cuda: {error}"
         elif name is not None:
-            notes.append(
+            missing[target] = (
                 f"no engine for {target}: TensorRT measures kernels, so its plans are built on the "
                 "board; the bundle is portable until then"
             )
-    return found, notes
+    return found, missing
+
+
+def _without_effect(options: CompileOptions, flavours: Mapping[str, Flavour]) -> list[str]:
+    """Sentences on builder settings that nothing reads."""
+    notes: list[str] = []
+    if all(flavour_of(target) is None for target in options.targets):
+        given = {"workspace": options.workspace, "optimization_level": options.optimization_level}
+        targets = ", ".join(options.targets)
+        notes += [
+            f"{name} is not used: target {targets} has no TensorRT"
+            for name, value in given.items()
+            if value is not None
+        ]
+    if options.timing_cache and not any(f.has_timing_cache for f in flavours.values()):
+        notes.append(f"{options.timing_cache} is not used: no target here measures kernels")
+    return notes
 
 
 def _plan(
@@ -104,7 +128,7 @@ def _plan(
     progress: Callable[[str, float, str], None],
 ) -> Plan:
     result = build_plan(network, flavour=flavour, settings=settings, progress=progress)
-    details: dict[str, str | int | float | bool] = {
+    details: dict[str, Detail] = {
         "version": flavour.version,
         "layers": result.layers,
         "emit_seconds": round(result.emit_seconds, 4),

@@ -1,0 +1,26 @@
+# SPDX-License-Identifier: Apache-2.0
+"""TensorRT engines: a network emitted through TensorRT's API and built into a plan.
+
+TensorRT itself is imported by `load_flavour` only; this package imports without it.
+"""
+
+from edge_trt.engines.tensorrt.build import PlanResult, build_plan
+from edge_trt.engines.tensorrt.emit import Emitted, emit
+from edge_trt.engines.tensorrt.fingerprint import fingerprint
+from edge_trt.engines.tensorrt.flavours import Flavour, flavour_of, has_layer, load_flavour
+from edge_trt.engines.tensorrt.progress import Progress
+from edge_trt.engines.tensorrt.settings import BuildSettings
+
+__all__ = [
+    "BuildSettings",
+    "Emitted",
+    "Flavour",
+    "PlanResult",
+    "Progress",
+    "build_plan",
+    "emit",
+    "fingerprint",
+    "flavour_of",
+    "has_layer",
+    "load_flavour",
+]

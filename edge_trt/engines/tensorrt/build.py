@@ -1,0 +1,184 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Network in, plan out."""
+
+from __future__ import annotations
+
+import re
+import textwrap
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from edge_trt.engines.tensorrt.emit import Emitted, emit
+from edge_trt.engines.tensorrt.flavours import Flavour, network_flags
+from edge_trt.engines.tensorrt.interrupt import interrupts_to
+from edge_trt.engines.tensorrt.profiles import add_profile
+from edge_trt.engines.tensorrt.progress import BuildProgress, Progress, progress_monitor
+from edge_trt.engines.tensorrt.recorder import Messages, error_recorder, logging_to
+from edge_trt.engines.tensorrt.settings import BuildSettings
+from edge_trt.engines.tensorrt.timing_cache import TimingCache
+from edge_trt.errors import BuildError
+from edge_trt.network.graph import Network, Node
+
+LONGEST_REASON = 500
+"""Characters of TensorRT's text in an error's message; `BuildError.log` has all of it."""
+
+
+@dataclass(frozen=True, slots=True)
+class PlanResult:
+    """A serialized engine, and how it came about.
+
+    Attributes:
+        plan: The bytes, in memory that TensorRT owns; not copied.
+        layers: Layers handed to TensorRT, constants included.
+        emit_seconds: Time to hand them over and check them.
+        build_seconds: Time of TensorRT's build.
+        timing_cache: What became of the timing cache; empty when none was asked for.
+        warnings: What TensorRT warned of.
+    """
+
+    plan: memoryview
+    layers: int
+    emit_seconds: float
+    build_seconds: float
+    timing_cache: str
+    warnings: tuple[str, ...]
+
+
+def build_plan(
+    network: Network,
+    *,
+    flavour: Flavour,
+    settings: BuildSettings | None = None,
+    progress: Progress | None = None,
+) -> PlanResult:
+    """Compiles a network with TensorRT.
+
+    Args:
+        network: The network; its constants may be memory-mapped and are not copied.
+        flavour: Which TensorRT.
+        settings: Options and the ranges of symbolic sizes.
+        progress: Called with stage, fraction and text while it goes on, from any thread. What it
+            raises ends the build and is raised here.
+
+    Raises:
+        BuildError: TensorRT refuses the network; the text names layer, module and source line.
+        KeyboardInterrupt: Ctrl-C; the build was ended first.
+    """
+    settings = settings or BuildSettings()
+    warnings = Messages()
+    with logging_to(flavour.module, warnings) as log:
+        return _build(network, flavour, settings, progress, log, warnings)
+
+
+def _build(
+    network: Network,
+    flavour: Flavour,
+    settings: BuildSettings,
+    progress: Progress | None,
+    log: Any,
+    warnings: Messages,
+) -> PlanResult:
+    trt, messages = flavour.module, Messages()
+    recorder = error_recorder(trt, messages)
+    builder = _builder(flavour, log)
+    builder.error_recorder = recorder
+    config = builder.create_builder_config()
+    _configure(config, flavour, settings)
+    started = time.perf_counter()
+    emitted = emit(network, trt, builder.create_network(network_flags(trt)), messages)
+    add_profile(network, emitted, builder, config, settings, messages)
+    emit_seconds = time.perf_counter() - started
+    if progress is not None:
+        progress("emit", 1.0, f"{emitted.definition.num_layers} layers")
+    cache = TimingCache(settings.timing_cache, flavour)
+    cache.attach(config)
+    started = time.perf_counter()
+    plan = _serialize(builder, emitted, config, flavour, progress)
+    if plan is None:
+        raise _failure(network, emitted.layers, messages.take() or warnings.take())
+    seconds = time.perf_counter() - started
+    cache.store(config)
+    layers = int(emitted.definition.num_layers)
+    texts = tuple(warnings.texts)
+    return PlanResult(memoryview(plan), layers, emit_seconds, seconds, cache.state, texts)
+
+
+def _builder(flavour: Flavour, log: Any) -> Any:
+    try:
+        return flavour.module.Builder(log)
+    except (TypeError, RuntimeError) as error:  # the bindings' words for a null pointer
+        raise BuildError(
+            f"{flavour} can't create a builder here: {error}",
+            hint="it needs an NVIDIA GPU and its driver: run edge_trt doctor"
+            if flavour.needs_gpu
+            else "run edge_trt doctor",
+        ) from error
+
+
+def _configure(config: Any, flavour: Flavour, settings: BuildSettings) -> None:
+    trt = flavour.module
+    # Layer metadata, our PyTorch names, reaches profiles and the engine inspector only this way.
+    config.profiling_verbosity = trt.ProfilingVerbosity.DETAILED
+    if settings.optimization_level is not None:
+        config.builder_optimization_level = settings.optimization_level
+    if settings.workspace is not None:
+        config.set_memory_pool_limit(trt.MemoryPoolType.WORKSPACE, settings.workspace)
+    wanted = settings.compute_capabilities
+    if wanted:
+        _choose_gpus(config, flavour, wanted)
+
+
+def _choose_gpus(config: Any, flavour: Flavour, wanted: Sequence[str]) -> None:
+    if not flavour.has_compute_capabilities:
+        raise BuildError(
+            f"{flavour} builds for the GPU it runs on, not for compute capability {wanted[0]}",
+            hint="leave compute_capabilities out, or build with tensorrt_rtx",
+        )
+    members: Mapping[str, Any] = flavour.module.ComputeCapability.__members__
+    config.num_compute_capabilities = len(wanted)
+    for index, capability in enumerate(wanted):
+        member = members.get("SM" + capability.replace(".", ""))
+        if member is None or not config.set_compute_capability(member, index):
+            known = sorted(int(name[2:]) for name in members if re.fullmatch(r"SM\d+", name))
+            raise BuildError(
+                f"{flavour} does not build for compute capability {capability}",
+                hint="it builds for " + ", ".join(f"{n // 10}.{n % 10}" for n in known),
+            )
+
+
+def _serialize(
+    builder: Any, emitted: Emitted, config: Any, flavour: Flavour, progress: Progress | None
+) -> Any:
+    state = BuildProgress(progress)
+    monitor = progress_monitor(flavour.module, state)
+    config.progress_monitor = monitor
+    with interrupts_to(state.cancel):
+        plan = builder.build_serialized_network(emitted.definition, config)
+    if state.error is not None:
+        raise state.error
+    return plan
+
+
+def _failure(network: Network, layers: Mapping[str, Node], texts: Sequence[str]) -> BuildError:
+    """TensorRT's reason, with the layer that it names in our words."""
+    reason = textwrap.shorten(texts[0], LONGEST_REASON) if texts else "it gives no reason"
+    node = next((node for text in texts for node in _named(text, layers)), None)
+    if node is None:
+        return BuildError(f"TensorRT can't build network {network.name}: {reason}", log=texts)
+    return BuildError(
+        f"TensorRT can't build layer {node.name} = {node.layer} ({node.origin}): {reason}",
+        layer=node.name,
+        module=node.origin.module,
+        log=texts,
+    )
+
+
+def _named(text: str, layers: Mapping[str, Node]) -> list[Node]:
+    """Nodes whose layers a message mentions, in its order.
+
+    `ForeignNode[conv1...fc]` is all that was compiled together, and says nothing of the culprit.
+    """
+    words = re.findall(r"[\w./]+", re.sub(r"ForeignNode\[[^\]]*\]", "", text))
+    return [layers[name] for word in words if (name := word.strip("./")) in layers]

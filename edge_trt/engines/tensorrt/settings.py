@@ -1,0 +1,35 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a plan is built for: everything besides the network that changes it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from edge_trt_runtime.manifest import Range
+
+Values = tuple[Sequence[int], Sequence[int], Sequence[int]]
+"""Least, usual and largest values of a tensor that holds sizes."""
+
+
+@dataclass(frozen=True, slots=True)
+class BuildSettings:
+    """Options of a build.
+
+    Attributes:
+        optimization_level: 0 (fast build) to 5 (slow build, fast plan); None is TensorRT's own, 3.
+        workspace: Bytes of scratch memory a layer may use; None is all of the device's.
+        timing_cache: File that remembers measured kernels. Only flavours that measure use it.
+        ranges: Range of each symbolic size of the inputs.
+        values: For an input whose values are used as sizes: the range of those values.
+        compute_capabilities: GPUs a `tensorrt_rtx` plan is for, as `("8.6", "8.9")`. Empty is its
+            default: one plan for 8.0, 8.6, 8.9, 12.0 and later, which is what a bundle that travels
+            needs. Naming some excludes the others; Turing (7.5) has to be named.
+    """
+
+    optimization_level: int | None = None
+    workspace: int | None = None
+    timing_cache: str | None = None
+    ranges: Mapping[str, Range] = field(default_factory=dict[str, Range])
+    values: Mapping[str, Values] = field(default_factory=dict[str, Values])
+    compute_capabilities: tuple[str, ...] = ()
