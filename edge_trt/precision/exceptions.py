@@ -1,0 +1,41 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The user's own list of layers that stay float32."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable, Sequence
+from fnmatch import fnmatchcase
+
+from edge_trt.network.graph import Network, Node
+from edge_trt.network.layer import Layer
+
+
+class Fp32Layers:
+    """Says of a node which pattern keeps it in float32.
+
+    A pattern is a layer kind in any case (`softmax`), or the path of a module with `*` and `?`
+    (`head`, `blocks.*.attn`), which means everything inside that module too.
+    """
+
+    def __init__(self, patterns: Sequence[str]) -> None:
+        self.patterns = tuple(patterns)
+
+    def __call__(self, node: Node) -> str | None:
+        """The reason, or None if no pattern matches."""
+        pattern = next((p for p in self.patterns if _matches(p, node)), None)
+        return None if pattern is None else f"asked for by fp32_layers pattern {pattern!r}"
+
+    def unmatched(self, networks: Iterable[Network]) -> dict[str, list[str]]:
+        """Patterns that match no layer of these networks, each with the names closest to it."""
+        nodes = [node for network in networks for node in network.nodes]
+        lost = [p for p in self.patterns if not any(_matches(p, node) for node in nodes)]
+        known = sorted({node.origin.module for node in nodes} | set(Layer.kinds))
+        return {p: difflib.get_close_matches(p, known) for p in lost}
+
+
+def _matches(pattern: str, node: Node) -> bool:
+    if fnmatchcase(node.layer.kind.lower(), pattern.lower()):
+        return True
+    module = node.origin.module
+    return fnmatchcase(module, pattern) or fnmatchcase(module, f"{pattern}.*")
