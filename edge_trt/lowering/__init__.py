@@ -42,13 +42,14 @@ FUNCTIONALISATION: tuple[Pass, ...] = (
     normalise_variants,  # splits become slices: views that a write can be carried through
     fold_constants,  # takes away masks built by filling slices, which then need no carrying
     functionalise_writes,
-    remove_dead_code,  # write-backs that nobody reads, so that state in use can be told from the rest
+    normalise_variants,  # `fill` and `copy` read nothing of what they overwrite
+    remove_dead_code,  # with write-backs that nobody reads gone, a buffer that is left is state
 )
 """Passes that may see writes; everything after them relies on their absence."""
 
 SIMPLIFICATION: tuple[Pass, ...] = (
     rewrite_strided_views,  # before anything that changes strides
-    normalise_variants,  # again: functionalisation made copies, fills and scatters
+    normalise_variants,  # for the parts of decompositions
     remove_no_ops,  # brings batch-norms next to their convolutions and views next to views
     fold_constants,  # before batch-norm: weights that are computed (weight norm) become constants
     fold_batch_norm,
@@ -108,9 +109,7 @@ def _retrace(program: ExportedProgram) -> ExportedProgram:
         return program.run_decompositions({})
 
 
-def _run(
-    gm: fx.GraphModule, passes: tuple[Pass, ...], report: Callable[[str], None]
-) -> None:
+def _run(gm: fx.GraphModule, passes: tuple[Pass, ...], report: Callable[[str], None]) -> None:
     for step in passes:
         report(step.__name__)
         step(gm)

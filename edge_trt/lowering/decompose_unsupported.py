@@ -38,9 +38,7 @@ DEPTH = 6
 """How often a decomposition may be decomposed again; torch's deepest chains need four."""
 
 
-def decompose_unsupported(
-    gm: fx.GraphModule, supported: Callable[[fx.Node], str | None]
-) -> bool:
+def decompose_unsupported(gm: fx.GraphModule, supported: Callable[[fx.Node], str | None]) -> bool:
     """Decompose the calls that have no converter, where all parts then have one.
 
     ::
@@ -99,8 +97,21 @@ def _between(start: fx.Node, end: fx.Node) -> list[fx.Node]:
     return found
 
 
-def _trace(gm: fx.GraphModule, node: fx.Node, function: Callable[..., Any]) -> fx.GraphModule | None:
-    """Record what a decomposition does with the values of a call's arguments."""
+def _trace(
+    gm: fx.GraphModule, node: fx.Node, function: Callable[..., Any]
+) -> fx.GraphModule | None:
+    """Record what a decomposition does, in large operators where its author wrote such."""
+    # A composite kernel in C++ is opaque before dispatch, and yields the smallest operators after it.
+    for large in (True, False):
+        traced = _record(gm, node, function, large=large)
+        if traced is not None and _is_usable(traced, node):
+            return traced
+    return None
+
+
+def _record(
+    gm: fx.GraphModule, node: fx.Node, function: Callable[..., Any], *, large: bool
+) -> fx.GraphModule | None:
     sources = node.all_input_nodes
 
     def call(*values: Any) -> Any:
@@ -109,31 +120,35 @@ def _trace(gm: fx.GraphModule, node: fx.Node, function: Callable[..., Any]) -> f
         result = function(*args, **kwargs)
         if result is NotImplemented:
             raise _NoDecompositionError
-        return result
+        return tuple(result) if isinstance(result, (tuple, list)) else result
 
     try:
         with torch.no_grad(), fake_mode(gm):
-            traced = make_fx(call, pre_dispatch=True)(*map(value, sources))
+            traced = make_fx(call, pre_dispatch=large)(*map(value, sources))
     except (_NoDecompositionError, NotImplementedError):
         return None
     normalise_variants(traced)
     functionalise_writes(traced)
+    normalise_variants(traced)
     remove_no_ops(traced)
     remove_dead_code(traced)
-    unusable = any(
-        inner.target is node.target or writes(inner.target) or _is_fake_constant(traced, inner)
-        for inner in traced.graph.nodes
-    )
-    return None if unusable else traced
+    return traced
+
+
+def _is_usable(traced: fx.GraphModule, node: fx.Node) -> bool:
+    """Whether a trace has only known values, makes progress and holds no data of fake tensors."""
+    for inner in traced.graph.nodes:
+        if inner.op == "get_attr" and isinstance(constant(traced, inner), (FakeTensor, type(None))):
+            return False
+        if inner.op == "call_function" and (
+            inner.target is node.target or "val" not in inner.meta or writes(inner.target)
+        ):
+            return False
+    return True
 
 
 class _NoDecompositionError(Exception):
     """A decomposition answered ``NotImplemented``."""
-
-
-def _is_fake_constant(gm: fx.GraphModule, node: fx.Node) -> bool:
-    """Whether an attribute was made while tracing, when tensors hold no data."""
-    return node.op == "get_attr" and isinstance(constant(gm, node), (FakeTensor, type(None)))
 
 
 def _splice(gm: fx.GraphModule, node: fx.Node, traced: fx.GraphModule) -> fx.Node:

@@ -39,7 +39,7 @@ def _matmul(self: Any, other: Any) -> Any:
 
 
 def _rms_norm(
-    input: Any,  # noqa: A002 - the schema's name
+    input: Any,
     normalized_shape: Any,
     weight: Any = None,
     eps: float | None = None,
@@ -76,7 +76,31 @@ def _rsub(self: Any, other: Any, alpha: Any = 1) -> Any:
     return torch.neg(scaled) + other
 
 
-def _scatter_slice(  # noqa: PLR0913, PLR0917 - the schema's
+def _var_mean(
+    self: Any, dim: Any = None, *, correction: Any = None, keepdim: bool = False
+) -> tuple[Any, Any]:
+    dims = list(range(self.dim())) if not dim else dim
+    variance = torch.var(self, dims, correction=correction, keepdim=keepdim)
+    return variance, torch.mean(self, dims, keepdim=keepdim)
+
+
+def _std_mean(
+    self: Any, dim: Any = None, *, correction: Any = None, keepdim: bool = False
+) -> tuple[Any, Any]:
+    variance, mean = _var_mean(self, dim, correction=correction, keepdim=keepdim)
+    return torch.sqrt(variance), mean
+
+
+def _dims_first(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Adapt to the overload ``.dim``, which says unbiased instead of a correction."""
+
+    def adapted(self: Any, dim: Any, unbiased: bool = True, keepdim: bool = False) -> Any:
+        return function(self, dim, correction=int(unbiased), keepdim=keepdim)
+
+    return adapted
+
+
+def _scatter_slice(
     self: Any, src: Any, dim: int = 0, start: Any = None, end: Any = None, step: int = 1
 ) -> Any:
     """Concatenate what stays and what is written: one layer where step is 1."""
@@ -116,6 +140,10 @@ DECOMPOSITIONS: dict[OpOverload, Callable[..., Any]] = {
     aten.silu.default: _silu,
     aten.slice_scatter.default: _scatter_slice,
     aten.square.default: _square,
+    aten.std_mean.correction: _std_mean,
+    aten.std_mean.dim: _dims_first(_std_mean),
+    aten.var_mean.correction: _var_mean,
+    aten.var_mean.dim: _dims_first(_var_mean),
 }
 """Operator -> the same computation in PyTorch calls; ``NotImplemented`` when it has none for the call."""
 

@@ -76,7 +76,7 @@ def propagate(gm: fx.GraphModule, target: Any, args: Any, kwargs: Any) -> Any:
         return target(*map_arg(args, value), **map_arg(kwargs, value))
 
 
-def insert(  # noqa: PLR0913 - a node has this many parts
+def insert(
     gm: fx.GraphModule,
     before: fx.Node,
     target: Any,
@@ -122,14 +122,18 @@ def retarget(
 
 def _alike(old: Any, new: Any) -> bool:
     if isinstance(new, (list, tuple)):
-        return len(old) == len(new) and all(map(_alike, old, new)) if isinstance(
-            old, (list, tuple)
-        ) else False
+        return (
+            len(old) == len(new) and all(map(_alike, old, new))
+            if isinstance(old, (list, tuple))
+            else False
+        )
     return old is new or (type(old) is type(new) and not isinstance(old, fx.Node) and old == new)
 
 
 def _base_name(target: Any) -> str:
-    name = target._schema.name.split("::")[-1] if isinstance(target, OpOverload) else target.__name__
+    name = (
+        target._schema.name.split("::")[-1] if isinstance(target, OpOverload) else target.__name__
+    )
     return re.sub(r"\W", "_", name).strip("_") or "call"
 
 
@@ -204,9 +208,7 @@ def _written(target: OpOverload) -> tuple[str, ...]:
 @lru_cache(maxsize=2048)
 def is_random(target: Any) -> bool:
     """Whether two calls with equal arguments may yield different values."""
-    return (
-        isinstance(target, OpOverload) and torch.Tag.nondeterministic_seeded in target.tags
-    )
+    return isinstance(target, OpOverload) and torch.Tag.nondeterministic_seeded in target.tags
 
 
 def is_pure(node: fx.Node) -> bool:

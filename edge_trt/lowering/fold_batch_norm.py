@@ -62,7 +62,9 @@ def _fold(gm: fx.GraphModule, norm: fx.Node) -> bool:
     fqn = bound["weight"].meta["fqn"]
     stem = fqn.removesuffix(".weight")
     args = [*layer.args, *[None] * (3 - len(layer.args))]
-    args[1] = add_constant(gm, layer, new_weight, f"{stem}.folded_weight", val=bound["weight"].meta["val"])
+    args[1] = add_constant(
+        gm, layer, new_weight, f"{stem}.folded_weight", val=bound["weight"].meta["val"]
+    )
     args[2] = add_constant(gm, layer, new_bias, f"{stem}.folded_bias")
     layer.args = tuple(args)
     layer.kwargs = {k: v for k, v in layer.kwargs.items() if k not in ("weight", "bias")}
@@ -76,16 +78,14 @@ def _is_foldable(layer: fx.Node) -> bool:
         return False
     if layer.target is aten.linear.default:
         result = tensor(layer)
-        return result is not None and result.dim() == 2  # noqa: PLR2004 - (batch, features)
+        return result is not None and result.dim() == 2
     if layer.target not in _CONV | _CONV_TRANSPOSE:
         return False
     result, source = tensor(layer), tensor(layer.args[0])
     return result is not None and source is not None and result.dim() == source.dim()
 
 
-def _scale_and_shift(
-    gm: fx.GraphModule, norm: fx.Node
-) -> tuple[torch.Tensor, torch.Tensor] | None:
+def _scale_and_shift(gm: fx.GraphModule, norm: fx.Node) -> tuple[torch.Tensor, torch.Tensor] | None:
     """Return the batch-norm as ``x * scale + shift`` per channel in float64, if it is one."""
     bound = arguments(norm)
     data = {name: constant(gm, bound[name]) for name in _VECTORS}

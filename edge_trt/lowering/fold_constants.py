@@ -81,9 +81,7 @@ def _fold_numbers(gm: fx.GraphModule) -> bool:
     return changed
 
 
-def _constant_nodes(
-    gm: fx.GraphModule, shown: dict[fx.Node, int]
-) -> tuple[set[fx.Node], set[int]]:
+def _constant_nodes(gm: fx.GraphModule, shown: dict[fx.Node, int]) -> tuple[set[fx.Node], set[int]]:
     """Return the constant nodes, and the written memories that take no part.
 
     A memory takes part when everything that shows it is a constant call. One that does not makes its
@@ -101,9 +99,7 @@ def _constant_nodes(
         kept |= spoilt
 
 
-def _is_constant(
-    gm: fx.GraphModule, node: fx.Node, fixed: set[fx.Node], may_write: bool
-) -> bool:
+def _is_constant(gm: fx.GraphModule, node: fx.Node, fixed: set[fx.Node], may_write: bool) -> bool:
     if node.op == "get_attr":
         return constant(gm, node) is not None
     if node.op != "call_function" or "val" not in node.meta:
@@ -143,9 +139,7 @@ def _bytes(node: fx.Node) -> int:
 class _Folder:
     """Executes the constant nodes in order and gives their readers attributes instead."""
 
-    def __init__(
-        self, gm: fx.GraphModule, fixed: set[fx.Node], shown: dict[fx.Node, int]
-    ) -> None:
+    def __init__(self, gm: fx.GraphModule, fixed: set[fx.Node], shown: dict[fx.Node, int]) -> None:
         self.gm = gm
         self.fixed = fixed
         self.shown = shown
@@ -213,7 +207,7 @@ class _Folder:
         return node
 
 
-def _hollow(node: Any, data: Any) -> torch.Tensor:
+def _hollow(node: Any, data: Any) -> Any:
     """Return a tensor with the shape and type of a node and one element of memory."""
     found = tensor(node)
     if data is not None or found is None:

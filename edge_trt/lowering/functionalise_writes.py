@@ -16,8 +16,10 @@ from edge_trt.lowering.edit import aten, insert, propagate, retarget, tensor, wr
 from edge_trt.lowering.unlifting import STATE
 from edge_trt.lowering.view_inverses import can_write_back, write_back
 
-_RETYPED = {"eq", "ne", "lt", "le", "gt", "ge", "logical_and", "logical_or", "logical_xor"}
-_RETYPED |= {"logical_not", "isnan", "isinf"}
+_RETYPED = {
+    "eq", "ge", "gt", "isinf", "isnan", "le", "logical_and", "logical_not", "logical_or",
+    "logical_xor", "lt", "ne",
+}  # fmt: skip
 """Twins of these yield booleans, while the in-place operator keeps the type of its tensor."""
 
 
@@ -101,9 +103,7 @@ def _relabels_view(view: fx.Node) -> bool:
     return bool(writes(view.target)) and _relabels(view.target)
 
 
-def _note_state(
-    gm: fx.GraphModule, targets: list[fx.Node], views: dict[fx.Node, fx.Node]
-) -> None:
+def _note_state(gm: fx.GraphModule, targets: list[fx.Node], views: dict[fx.Node, fx.Node]) -> None:
     """Remember which buffers the program writes to: whether that matters is decided later."""
     for node in targets:
         root: fx.Node = node.args[0]  # type: ignore[assignment]

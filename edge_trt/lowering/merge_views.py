@@ -31,6 +31,9 @@ def merge_views(gm: fx.GraphModule) -> bool:
     """
     changed = False
     for node in calls(gm):
+        if node.target is aten.reshape.default:
+            changed |= _permute_once(gm, node)
+    for node in calls(gm):
         if node.target in _DIMS:
             changed |= _shorten(gm, node)
     for node in calls(gm):  # what no permutation has taken up goes into the reshape before it
@@ -42,12 +45,30 @@ def merge_views(gm: fx.GraphModule) -> bool:
     return changed
 
 
+def _permute_once(gm: fx.GraphModule, node: fx.Node) -> bool:
+    """Below a reshape, dimensions of size one need not be added or dropped: one permutation is enough."""
+    chain: list[fx.Node] = []
+    below: Any = node.args[0]
+    while _continues(below):
+        chain.append(below)
+        below = below.args[0]
+    found = tensor(below)
+    dims = _track(chain[::-1], found.dim()) if found is not None and len(chain) > 1 else None
+    if found is None or dims is None:
+        return False
+    kept = [dim for dim in dims if dim is not None]
+    order = [*kept, *(dim for dim in range(found.dim()) if dim not in kept)]
+    if kept != sorted(kept):
+        below = insert(gm, node, aten.permute.default, (below, order), like=chain[0])
+    node.args = (below, *node.args[1:])
+    return True
+
+
 def _skip_reshapes(node: fx.Node) -> bool:
     """A reshape of a reshape is a reshape of the first input."""
-    source = node.args[0]
-    assert isinstance(source, fx.Node)
+    source: Any = node.args[0]
     while _keeps_order(source):
-        source = source.args[0]  # type: ignore[assignment]
+        source = source.args[0]
     if source is node.args[0]:
         return False
     node.args = (source, *node.args[1:])
@@ -142,7 +163,7 @@ def _squeezed(node: fx.Node) -> set[int] | None:
     return gone if source.dim() - len(gone) == result.dim() else None
 
 
-def _emit(  # noqa: PLR0913 - one argument per kind of operator
+def _emit(
     gm: fx.GraphModule,
     node: fx.Node,
     source: fx.Node,

@@ -33,7 +33,9 @@ def same_size(left: Any, right: Any) -> bool:
             return True
     elif isinstance(left, torch.SymInt) != isinstance(right, torch.SymInt):
         symbolic = left if isinstance(left, torch.SymInt) else right
-        if symbolic.node.expr.is_Symbol:  # a free symbol is no one number; a specialised one is an int
+        if (
+            symbolic.node.expr.is_Symbol
+        ):  # a free symbol is no one number; a specialised one is an int
             return False
     return statically_known_true(left == right)
 

@@ -53,7 +53,7 @@ def _reverse(rank: int) -> list[int]:
 
 
 def _matrix(rank: int) -> list[int] | None:
-    return _swap(rank, -2, -1) if rank >= 2 else None  # noqa: PLR2004
+    return _swap(rank, -2, -1) if rank >= 2 else None
 
 
 def _wrap(rank: int, dims: Sequence[int]) -> list[int]:
@@ -111,7 +111,7 @@ def _slice(gm: fx.GraphModule, node: fx.Node) -> bool:
     source = tensor(node.args[0])
     if source is None:
         return False
-    args = [*node.args, *(0, None, None, 1)[len(node.args) - 1 :]]
+    args: list[Any] = [*node.args, *(0, None, None, 1)[len(node.args) - 1 :]]
     names = ("dim", "start", "end", "step")
     dim, start, end, step = (node.kwargs.get(n, a) for n, a in zip(names, args[1:], strict=True))
     dim %= source.dim()
@@ -120,7 +120,8 @@ def _slice(gm: fx.GraphModule, node: fx.Node) -> bool:
 
 
 def _narrow(gm: fx.GraphModule, node: fx.Node) -> bool:
-    source, dim, start, length = node.args
+    args: Any = node.args
+    source, dim, start, length = args
     found = tensor(source)
     if found is None or not (isinstance(start, int) and isinstance(length, int)):
         return False
@@ -130,12 +131,15 @@ def _narrow(gm: fx.GraphModule, node: fx.Node) -> bool:
             return False
         start += size
     return retarget(
-        node, aten.slice.Tensor, (source, dim % found.dim(), start, start + length, 1)  # type: ignore[operator]
+        node,
+        aten.slice.Tensor,
+        (source, dim % found.dim(), start, start + length, 1),  # type: ignore[operator]
     )
 
 
 def _select(gm: fx.GraphModule, node: fx.Node) -> bool:
-    source, dim, index = node.args
+    args: Any = node.args
+    source, dim, index = args
     found = tensor(source)
     if found is None:
         return False
