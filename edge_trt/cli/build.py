@@ -1,0 +1,152 @@
+# SPDX-License-Identifier: Apache-2.0
+"""``edge_trt build``: compile a model into a bundle.
+
+MODEL is one of
+  file.py:factory, package.module:factory   a function that returns a model, or a model and examples
+  model.pt2                                 a program saved by torch.export
+  timm:NAME, torchvision:NAME               a model of that library
+  model.edge                                a bundle, which gets engines for more targets
+
+Inputs are described by --input unless the factory gives examples. A size may be a range,
+min..opt..max, and have a name:
+  --input image=1x3x224x224:float32
+  --input image=1..4..8x3x224x224
+  --input ids=batch:1..4..8xseq:1..128..512:int64
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+import tempfile
+import time
+import warnings
+from contextlib import AbstractContextManager, nullcontext
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from edge_trt.errors import OptionError
+from edge_trt.options import CompileOptions, from_arguments
+from edge_trt.options import add_arguments as add_option_arguments
+
+if TYPE_CHECKING:
+    from edge_trt.pipeline import Bundle
+    from edge_trt.stages import Progress
+
+
+SHAPING = ("precision", "fp32_layers", "fallback", "fallback_ops", "fallback_modules",
+           "min_block_size", "self_test")  # fmt: skip
+"""Options that shape the networks, which a finished bundle has."""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the flags: model and inputs here, the rest from CompileOptions."""
+    parser.add_argument("model", metavar="MODEL", help="what to compile, see below")
+    parser.add_argument(
+        "-o", "--output", metavar="BUNDLE", help="directory to write, replaced if it is a bundle"
+    )
+    parser.add_argument(
+        "--input",
+        action="append",
+        default=[],
+        metavar="[NAME=]SHAPE[:TYPE]",
+        help="an input (repeat it for each)",
+    )
+    parser.add_argument("--quiet", action="store_true", help="no progress, no summary")
+    add_option_arguments(parser.add_argument_group("compile options"))
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Compile, write, and sum up."""
+    options = from_arguments(arguments)
+    is_bundle = (Path(arguments.model) / "manifest.json").is_file()
+    if is_bundle:
+        arguments.output = arguments.output or arguments.model
+    if arguments.output is None and not options.dryrun:
+        raise OptionError("no place for the bundle is given", hint="add -o model.edge, or --dryrun")
+    start = time.perf_counter()
+    work = _extend if is_bundle else _dry_run if options.dryrun else _compile
+    bundle = work(arguments, options)
+    if not arguments.quiet:
+        _sum_up(bundle, arguments.output, time.perf_counter() - start, dryrun=options.dryrun)
+    return 0
+
+
+def _compile(arguments: argparse.Namespace, options: CompileOptions) -> Bundle:
+    """Compiles in two processes, so that torch and TensorRT are not in memory together."""
+    from edge_trt.cli.front import Request, compile_apart
+    from edge_trt.pipeline import Bundle, add_engines
+
+    output = Path(arguments.output)
+    with _progress(arguments) as progress, tempfile.TemporaryDirectory(prefix="edge_trt-") as folder:
+        portable = Path(folder, output.name)
+        request = Request(arguments.model, arguments.input, options.as_dict(), str(portable))
+        compile_apart(request, progress, _warn)
+        bundle = Bundle.load(portable)
+        add_engines(bundle, options, progress)
+        bundle.save(output)
+    return bundle
+
+
+def _dry_run(arguments: argparse.Namespace, options: CompileOptions) -> Bundle:
+    """Compiles as far as the partition."""
+    from edge_trt.capture import Input
+    from edge_trt.pipeline import compile_networks
+    from edge_trt.stages import Stages
+
+    inputs = tuple(Input.parse(text) for text in arguments.input) or None
+    warnings.showwarning = lambda message, *_: _warn(str(message))
+    with _progress(arguments) as progress:
+        return compile_networks(arguments.model, inputs, options, Stages(progress))
+
+
+def _progress(arguments: argparse.Namespace) -> AbstractContextManager[Progress]:
+    from edge_trt.cli.console import progress_bar
+
+    return nullcontext(_silent) if arguments.quiet else progress_bar()
+
+
+def _silent(stage: str, fraction: float, note: str) -> None:
+    """Show nothing."""
+
+
+def _warn(text: str) -> None:
+    """Print a warning as one line, without the code that raised it."""
+    print(f"warning: {text}", file=sys.stderr)
+
+
+def _extend(arguments: argparse.Namespace, options: CompileOptions) -> Bundle:
+    """Adds engines to a bundle, without torch."""
+    from edge_trt.pipeline import Bundle, add_engines
+
+    shaping = {"--input": arguments.input, "--dryrun": options.dryrun}
+    given = [name for name, value in shaping.items() if value]
+    given += [f"--{name.replace('_', '-')}" for name in SHAPING if getattr(arguments, name, None)]
+    if given:
+        raise OptionError(
+            f"{arguments.model} is a bundle already, so {', '.join(given)} can't change it",
+            hint="give the model, or only --target and builder settings",
+        )
+    bundle = Bundle.load(arguments.model)
+    with _progress(arguments) as progress:
+        add_engines(bundle, options, progress)
+    bundle.save(arguments.output)
+    return bundle
+
+
+def _sum_up(bundle: Bundle, output: str | None, seconds: float, *, dryrun: bool) -> None:
+    from edge_trt.cli.report import print_report
+
+    print_report(bundle.report)
+    if dryrun:
+        print("Nothing was built or written (--dryrun).")
+        return
+    from edge_trt_runtime.bundle import open_bundle
+    from edge_trt_runtime.describe import format_size
+
+    manifest = open_bundle(str(output)).manifest
+    size = format_size(sum(entry.size for entry in manifest.files.values()))
+    built = sorted({engine.target for engine in manifest.engines})
+    print(f"{os.fspath(str(output))}: {size}, {manifest.precision}, built in {seconds:.1f} s")
+    print(f"engines: {', '.join(built) or 'none'}")

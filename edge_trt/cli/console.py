@@ -1,0 +1,85 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Tables and progress on the terminal, by rich; plain text of full width when piped."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Generator, Iterable, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from rich.box import SIMPLE_HEAD
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
+from rich.table import Table
+from rich.text import Text
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    ProgressCallback = Callable[[str, float, str], None]
+
+PIPED_WIDTH = 10_000  # a pipe has no width: rows stay on one line, for grep and awk
+
+STYLES = {
+    "ok": "green",
+    "passed": "green",
+    "missing": "yellow",
+    "broken": "bold red",
+    "FAILED": "bold red",
+}
+
+
+def console(*, stderr: bool = False) -> Console:
+    """A console on the stream as it is now, with numbers left uncoloured."""
+    stream = sys.stderr if stderr else sys.stdout
+    width = None if stream.isatty() else PIPED_WIDTH
+    return Console(file=stream, width=width, highlight=False, soft_wrap=False)
+
+
+def print_table(title: str, columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
+    """Print rows under a title. Columns named ``#...`` are aligned right, without the ``#``."""
+    table = Table(title=Text(title, style="bold"), title_justify="left", box=SIMPLE_HEAD)
+    for name in columns:
+        right = name.startswith("#")
+        table.add_column(name.removeprefix("#"), justify="right" if right else "left")
+    for row in rows:
+        table.add_row(*(Text(str(cell), style=STYLES.get(str(cell), "")) for cell in row))
+    console().print(table)
+
+
+def print_json(data: object) -> None:
+    """Print data for programs."""
+    print(json.dumps(data, indent=2))
+
+
+@contextmanager
+def progress_bar() -> Generator[ProgressCallback]:
+    """Show stages as they come: ``progress(stage, fraction of it done, note)``.
+
+    A terminal gets a moving bar for every stage; a file gets one line at the end of each.
+    """
+    out = console(stderr=True)
+    bar = Progress(
+        TextColumn("{task.description:<12}"),
+        BarColumn(bar_width=30),
+        TextColumn("{task.percentage:>3.0f}%"),
+        TimeElapsedColumn(),
+        TextColumn("{task.fields[note]}", markup=False),
+        console=out,
+        disable=not out.is_terminal,
+    )
+    tasks: dict[str, TaskID] = {}
+    done: set[str] = set()
+
+    def report(stage: str, fraction: float, note: str = "") -> None:
+        if stage not in tasks:
+            tasks[stage] = bar.add_task(stage, total=1.0, note=note)
+        bar.update(tasks[stage], completed=min(max(fraction, 0.0), 1.0), note=note)
+        if fraction >= 1.0 and stage not in done and not out.is_terminal:
+            done.add(stage)
+            print(f"{stage}: done{f' ({note})' if note else ''}", file=sys.stderr)
+
+    with bar:
+        yield report

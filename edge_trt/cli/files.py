@@ -1,0 +1,169 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Input files of ``edge_trt run`` as arrays: numpy files as they are, images as the model wants."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from edge_trt_runtime.dtypes import NUMPY_DTYPES
+from edge_trt_runtime.errors import InputError
+from edge_trt_runtime.names import did_you_mean
+
+if TYPE_CHECKING:
+    from edge_trt_runtime.manifest import ImageSpec, Signature, TensorSpec
+
+IMAGES = (".png", ".jpg", ".jpeg", ".bmp", ".webp")
+
+
+def read_inputs(signature: Signature, arguments: Sequence[str]) -> dict[str, np.ndarray]:
+    """Read ``NAME=FILE`` arguments.
+
+    The name may be left out if the model has one input. Several images for one input become its
+    batch. A ``.npz`` file without a name gives every array it holds.
+
+    Args:
+        signature: Inputs of the bundle.
+        arguments: The arguments as given.
+
+    Returns:
+        An array for every input that was named.
+
+    Raises:
+        InputError: An unknown name, a file that is no array or image, several arrays for a name.
+    """
+    arrays: dict[str, np.ndarray] = {}
+    images: dict[str, list[Path]] = {}
+    for argument in arguments:
+        name, equals, file = argument.rpartition("=")
+        path = Path(file)
+        if not equals and path.suffix == ".npz":
+            arrays.update(_read_npz(path))
+            continue
+        spec = _named(signature, name)
+        if path.suffix.lower() in IMAGES:
+            images.setdefault(spec.name, []).append(path)
+        elif spec.name in arrays:
+            raise InputError(f"two files for the input {spec.name!r}", hint="give one array file")
+        else:
+            arrays[spec.name] = _read_array(path)
+    for name, paths in images.items():
+        arrays[name] = image_batch(signature, _named(signature, name), paths)
+    return arrays
+
+
+def image_batch(signature: Signature, spec: TensorSpec, paths: Sequence[Path]) -> np.ndarray:
+    """Read images as one input.
+
+    The input must be ``[batch, channels, height, width]`` with 1 (grey) or 3 (RGB) channels, or the
+    same without the batch. An image is scaled until it covers height x width and cut at the centre.
+    Then pixels become ``(pixel * scale - mean) / std`` as the bundle says; if it says nothing,
+    floating-point inputs get pixels from 0 to 1, and integer inputs the pixels themselves.
+
+    Args:
+        signature: Ranges of the sizes.
+        spec: The input.
+        paths: Image files.
+
+    Returns:
+        The array with the input's data type.
+
+    Raises:
+        InputError: If the input can't be an image, or a file can't be read as one.
+    """
+    shape = list(spec.shape)
+    if len(shape) not in (3, 4) or shape[-3] not in (1, 3):
+        raise InputError(
+            f"the input {spec.name!r} has the shape {shape}, which is no image",
+            name=spec.name,
+            hint="give a .npy file",
+        )
+    channels, height, width = shape[-3:]
+    size = (_size(signature, height), _size(signature, width))
+    pixels = [_pixels(path, "L" if channels == 1 else "RGB", size) for path in paths]
+    batch = np.stack([_normalised(array, spec) for array in pixels])
+    if len(shape) == 3:
+        if len(paths) > 1:
+            raise InputError(f"the input {spec.name!r} takes one image", name=spec.name)
+        return batch[0]
+    if isinstance(shape[0], int) and shape[0] != len(paths):
+        raise InputError(
+            f"the input {spec.name!r} takes {shape[0]} images, got {len(paths)}",
+            name=spec.name,
+            hint=f"give --input {spec.name}=FILE {shape[0]} times",
+        )
+    return batch
+
+
+def _named(signature: Signature, name: str) -> TensorSpec:
+    if not name and len(signature.inputs) == 1:
+        return signature.inputs[0]
+    names = [spec.name for spec in signature.inputs]
+    if not name:
+        raise InputError("several inputs, and a file without a name", hint=f"names: {names}")
+    if name not in names:
+        raise InputError(f"unknown input {name!r}", name=name, hint=did_you_mean(name, names))
+    return signature.inputs[names.index(name)]
+
+
+def _size(signature: Signature, size: int | str) -> tuple[int, int]:
+    """Least and greatest size of a dimension."""
+    if isinstance(size, int):
+        return size, size
+    limits = signature.dims.get(size)
+    return (limits.min, limits.max) if limits else (1, 1 << 16)
+
+
+def _pixels(path: Path, mode: str, size: tuple[tuple[int, int], tuple[int, int]]) -> np.ndarray:
+    """An image as ``[height, width, channels]`` 8-bit pixels of a size within the limits."""
+    from PIL import Image, ImageOps, UnidentifiedImageError
+
+    try:
+        with Image.open(path) as opened:
+            image = ImageOps.exif_transpose(opened).convert(mode)
+    except UnidentifiedImageError as error:
+        raise InputError(f"{path} is not an image", hint="give a PNG or JPEG file") from error
+    limits = zip((image.width, image.height), reversed(size), strict=True)
+    wanted = tuple(min(max(have, least), greatest) for have, (least, greatest) in limits)
+    if wanted != image.size:
+        image = ImageOps.fit(image, (wanted[0], wanted[1]), Image.Resampling.BILINEAR)
+    return np.asarray(image, np.uint8).reshape(wanted[1], wanted[0], -1)
+
+
+def _normalised(pixels: np.ndarray, spec: TensorSpec) -> np.ndarray:
+    dtype = NUMPY_DTYPES[spec.dtype]
+    values: np.ndarray = pixels
+    if spec.image is not None:
+        values = _apply(pixels, spec.image)
+    elif dtype.kind == "f":
+        values = pixels.astype(np.float32) / 255
+    return np.ascontiguousarray(values.transpose(2, 0, 1).astype(dtype))
+
+
+def _apply(pixels: np.ndarray, image: ImageSpec) -> np.ndarray:
+    mean = np.asarray(image.mean, np.float32)
+    std = np.asarray(image.std, np.float32)
+    return (pixels.astype(np.float32) * np.float32(image.scale) - mean) / std
+
+
+def _read_array(path: Path) -> np.ndarray:
+    if path.suffix != ".npy":
+        raise InputError(
+            f"can't read {str(path)!r}", hint=f"give .npy, .npz or an image ({', '.join(IMAGES)})"
+        )
+    return _load(path)
+
+
+def _read_npz(path: Path) -> Mapping[str, np.ndarray]:
+    return dict(_load(path).items())
+
+
+def _load(path: Path) -> Any:
+    try:
+        # Object arrays are pickles, which may run code.
+        return np.load(path, allow_pickle=False)
+    except (ValueError, EOFError) as error:
+        raise InputError(f"{path} is not a numpy file of numbers: {error}") from error

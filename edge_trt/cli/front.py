@@ -1,0 +1,119 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The half of `edge_trt build` that needs PyTorch, in a process of its own.
+
+PyTorch with a captured model and TensorRT's builder each take several hundred megabytes. One after
+the other, in two processes, they never take them together: the first leaves a bundle without plans,
+the second builds these exactly as a board does.
+
+    with TemporaryDirectory() as folder:
+        compile_apart(Request(model="timm:resnet50", ...), progress)
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import warnings
+from collections.abc import Callable
+from typing import Any, BinaryIO
+
+import msgspec
+
+from edge_trt.errors import EdgeTrtError
+
+Progress = Callable[[str, float, str], None]
+
+
+class Request(msgspec.Struct):
+    """What to compile: texts as on the command line, and where the bundle shall be."""
+
+    model: str
+    inputs: list[str]
+    options: dict[str, Any]
+    output: str
+
+
+class Message(msgspec.Struct):
+    """One line from the process: how far it is, what it warns of, or why it failed."""
+
+    stage: str = ""
+    fraction: float = 0.0
+    note: str = ""
+    warning: str = ""
+    error: str = ""
+
+
+def compile_apart(request: Request, progress: Progress, warn: Callable[[str], None]) -> None:
+    """Compiles up to a bundle without plans, and waits for it.
+
+    Raises:
+        EdgeTrtError: what the process failed with.
+    """
+    reading, writing = os.pipe()
+    command = [sys.executable, "-m", "edge_trt.cli.front", str(writing)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, pass_fds=[writing]) as process:
+        os.close(writing)
+        assert process.stdin is not None
+        process.stdin.write(msgspec.json.encode(request))
+        process.stdin.close()
+        error = ""
+        with os.fdopen(reading, "rb") as lines:
+            for line in lines:
+                message = msgspec.json.decode(line, type=Message)
+                error = error or message.error
+                if message.stage:
+                    progress(message.stage, message.fraction, message.note)
+                if message.warning:
+                    warn(message.warning)
+        status = process.wait()
+    if error:
+        raise EdgeTrtError(error)
+    if status:
+        raise EdgeTrtError(
+            f"the process that compiled the model ended with status {status}",
+            hint="it may have run out of memory" if status < 0 else "EDGE_TRT_DEBUG=1 shows more",
+        )
+
+
+def main() -> int:
+    """Reads a request from standard input; messages go to the file descriptor that is named."""
+    request = msgspec.json.decode(sys.stdin.buffer.read(), type=Request)
+    with os.fdopen(int(sys.argv[1]), "wb", buffering=0) as out:
+
+        def show_warning(message: Warning | str, *_: object) -> None:
+            _send(out, Message(warning=str(message)))
+
+        warnings.showwarning = show_warning
+        try:
+            _compile(request, out)
+        except KeyboardInterrupt:
+            return 130
+        except Exception as error:
+            if os.environ.get("EDGE_TRT_DEBUG") == "1":
+                raise
+            from edge_trt.cli import explain
+
+            _send(out, Message(error=explain(error)))
+            return 1
+    return 0
+
+
+def _compile(request: Request, out: BinaryIO) -> None:
+    from edge_trt.capture import Input
+    from edge_trt.options import CompileOptions
+    from edge_trt.pipeline import compile_networks
+    from edge_trt.stages import Stages
+
+    stages = Stages(lambda *done: _send(out, Message(*done)))
+    inputs = tuple(Input.parse(text) for text in request.inputs) or None
+    options = CompileOptions(**request.options)
+    compile_networks(request.model, inputs, options, stages).save(request.output)
+
+
+def _send(out: BinaryIO, message: Message) -> None:
+    out.write(msgspec.json.encode(message) + b"\n")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

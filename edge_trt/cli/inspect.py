@@ -1,0 +1,97 @@
+# SPDX-License-Identifier: Apache-2.0
+"""``edge_trt inspect``: signature, segments, layers, coverage, fallback reasons, engines, sizes."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections import Counter
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from edge_trt_runtime.bundle import OpenBundle
+    from edge_trt_runtime.manifest import Segment
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the flags."""
+    parser.add_argument("bundle", help="directory that `edge_trt build` wrote")
+    what = parser.add_mutually_exclusive_group()
+    what.add_argument("--network", action="store_true", help="print the networks as text")
+    what.add_argument("--json", action="store_true", help="print manifest and report for programs")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Print what the bundle says of itself; no engine is loaded."""
+    from edge_trt_runtime.bundle import open_bundle
+
+    bundle = open_bundle(arguments.bundle)
+    if arguments.json:
+        _print_json(bundle)
+    elif arguments.network:
+        _print_networks(bundle)
+    else:
+        _print_tables(bundle)
+    return 0
+
+
+def _print_json(bundle: OpenBundle) -> None:
+    import msgspec
+
+    from edge_trt.cli.console import print_json
+    from edge_trt.cli.report import read_report
+
+    print_json({"manifest": msgspec.to_builtins(bundle.manifest), "report": read_report(bundle)})
+
+
+def _print_networks(bundle: OpenBundle) -> None:
+    from pathlib import Path
+
+    from edge_trt.network import serialize
+    from edge_trt.network.weights import read_weights
+
+    weights = read_weights(Path(bundle.path("weights.safetensors")))
+    for segment in bundle.manifest.segments:
+        if segment.network is not None:
+            print(serialize.load(bundle.read(segment.network).decode(), weights))
+
+
+def _print_tables(bundle: OpenBundle) -> None:
+    from edge_trt.cli.console import print_table
+    from edge_trt.cli.report import print_report, read_report
+    from edge_trt_runtime.complaints import format_ranges, format_shape
+    from edge_trt_runtime.describe import format_size
+
+    manifest, signature = bundle.manifest, bundle.manifest.signature
+    total = sum(entry.size for entry in manifest.files.values())
+    print(f"{bundle.root}: {manifest.precision}, {format_size(total)}, by {manifest.producer}")
+    rows = [
+        (kind, spec.name, spec.dtype, format_shape(spec), format_ranges(signature, spec))
+        for kind, specs in (("input", signature.inputs), ("output", signature.outputs))
+        for spec in specs
+    ]
+    print_table("Signature", ["", "name", "type", "shape", "ranges"], rows)
+    segments = [
+        (s.name, s.kind, s.device, ", ".join(s.inputs), ", ".join(s.outputs), _layers(bundle, s))
+        for s in manifest.segments
+    ]
+    print_table("Segments", ["name", "kind", "device", "takes", "gives", "layers"], segments)
+    engines = [
+        (e.segment, e.target, e.flavour, e.path, format_size(manifest.files[e.path].size))
+        for e in manifest.engines
+    ]
+    print_table("Engines", ["segment", "target", "flavour", "file", "#size"], engines)
+    missing = sorted(set(manifest.targets) - {engine.target for engine in manifest.engines})
+    if missing:
+        print(f"No engine yet for {', '.join(missing)}: it is built on the device.")
+    print_report(read_report(bundle))
+
+
+def _layers(bundle: OpenBundle, segment: Segment) -> str:
+    """How many layers of each kind a network has, the most frequent first."""
+    if segment.network is None:
+        return ""
+    network: dict[str, Any] = json.loads(bundle.read(segment.network))
+    kinds = Counter(str(node["kind"]) for node in network["nodes"])
+    parts = [f"{count} {kind}" for kind, count in kinds.most_common()]
+    return f"{kinds.total()}: {', '.join(parts)}"

@@ -1,0 +1,45 @@
+# SPDX-License-Identifier: Apache-2.0
+"""``edge_trt verify``: every file as it was built, and results as eager PyTorch recorded them.
+
+The exit status is 1 if a file was changed or an output differs by more than the tolerance.
+"""
+
+from __future__ import annotations
+
+import argparse
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the flags."""
+    parser.add_argument("bundle", help="directory that `edge_trt build` wrote")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Check the files, then run the recorded cases."""
+    from edge_trt.cli.console import print_table
+    from edge_trt_runtime.bundle import verify_bundle
+    from edge_trt_runtime.selftest import run_self_test
+    from edge_trt_runtime.session import Session
+
+    bundle = verify_bundle(arguments.bundle)
+    print(f"{len(bundle.manifest.files)} files are as built")
+    test = bundle.manifest.self_test
+    if test is None:
+        print("no recorded cases (built with --self-test 0): only the files were checked")
+        return 0
+    with Session(bundle) as session:
+        results = run_self_test(session)
+    rows = [
+        (
+            result.case,
+            result.output,
+            f"{result.max_abs:.3g}",
+            f"{result.max_rel:.3g}",
+            "passed" if result.passed else "FAILED",
+            result.problem,
+        )
+        for result in results
+    ]
+    title = f"Recorded cases (rtol {test.rtol:g}, atol {test.atol:g})"
+    print_table(title, ["case", "output", "#max error", "#relative", "result", "problem"], rows)
+    return 0 if all(result.passed for result in results) else 1
