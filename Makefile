@@ -73,5 +73,5 @@ bench: $(STAMP)
 
 clean:
 	rm -rf $(VENV) .cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis build dist
-	rm -rf examples/*/*.edge
+	rm -rf examples/*/*.edge examples/*/*.pt
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

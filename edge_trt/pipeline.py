@@ -7,27 +7,25 @@ imported by `compile` and not by importing this module, so that opening a bundle
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Mapping
 from dataclasses import asdict, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from edge_trt.bundle.bundle import Bundle, Part
 from edge_trt.engines.plans import build_plans
 from edge_trt.errors import OptionError
 from edge_trt.options import CompileOptions
 from edge_trt.precision import Fp32Layers, to_fp16
-from edge_trt.stages import Progress, Stages
+from edge_trt.stages import Progress, Stages, Step
+from edge_trt.warning import EdgeTrtWarning, warn
 
 if TYPE_CHECKING:
+    from torch import fx
+
     from edge_trt.capture import Captured
     from edge_trt.partitioning import Coverage, Partition
 
 __all__ = ["Bundle", "EdgeTrtWarning", "add_engines", "compile"]
-
-
-class EdgeTrtWarning(UserWarning):
-    """Something compiled, but perhaps not as meant."""
 
 
 def compile(
@@ -40,18 +38,21 @@ def compile(
             `file.py:factory`, `package.module:factory`, `timm:name`, `torchvision:name`.
         inputs: example arguments, as a tuple, as a mapping for keyword arguments, or one tensor;
             `edge_trt.Input` in the place of a tensor gives a range of sizes.
-        progress: called with (stage, fraction of it from 0 to 1, note).
+        progress: called with (stage, fraction of it from 0 to 1, note); what it raises ends the
+            build.
         **options: fields of `CompileOptions`.
 
     Raises:
         CaptureError: the model can't be loaded or exported.
-        UnsupportedError: something would fall back, and `fallback="forbid"`.
+        UnsupportedError: something would fall back, and `fallback="forbid"`; or a fallback can't
+            be saved.
+        ConversionError: a converter is wrong.
         BuildError: TensorRT refuses a network.
-        OptionError: an option or a target is unknown, or belongs to a later version.
+        OptionError: an option or a target is unknown, without effect, or of a later version.
     """
     from edge_trt.capture import capture
 
-    chosen = CompileOptions.of(options)
+    chosen = _checked(CompileOptions.of(options))
     stages = Stages(progress)
     captured = stages.run("capture", capture, model, inputs, chosen)
     graph = stages.run("lowering", _lower, captured)
@@ -72,44 +73,62 @@ def add_engines(bundle: Bundle, options: CompileOptions, progress: Progress | No
 
     Args:
         bundle: a bundle, usually from `edge_trt.load`; save it afterwards.
-        options: the targets to add, and settings of the builder. What shaped the networks
-            (precision, fallback) stays as it was.
+        options: the targets to add, and settings of the builder: those of the bundle where these
+            are None. What shaped the networks (precision, fallback) stays as it was.
         progress: as for `compile`.
 
     Raises:
-        BuildError: TensorRT refuses a network.
+        BuildError: TensorRT refuses a network; the bundle is then as it was.
     """
+    before = bundle.options
+    level = options.optimization_level
+    options = replace(
+        options,
+        workspace=before.workspace if options.workspace is None else options.workspace,
+        optimization_level=before.optimization_level if level is None else level,
+    )
     stages = Stages(progress)
     stages.run("engines", _build_engines, bundle, options, on_step=True)
     bundle.seconds["engines"] = bundle.seconds.get("engines", 0.0) + stages.seconds["engines"]
-    targets = tuple(dict.fromkeys([*bundle.options.targets, *options.targets]))
-    bundle.options = replace(bundle.options, target=targets)
+    bundle.options = replace(
+        before,
+        target=(*before.targets, *options.targets),
+        workspace=options.workspace,
+        optimization_level=options.optimization_level,
+    )
+    bundle.path = None
 
 
-def _build_engines(bundle: Bundle, options: CompileOptions, step: Any) -> None:
-    plans, notes = build_plans(bundle.networks, options, bundle.signature.dims, step)
-    bundle.plans = [p for p in bundle.plans if p.target not in options.targets] + plans
-    bundle.notes = [n for n in bundle.notes if n not in notes] + notes
+def _checked(options: CompileOptions) -> CompileOptions:
+    """Refuses what no stage would read."""
+    if options.fp32_layers and options.precision == "fp32":
+        raise OptionError(
+            "fp32_layers says what stays fp32, and with precision='fp32' everything does",
+            option="fp32_layers",
+            hint="add precision='fp16', or leave it out",
+        )
+    return options
 
 
-def _lower(captured: Captured) -> Any:
+def _lower(captured: Captured) -> fx.GraphModule:
     from edge_trt.conversion.registry import support
     from edge_trt.lowering import lower
 
     return lower(captured.program, supported=support)
 
 
-def _partition(graph: Any, options: CompileOptions) -> tuple[Partition, Coverage]:
+def _partition(graph: fx.GraphModule, options: CompileOptions) -> tuple[Partition, Coverage]:
     from edge_trt.partitioning import cut, forbid, refusals, summarize
 
-    refused = refusals(graph.graph, options.fallback_ops, options.fallback_modules)
+    operators, modules = _names(options.fallback_ops), _names(options.fallback_modules)
+    refused = refusals(graph.graph, operators, modules)
     partition, reasons = cut(graph, refused, options.min_block_size)
     coverage = summarize(partition, reasons)
     if options.fallback == "forbid":
         forbid(coverage)
     if not any(block.kind == "tensorrt" for block in partition.blocks):
         first = f"; first reason: {coverage.refusals[0]}" if coverage.refusals else ""
-        warnings.warn(f"TensorRT runs nothing of this model{first}", EdgeTrtWarning, stacklevel=4)
+        warn(f"TensorRT runs nothing of this model{first}")
     return partition, coverage
 
 
@@ -138,10 +157,15 @@ def _convert(partition: Partition, captured: Captured) -> list[Part]:
 def _set_precision(bundle: Bundle) -> None:
     if bundle.options.precision != "fp16":
         return
-    rules = Fp32Layers(bundle.options.fp32_layers)
+    rules = Fp32Layers(_names(bundle.options.fp32_layers))
     for pattern, close in rules.unmatched(bundle.networks).items():
         hint = f"close names: {', '.join(close)}" if close else "see edge_trt inspect --network"
-        raise OptionError(f"fp32_layers pattern {pattern!r} matches no layer", hint=hint)
+        raise OptionError(
+            f"fp32_layers pattern {pattern!r} matches no layer",
+            option="fp32_layers",
+            matches=close,
+            hint=hint,
+        )
     for part in bundle.parts:
         if part.network is not None:
             part.network, kept = to_fp16(part.network, keep_fp32=rules)
@@ -164,3 +188,19 @@ def _self_test(captured: Captured, count: int) -> Mapping[str, Any]:
         for name, array in zip(captured.output_names, outputs, strict=True):
             arrays[f"{case}/out/{name}"] = array
     return arrays
+
+
+def _build_engines(bundle: Bundle, options: CompileOptions, step: Step) -> None:
+    """Builds for the targets of the options; what the bundle has for other targets stays."""
+    plans = build_plans(bundle.networks, options, bundle.signature.dims, step)
+    built = {plan.target for plan in plans.built}
+    bundle.plans = [p for p in bundle.plans if p.target not in built] + plans.built
+    there = {plan.target for plan in bundle.plans}
+    missing = bundle.missing | plans.missing
+    bundle.missing = {target: why for target, why in missing.items() if target not in there}
+    bundle.remarks = plans.remarks
+
+
+def _names(option: object) -> tuple[str, ...]:
+    """Names as `CompileOptions` stores them, however they were given."""
+    return cast("tuple[str, ...]", option)

@@ -3,12 +3,19 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
-from edge_trt.bundle.bundle import REPORT, WEIGHTS, Bundle, Part
+import numpy as np
+
+from edge_trt.bundle.bundle import Bundle, Part
+from edge_trt.bundle.layout import REPORT, WEIGHTS
 from edge_trt.engines.plans import Plan
+from edge_trt.errors import BundleError
 from edge_trt.network.serialize import load
 from edge_trt.network.weights import read_weights
 from edge_trt.options import CompileOptions
@@ -20,43 +27,65 @@ from edge_trt_runtime.vectors import read_tensors
 def read_bundle(path: str | os.PathLike[str]) -> Bundle:
     """Opens a bundle; its weights are memory-mapped.
 
+    Every file is compared with its digest first: what is saved later gets digests of its own, and
+    damage would go unnoticed from then on.
+
     Raises:
-        BundleError: it is damaged, edited or too new.
+        BundleError: it is damaged, edited or too new, or was not written by the compiler.
     """
     opened = open_bundle(path)
+    opened.verify()
+    try:
+        return _read(opened, Path(path))
+    except (KeyError, TypeError, ValueError) as error:
+        if isinstance(error, BundleError):
+            raise
+        raise BundleError(
+            f"{opened.root} can't be read by this version of edge_trt ({error})",
+            bundle=opened.root,
+            hint="build it again from the model",
+        ) from error
+
+
+def _read(opened: OpenBundle, path: Path) -> Bundle:
     manifest = opened.manifest
     weights = read_weights(Path(opened.path(WEIGHTS)))
-
-    def part(segment: Segment) -> Part:
-        network = program = None
-        if segment.network is not None:
-            network = load(opened.read(segment.network).decode(), weights)
-        if segment.program is not None:
-            program = opened.read(segment.program)
-        return Part(
-            segment.name, segment.inputs, segment.outputs, segment.tensors, network, program
-        )
-
     report = json.loads(opened.read(REPORT))
     return Bundle(
         name=report["model"],
         signature=manifest.signature,
-        options=CompileOptions(**manifest.options),
+        options=_options(manifest.options),
         coverage=report["coverage"],
         seconds=report["timings"],
-        parts=[part(s) for s in manifest.segments],
+        parts=[_part(opened, segment, weights) for segment in manifest.segments],
         results=manifest.results,
         kept=report["kept_fp32"],
         vectors=read_tensors(opened.path(manifest.self_test.path)) if manifest.self_test else {},
         plans=_plans(opened),
-        notes=report["notes"],
-        path=Path(path),
+        missing=report["missing_engines"],
+        remarks=[n for n in report["notes"] if n not in report["missing_engines"].values()],
+        path=path,
     )
+
+
+def _options(stored: Mapping[str, Any]) -> CompileOptions:
+    """The options that this version knows."""
+    known = {f.name for f in dataclasses.fields(CompileOptions)}
+    return CompileOptions(**{name: value for name, value in stored.items() if name in known})
+
+
+def _part(opened: OpenBundle, segment: Segment, weights: Mapping[str, np.ndarray]) -> Part:
+    network = program = None
+    if segment.network is not None:
+        network = load(opened.read(segment.network).decode(), weights)
+    if segment.program is not None:
+        program = opened.read(segment.program)
+    return Part(segment.name, segment.inputs, segment.outputs, segment.tensors, network, program)
 
 
 def _plans(opened: OpenBundle) -> list[Plan]:
     return [
         Plan(e.segment, e.target, e.flavour, e.fingerprint, opened.read(e.path), e.details)
         for e in opened.manifest.engines
-        if e.path.endswith(".plan")
+        if e.flavour != "onnx"
     ]

@@ -108,7 +108,7 @@ def _from_module(source: Source, model: nn.Module, inputs: Any) -> Captured:
     model = on_cpu(model)
     warn_about_bad_weights(model)
     call = prepare_call(model.forward, given)
-    with evaluation_mode(model, warn=not source.ours):
+    with evaluation_mode(model, tell=not source.ours):
         program = _export(model, call)
     refuse_mutations(program)
     refuse_mixed_types(program)

@@ -3,27 +3,22 @@
 
 from __future__ import annotations
 
-import contextlib
 import copy
 import itertools
-import sys
-import warnings
 from contextlib import contextmanager
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import torch
 from torch import nn
 
 from edge_trt.errors import CaptureError
+from edge_trt.warning import EdgeTrtWarning, warn
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterator
 
-_OURS = (str(Path(__file__).parents[1]), contextlib.__file__)
 
-
-class CaptureWarning(UserWarning):
+class CaptureWarning(EdgeTrtWarning):
     """Something about a model that is probably not meant, and does not stop its capture."""
 
 
@@ -68,23 +63,26 @@ def on_cpu(model: nn.Module) -> nn.Module:
 
 
 @contextmanager
-def evaluation_mode(model: nn.Module, *, warn: bool = True) -> Generator[None]:
+def evaluation_mode(model: nn.Module, *, tell: bool = True) -> Generator[None]:
     """Put a module into evaluation mode inside, and leave it as it was found.
 
     Flags are set and restored, so that not even for a moment the weights exist twice.
 
     Args:
         model: The module.
-        warn: Say so when something in it was in training mode.
+        tell: Warn when something in it was in training mode.
     """
     training = [module for module in model.modules() if module.training]
     if not training:
         yield
         return
-    if warn:
+    if tell:
         path = next(name for name, module in model.named_modules() if module.training)
         what = f"its module {path!r} is" if path else "the model is"
-        _warn(f"{what} in training mode: captured in evaluation mode (call model.eval() to say so)")
+        warn(
+            f"{what} in training mode: captured in evaluation mode (call model.eval() to say so)",
+            CaptureWarning,
+        )
     try:
         model.eval()
         yield
@@ -101,15 +99,7 @@ def warn_about_bad_weights(model: nn.Module) -> None:
     bad = [name for name, tensor in suspects if not _finite(tensor)]
     if bad:
         names = ", ".join(map(repr, bad[:3])) + (f" and {len(bad) - 3} more" * (len(bad) > 3))
-        _warn(f"NaN or infinity in the weights {names}")
-
-
-def _warn(text: str) -> None:
-    """Warn at the line outside of edge_trt from which all this was called."""
-    frame, level = sys._getframe(1), 2
-    while frame.f_back is not None and frame.f_code.co_filename.startswith(_OURS):
-        frame, level = frame.f_back, level + 1
-    warnings.warn(text, CaptureWarning, stacklevel=level)
+        warn(f"NaN or infinity in the weights {names}", CaptureWarning)
 
 
 def _finite(tensor: torch.Tensor) -> bool:

@@ -7,8 +7,7 @@ then what is left. The common case, a graph that TensorRT takes whole, is one bl
 
 from __future__ import annotations
 
-import operator
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -16,44 +15,56 @@ import torch
 from torch import fx
 from torch.fx.passes.infra.partitioner import CapabilityBasedPartitioner
 from torch.fx.passes.operator_support import OperatorSupportBase
+from torch.fx.passes.utils.fuser_utils import fuse_by_partitions
+
+from edge_trt.partitioning.sizes import compute_inside
+from edge_trt.partitioning.support import computes
 
 aten = torch.ops.aten
 BlockKind = Literal["tensorrt", "fallback"]
+
+SUBMODULES: dict[BlockKind, str] = {
+    "tensorrt": "edge_trt_block",
+    "fallback": "edge_trt_fallback",
+}
+"""Names of the submodules that groups become; weights are attributes of the same module."""
 
 
 @dataclass(slots=True)
 class Block:
     """A part of the graph that runs as one.
 
-    `module` has one placeholder per entry of `inputs` and returns a flat tuple, one result per
-    entry of `outputs`.
+    Attributes:
+        name: `block0`, `block1` ... for TensorRT, `fallback0` ... for the others.
+        kind: who runs it.
+        module: one placeholder per entry of `inputs`; returns a flat tuple, one result per entry
+            of `outputs`. Its weights are attributes, shared with the model.
+        inputs: names of the values that it reads: the model's inputs, or outputs of blocks before.
+        outputs: names of the values that it gives, `<name>.<number>`.
     """
 
     name: str
     kind: BlockKind
     module: fx.GraphModule
-    inputs: list[str] = field(default_factory=list)
-    outputs: list[str] = field(default_factory=list)
+    inputs: list[str] = field(default_factory=list[str])
+    outputs: list[str] = field(default_factory=list[str])
 
     @property
     def calls(self) -> list[fx.Node]:
-        """The calls that compute something."""
-        return [n for n in self.module.graph.nodes if _computes(n)]
+        """The calls that compute tensors."""
+        return [n for n in self.module.graph.nodes if computes(n)]
 
 
 @dataclass(frozen=True, slots=True)
 class Partition:
-    """Blocks in execution order, and which value each output of the model is.
-
-    A result is a value's name, or a number that capture found to be constant.
-    """
+    """Blocks in execution order, and for each output of the model the name of its value."""
 
     blocks: list[Block]
-    results: list[Any]
+    results: list[str]
 
 
 def cut(
-    module: fx.GraphModule, refused: Mapping[fx.Node, str], min_block_size: int
+    module: fx.GraphModule, refused: Mapping[fx.Node, str], min_block_size: int = 1
 ) -> tuple[Partition, dict[fx.Node, str]]:
     """Cuts the graph; also returns the refusals, with those added that are in too small blocks.
 
@@ -62,29 +73,27 @@ def cut(
         refused: the calls that TensorRT does not take, with reasons.
         min_block_size: blocks with fewer calls fall back.
     """
-    _name_constant_results(module)
+    _compute_results(module)
     reasons = dict(refused)
-    calls = [n for n in module.graph.nodes if _computes(n)]
-    if not reasons and (len(calls) >= min_block_size or not calls):
+    calls = [n for n in module.graph.nodes if computes(n)]
+    if not refused and (not calls or len(calls) >= min_block_size):
         return _whole(module, "tensorrt"), reasons
-    groups = _groups(module, lambda n: n not in reasons)
-    for group in groups:
-        size = sum(map(_computes, group))
-        if size < min_block_size:
-            sentence = f"its block of {size} operators is below min_block_size {min_block_size}"
-            reasons.update((n, sentence) for n in group)
-    groups = [g for g in groups if not any(n in reasons for n in g)]
+    groups: list[list[fx.Node]] = []
+    for group in _groups(module, lambda node: node not in refused):
+        size = sum(map(computes, group))
+        if size >= min_block_size:
+            groups.append(group)
+            continue
+        count = f"{size} operators" if size > 1 else "one operator"
+        sentence = f"its block of {count} is below min_block_size {min_block_size}"
+        reasons |= {n: sentence for n in group if computes(n)}
     if not groups:
         return _whole(module, "fallback"), reasons
-    return _fused(module, groups), reasons
+    return _apart(module, groups), reasons
 
 
-def _computes(node: fx.Node) -> bool:
-    return node.op == "call_function" and node.target is not operator.getitem
-
-
-def _name_constant_results(module: fx.GraphModule) -> None:
-    """Gives a result that is a weight a call that computes it, so that a block has it."""
+def _compute_results(module: fx.GraphModule) -> None:
+    """Gives a result that is a weight a call that computes it, so that some block has it."""
     output = module.graph.output_node()
     for node in dict.fromkeys(output.all_input_nodes):
         if node.op == "get_attr":
@@ -95,113 +104,130 @@ def _name_constant_results(module: fx.GraphModule) -> None:
 
 
 def _whole(module: fx.GraphModule, kind: BlockKind) -> Partition:
+    """The graph as one block."""
     name = "block0" if kind == "tensorrt" else "fallback0"
     block = Block(name, kind, module)
-    block.inputs = [n.name for n in module.graph.nodes if n.op == "placeholder"]
-    (results,) = module.graph.output_node().args
-    block.outputs = [f"{name}.{i}" for i in range(len(results))]  # type: ignore[arg-type]
+    block.inputs = [n.name for n in module.graph.find_nodes(op="placeholder")]
+    block.outputs = [f"{name}.{i}" for i in range(len(_results(module)))]
     return Partition([block], list(block.outputs))
 
 
-class _Support(OperatorSupportBase):
-    def __init__(self, accepts: Any) -> None:
+def _results(module: fx.GraphModule) -> Sequence[fx.Node]:
+    results: Any = module.graph.output_node().args[0]
+    return results
+
+
+class _Accepted(OperatorSupportBase):
+    """Tells the partitioner which calls may go into a group."""
+
+    def __init__(self, accepts: Callable[[fx.Node], bool]) -> None:
         self._accepts = accepts
 
-    def is_node_supported(self, submodules: Any, node: fx.Node) -> bool:
+    def is_node_supported(self, submodules: Mapping[str, torch.nn.Module], node: fx.Node) -> bool:
         return node.op == "call_function" and self._accepts(node)
 
 
-def _groups(module: fx.GraphModule, accepts: Any) -> list[list[fx.Node]]:
+def _groups(module: fx.GraphModule, accepts: Callable[[fx.Node], bool]) -> list[list[fx.Node]]:
+    """Convex groups of accepted calls, as large as the partitioner makes them."""
     partitioner = CapabilityBasedPartitioner(
-        module, _Support(accepts), allows_single_node_partition=True
+        module, _Accepted(accepts), allows_single_node_partition=True
     )
     return [list(p.nodes) for p in partitioner.propose_partitions()]
 
 
-def _fused(module: fx.GraphModule, groups: list[list[fx.Node]]) -> Partition:
-    """Turns groups, then everything else, into submodules and lists these in order."""
-    _fuse(module, groups, "block")
-    _fuse(module, _groups(module, lambda n: True), "fallback")
+def _apart(module: fx.GraphModule, groups: list[list[fx.Node]]) -> Partition:
+    """Makes the groups blocks for TensorRT and everything else fallbacks, in execution order."""
+    _fuse(module, groups, "tensorrt")
+    _fuse(module, _groups(module, lambda node: True), "fallback")
     blocks: list[Block] = []
-    counts = {"block": 0, "fallback": 0}
-    names: dict[fx.Node, Any] = {n: n.name for n in module.graph.nodes if n.op == "placeholder"}
+    names: dict[fx.Node, Any] = {n: n.name for n in module.graph.find_nodes(op="placeholder")}
     for node in module.graph.nodes:
         if node.op == "call_module":
-            kind = "block" if str(node.target).startswith("block") else "fallback"
-            name = f"{kind}{counts[kind]}"
-            counts[kind] += 1
-            blocks.append(_block(module, node, name, names))
-        elif node.op == "call_function":  # only getitem of a block's results is left
+            block = _block(module, node, names, blocks)
+            names[node] = block.outputs
+            blocks.append(block)
+        elif node.op == "call_function":  # only the choices among blocks' results are left
             source, index = node.args
-            names[node] = names[source][index]  # type: ignore[index]
-    (results,) = module.graph.output_node().args
-    return Partition(blocks, [names[r] if isinstance(r, fx.Node) else r for r in results])  # type: ignore[union-attr]
+            names[node] = names[source][index]
+    results = [names[result] for result in _results(module)]
+    return Partition(_needed(blocks, results), results)
 
 
-def _fuse(module: fx.GraphModule, groups: list[list[fx.Node]], prefix: str) -> None:
-    from torch.fx.passes.utils.fuser_utils import fuse_by_partitions
-
-    if groups:
-        order = {n: i for i, n in enumerate(module.graph.nodes)}
-        partitions = [dict.fromkeys(sorted(g, key=order.__getitem__)) for g in groups]
+def _fuse(module: fx.GraphModule, groups: list[list[fx.Node]], kind: BlockKind) -> None:
+    """Replaces every group by a call of a submodule."""
+    order = {n: i for i, n in enumerate(module.graph.nodes)}
+    partitions: list[dict[fx.Node, int | None]] = [
+        dict.fromkeys(sorted(group, key=order.__getitem__)) for group in groups
+    ]
+    if partitions:
+        prefix = SUBMODULES[kind]
         fuse_by_partitions(module, partitions, prefix=prefix, always_return_tuple=True)
 
 
-def _block(module: fx.GraphModule, call: fx.Node, name: str, names: dict[fx.Node, Any]) -> Block:
-    kind: BlockKind = "tensorrt" if name.startswith("block") else "fallback"
-    block = Block(name, kind, module.get_submodule(str(call.target)))  # type: ignore[arg-type]
-    placeholders = [n for n in block.module.graph.nodes if n.op == "placeholder"]
-    for placeholder, argument in zip(placeholders, call.args, strict=True):
-        assert isinstance(argument, fx.Node)
+def _block(
+    module: fx.GraphModule, call: fx.Node, names: Mapping[fx.Node, Any], before: Sequence[Block]
+) -> Block:
+    """The block behind the call of a submodule.
+
+    Args:
+        module: the whole model.
+        call: the call of the submodule.
+        names: names of the values so far.
+        before: the blocks so far.
+    """
+    target = str(call.target)
+    kind: BlockKind = "tensorrt" if target.startswith(SUBMODULES["tensorrt"]) else "fallback"
+    number = sum(b.kind == kind for b in before)
+    inner: Any = module.get_submodule(target)
+    block = Block(f"{'block' if kind == 'tensorrt' else kind}{number}", kind, inner)
+    placeholders = inner.graph.find_nodes(op="placeholder")
+    arguments: Any = call.args
+    for placeholder, argument in zip(placeholders, arguments, strict=True):
         placeholder.meta = dict(argument.meta)
         if argument.op == "get_attr":
-            _move_inside(module, argument, block.module, placeholder)
-        elif not _size_from_inputs(block.module, placeholder, placeholders):
-            block.inputs.append(names[argument])
-    block.module.graph.lint()
-    block.module.recompile()
-    (results,) = block.module.graph.output_node().args
-    count = len(results) if isinstance(results, (tuple, list)) else 1
-    block.outputs = [f"{name}.{i}" for i in range(count)]
-    names[call] = block.outputs
+            _move_inside(module, argument, inner, placeholder)
+    names_inside = {
+        p: names[a] for p, a in zip(placeholders, arguments, strict=True) if a.op != "get_attr"
+    }
+    compute_inside(inner.graph)
+    block.inputs = [names_inside[p] for p in inner.graph.find_nodes(op="placeholder")]
+    block.outputs = [f"{block.name}.{i}" for i in range(len(_results(inner)))]
+    inner.graph.lint()
     return block
+
+
+def _needed(blocks: Sequence[Block], results: Sequence[str]) -> list[Block]:
+    """Takes away what nobody reads, such as sizes that the reader computes itself."""
+    used = set(results)
+    needed: list[Block] = []
+    for block in reversed(blocks):
+        graph = block.module.graph
+        pairs = zip(block.outputs, _results(block.module), strict=True)
+        kept = {name: node for name, node in pairs if name in used}
+        if not kept:
+            continue
+        block.outputs = list(kept)
+        graph.output_node().args = (tuple(kept.values()),)
+        graph.eliminate_dead_code()  # leaves placeholders alone
+        placeholders = zip(block.inputs, graph.find_nodes(op="placeholder"), strict=True)
+        for name, placeholder in list(placeholders):
+            if not placeholder.users:
+                graph.erase_node(placeholder)
+                block.inputs.remove(name)
+        block.module.recompile()
+        used.update(block.inputs)
+        needed.append(block)
+    return needed[::-1]
 
 
 def _move_inside(
     module: fx.GraphModule, attribute: fx.Node, inner: fx.GraphModule, placeholder: fx.Node
 ) -> None:
-    """Weights belong to the block that reads them, shared and not copied."""
-    value: Any = module
-    for part in str(attribute.target).split("."):
-        value = getattr(value, part)
-    name = "weight_" + str(attribute.target).replace(".", "_")
-    if not hasattr(inner, name):
-        inner.register_buffer(name, value, persistent=False)
+    """Puts a weight into the block that reads it, shared and not copied."""
+    name = f"weight_{attribute.target}"
+    inner.register_buffer(name, getattr(module, str(attribute.target)), persistent=False)
     with inner.graph.inserting_before(placeholder):
         inside = inner.graph.get_attr(name)
     inside.meta = {**attribute.meta, "fqn": attribute.meta.get("fqn", str(attribute.target))}
     placeholder.replace_all_uses_with(inside)
     inner.graph.erase_node(placeholder)
-
-
-def _size_from_inputs(
-    inner: fx.GraphModule, placeholder: fx.Node, placeholders: Iterable[fx.Node]
-) -> bool:
-    """Replaces a size computed elsewhere by the size of one of the block's own inputs."""
-    value = placeholder.meta.get("val")
-    if not isinstance(value, torch.SymInt):
-        return False
-    for other in placeholders:
-        tensor = other.meta.get("val")
-        if other is placeholder or not isinstance(tensor, torch.Tensor):
-            continue
-        for axis, size in enumerate(tensor.shape):
-            if isinstance(size, torch.SymInt) and size.node.expr == value.node.expr:
-                last = [n for n in inner.graph.nodes if n.op == "placeholder"][-1]
-                with inner.graph.inserting_after(last):
-                    inside = inner.graph.call_function(aten.sym_size.int, (other, axis))
-                inside.meta = dict(placeholder.meta)
-                placeholder.replace_all_uses_with(inside)
-                inner.graph.erase_node(placeholder)
-                return True
-    return False

@@ -7,6 +7,8 @@ import io
 from typing import Any
 
 import torch
+from torch import fx
+from torch.export import ExportedProgram
 
 from edge_trt.conversion.origin import origin_of
 from edge_trt.errors import UnsupportedError
@@ -17,36 +19,71 @@ def export_program(block: Block) -> bytes:
     """Exports a fallback block for `torch.export.load`.
 
     Raises:
-        UnsupportedError: torch.export does not take the block; the message says where it is.
+        UnsupportedError: torch.export does not take the block, or only for some of its sizes; the
+            message says where in the model it is.
     """
-    placeholders = [n for n in block.module.graph.nodes if n.op == "placeholder"]
-    examples = tuple(_example(n.meta["val"]) for n in placeholders)
-    shapes = tuple(_dynamic(n.meta["val"]) for n in placeholders)
+    placeholders = block.module.graph.find_nodes(op="placeholder")
+    values = [n.meta["val"] for n in placeholders]
+    if any(isinstance(v, (torch.SymFloat, torch.SymBool)) for v in values):
+        raise _refusal(block, "it takes a number computed from sizes that is no whole number")
     try:
+        examples, shapes = tuple(map(_example, values)), tuple(map(_dynamic, values))
         program = torch.export.export(block.module, examples, dynamic_shapes=shapes, strict=False)
         file = io.BytesIO()
         torch.export.save(program, file)
     except Exception as error:  # torch.export raises many kinds of errors
-        first = origin_of(block.calls[0])
-        raise UnsupportedError(
-            f"the fallback block that starts with {first} can't be saved as a torch program: "
-            f"{str(error).splitlines()[0]}",
-            hint="keep the whole module out with fallback_modules, or rewrite it",
-        ) from error
+        raise _refusal(block, str(error).partition("\n")[0] or type(error).__name__) from error
+    if fixed := _fixed(placeholders, program):
+        raise _refusal(block, f"torch.export fixes the size {fixed}")
     return file.getvalue()
 
 
+def _refusal(block: Block, why: str) -> UnsupportedError:
+    first = next(n for n in block.module.graph.nodes if n.op == "call_function")
+    return UnsupportedError(
+        f"the fallback block that starts with {origin_of(first)} can't be saved as a torch program:"
+        f" {why}",
+        hint="keep the whole module out with fallback_modules, or rewrite it",
+    )
+
+
 def _example(value: Any) -> Any:
-    """A tensor of the captured sizes; values do not matter, and zeros are safe as indices."""
+    """A tensor or number of the captured sizes; zeros are safe as indices."""
     if not isinstance(value, torch.Tensor):
-        return 2
-    sizes = [s if isinstance(s, int) else int(s.node.hint or 2) for s in value.shape]
-    return torch.zeros(sizes, dtype=value.dtype)
+        return _size(value)
+    return torch.zeros([_size(s) for s in value.shape], dtype=value.dtype)
+
+
+def _size(size: int | torch.SymInt) -> int:
+    """The captured size; another where that is 0 or 1, which torch.export takes for constants."""
+    if isinstance(size, int):
+        return size
+    node = size.node
+    hint = node.hint if node.has_hint() else None
+    if hint is not None and hint > 1:
+        return hint
+    ranges = node.shape_env.var_to_range
+    most = {s: ranges[s].upper for s in node.expr.free_symbols}
+    largest = node.expr.subs(most) if all(u.is_Integer for u in most.values()) else 2
+    return max(int(largest), 2) if hint is None else int(largest)
 
 
 def _dynamic(value: Any) -> Any:
-    if not isinstance(value, torch.Tensor):
-        return torch.export.Dim.DYNAMIC
     auto = torch.export.Dim.AUTO
-    axes = {i: auto for i, s in enumerate(value.shape) if not isinstance(s, int)}
-    return axes or None
+    if isinstance(value, torch.Tensor):
+        return {i: auto for i, s in enumerate(value.shape) if not isinstance(s, int)} or None
+    return None if isinstance(value, int) else torch.export.Dim.DYNAMIC
+
+
+def _fixed(placeholders: list[fx.Node], program: ExportedProgram) -> str:
+    """The first size that was symbolic and no longer is."""
+    names = program.graph_signature.user_inputs
+    exported = {n.name: n for n in program.graph.find_nodes(op="placeholder")}
+    for node, name in zip(placeholders, names, strict=True):
+        before, after = node.meta["val"], exported[str(name)].meta["val"]
+        if not isinstance(before, torch.Tensor):
+            continue
+        for axis, (was, now) in enumerate(zip(before.shape, after.shape, strict=True)):
+            if isinstance(was, torch.SymInt) and isinstance(now, int):
+                return f"{axis} of {node.name} to {now}"
+    return ""

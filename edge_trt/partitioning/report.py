@@ -9,7 +9,7 @@ from typing import Any
 
 from torch import fx
 
-from edge_trt.conversion.origin import module_of, source_of
+from edge_trt.conversion.origin import module_of, operator_of, source_of
 from edge_trt.errors import UnsupportedError
 from edge_trt.partitioning.blocks import Partition
 from edge_trt.partitioning.flops import flops_of
@@ -80,7 +80,7 @@ def summarize(partition: Partition, reasons: Mapping[fx.Node, str]) -> Coverage:
         sum(b.flops for b in blocks),
         sum(b.flops for b in covered),
         blocks,
-        [Refusal(str(n.target), module_of(n), source_of(n), r) for n, r in reasons.items()],
+        [Refusal(operator_of(n), module_of(n), source_of(n), r) for n, r in reasons.items()],
     )
 
 

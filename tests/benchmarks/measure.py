@@ -1,44 +1,54 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Running a piece of work in a process of its own, for its wall time and peak memory."""
+"""Running a command for its wall time, and the peak memory of it and all processes it starts."""
 
 from __future__ import annotations
 
-import resource
 import subprocess
-import sys
 import time
 from dataclasses import dataclass
+
+import psutil
 
 
 @dataclass(frozen=True, slots=True)
 class Cost:
-    """Wall time of a process in seconds, and its peak resident memory in MB."""
+    """Wall time in seconds, and peak resident memory of the process tree in MB."""
 
     seconds: float
     megabytes: float
 
 
-def own_peak() -> float:
-    """Peak resident memory of this process so far, in MB."""
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+def cost(*command: str) -> Cost:
+    """Runs a command from start to end.
 
-
-def in_process(script: str, *arguments: str) -> Cost:
-    """Runs `python script arguments`; its last line must be `seconds megabytes`.
-
-    The script measures itself, so that starting Python and importing torch, which both sides need,
-    is outside the time; the peak memory is that of the whole process.
+    Resident memory is summed over the tree every 10 ms, so memory that processes share counts in
+    each of them.
     """
-    command = [sys.executable, script, *arguments]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    if done.returncode:
-        raise RuntimeError(f"{' '.join(command)} failed:\n{done.stderr[-2000:]}")
-    seconds, megabytes = done.stdout.split()[-2:]
-    return Cost(float(seconds), float(megabytes))
+    start, peak = time.perf_counter(), 0
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT) as process:
+        root = psutil.Process(process.pid)
+        while process.poll() is None:
+            peak = max(peak, _resident(root))
+            time.sleep(0.01)
+        seconds = time.perf_counter() - start
+        output = process.stdout.read().decode() if process.stdout else ""
+    if process.returncode:
+        raise RuntimeError(f"{' '.join(command)} failed:\n{output[-2000:]}")
+    return Cost(seconds, peak / 1e6)
 
 
 def wall(*command: str) -> float:
-    """Seconds that a command takes, in a process of its own."""
+    """Seconds that a command takes."""
     start = time.perf_counter()
     subprocess.run(command, capture_output=True, check=True)
     return time.perf_counter() - start
+
+
+def _resident(root: psutil.Process) -> int:
+    total = 0
+    try:
+        for process in [root, *root.children(recursive=True)]:
+            total += process.memory_info().rss
+    except psutil.NoSuchProcess:  # ended between listing and asking
+        pass
+    return total

@@ -1,0 +1,128 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Turns a bundle in memory into files and a manifest."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator
+
+from edge_trt._version import __version__
+from edge_trt.bundle.bundle import Bundle, Part
+from edge_trt.bundle.layout import (
+    REPORT,
+    SELF_TEST,
+    WEIGHTS,
+    network_path,
+    onnx_path,
+    plan_path,
+    program_path,
+)
+from edge_trt.bundle.tolerance import tolerance
+from edge_trt.bundle.writer import BundleWriter
+from edge_trt.errors import EdgeTrtError
+from edge_trt.network.graph import Tensor
+from edge_trt.network.serialize import dump
+from edge_trt.network.weights import WeightStore
+from edge_trt_runtime.manifest import Engine, Manifest, Segment, SelfTest
+
+
+def save_bundle(bundle: Bundle, path: str | os.PathLike[str]) -> None:
+    """Writes a bundle, whole or not at all.
+
+    Raises:
+        EdgeTrtError: the place can't be written, the disk is full, or it was a dry run.
+    """
+    if bundle.options.dryrun:
+        raise EdgeTrtError("a dry run has nothing to save", hint="compile without dryrun")
+    store = WeightStore()
+    networks = {n.name: dump(n, store) for n in bundle.networks}
+    expected = store.nbytes + sum(memoryview(p.data).nbytes for p in bundle.plans)
+    with BundleWriter(path, expected_bytes=expected) as writer:
+        for name, text in networks.items():
+            writer.add_bytes(network_path(name), text.encode())
+        for part in bundle.parts:
+            if part.program is not None:
+                writer.add_bytes(program_path(part.name), part.program)
+        store.write(writer.path(WEIGHTS), writer.observe(WEIGHTS))
+        engines = [*_write_onnx(bundle, writer, store), *_write_plans(bundle, writer)]
+        self_test = _write_self_test(bundle, writer)
+        writer.add_bytes(REPORT, json.dumps(bundle.report, indent=1).encode())
+        writer.commit(_manifest(bundle, engines, self_test))
+
+
+def _write_onnx(bundle: Bundle, writer: BundleWriter, store: WeightStore) -> Iterator[Engine]:
+    """CPU engines; their weights are those in the bundle's file of weights."""
+    if "cpu" not in bundle.options.targets:
+        return
+    from edge_trt.engines.onnx import ExternalData, emit
+
+    def locate(tensor: Tensor) -> ExternalData | None:
+        key = None if tensor.data is None else store.key(tensor.data)
+        if key is None:
+            return None
+        extent = store.extent(key)
+        return ExternalData(WEIGHTS, extent.offset, extent.length)
+
+    for network in bundle.networks:
+        path = onnx_path(network.name)
+        writer.add_bytes(path, emit(network, locate).SerializeToString())
+        yield Engine(
+            segment=network.name, target="cpu", flavour="onnx", fingerprint="cpu", path=path
+        )
+
+
+def _write_plans(bundle: Bundle, writer: BundleWriter) -> Iterator[Engine]:
+    for plan in bundle.plans:
+        path = plan_path(plan.segment, plan.fingerprint)
+        writer.add_bytes(path, memoryview(plan.data))
+        yield Engine(
+            segment=plan.segment,
+            target=plan.target,
+            flavour=plan.flavour,
+            fingerprint=plan.fingerprint,
+            path=path,
+            details=plan.details,
+        )
+
+
+def _write_self_test(bundle: Bundle, writer: BundleWriter) -> SelfTest | None:
+    vectors = bundle.vectors
+    if not vectors:
+        return None
+    store = WeightStore()
+    for name, array in vectors.items():
+        # A model may return its input: without a copy the two would be stored once.
+        store.add(array.copy(), name)
+    store.write(writer.path(SELF_TEST), writer.observe(SELF_TEST))
+    cases = len({name.partition("/")[0] for name in vectors})
+    rtol, atol = tolerance(bundle.options.precision, vectors)
+    return SelfTest(path=SELF_TEST, cases=cases, rtol=rtol, atol=atol)
+
+
+def _manifest(bundle: Bundle, engines: list[Engine], self_test: SelfTest | None) -> Manifest:
+    return Manifest(
+        producer=f"edge_trt {__version__}",
+        precision=bundle.options.precision,
+        targets=list(bundle.options.targets),
+        signature=bundle.signature,
+        segments=[_segment(part) for part in bundle.parts],
+        results=bundle.results,
+        engines=engines,
+        self_test=self_test,
+        options=bundle.options.as_dict(),
+    )
+
+
+def _segment(part: Part) -> Segment:
+    network = part.network is not None
+    return Segment(
+        name=part.name,
+        kind="network" if network else "torch",
+        device="gpu" if network else "host",
+        inputs=part.inputs,
+        outputs=part.outputs,
+        network=network_path(part.name) if network else None,
+        program=None if network else program_path(part.name),
+        tensors=part.tensors,
+    )
