@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from edge_trt.capture import Captured
     from edge_trt.partitioning import Coverage, Partition
 
-__all__ = ["Bundle", "EdgeTrtWarning", "add_engines", "compile"]
+__all__ = ["Bundle", "EdgeTrtWarning", "add_engines", "compile", "compile_networks"]
 
 
 def compile(
@@ -50,10 +50,29 @@ def compile(
         BuildError: TensorRT refuses a network.
         OptionError: an option or a target is unknown, without effect, or of a later version.
     """
+    chosen = CompileOptions.of(options)
+    stages = Stages(progress)
+    bundle = compile_networks(model, inputs, chosen, stages)
+    if not chosen.dryrun:
+        stages.run("engines", _build_engines, bundle, chosen, on_step=True)
+    return bundle
+
+
+def compile_networks(model: object, inputs: Any, options: CompileOptions, stages: Stages) -> Bundle:
+    """The stages of `compile` that need torch: a bundle without plans, with `dryrun` a report.
+
+    Args:
+        model: as for `compile`, like `inputs`.
+        inputs: example arguments.
+        options: what to compile.
+        stages: runs and times the stages.
+
+    Raises:
+        EdgeTrtError: as `compile`, except for what TensorRT's builder refuses.
+    """
     from edge_trt.capture import capture
 
-    chosen = _checked(CompileOptions.of(options))
-    stages = Stages(progress)
+    chosen = _checked(options)
     captured = stages.run("capture", capture, model, inputs, chosen)
     graph = stages.run("lowering", _lower, captured)
     partition, coverage = stages.run("partitioning", _partition, graph, chosen)
@@ -64,7 +83,6 @@ def compile(
     bundle.results = dict(zip(captured.output_names, partition.results, strict=True))
     stages.run("precision", _set_precision, bundle)
     bundle.vectors = stages.run("self-test", _self_test, captured, chosen.self_test)
-    stages.run("engines", _build_engines, bundle, chosen, on_step=True)
     return bundle
 
 

@@ -96,7 +96,9 @@ def _write_self_test(bundle: Bundle, writer: BundleWriter) -> SelfTest | None:
         store.add(array.copy(), name)
     store.write(writer.path(SELF_TEST), writer.observe(SELF_TEST))
     cases = len({name.partition("/")[0] for name in vectors})
-    rtol, atol = tolerance(bundle.options.precision, vectors)
+    types = {t.dtype.value for n in bundle.networks for node in n.nodes for t in node.outputs}
+    types |= {spec.dtype for part in bundle.parts for spec in part.tensors}
+    rtol, atol = tolerance(bundle.options.precision, vectors, types)
     return SelfTest(path=SELF_TEST, cases=cases, rtol=rtol, atol=atol)
 
 

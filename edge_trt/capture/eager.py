@@ -28,7 +28,11 @@ def eager(captured: Captured) -> Eager:
         args, kwargs = pytree.tree_unflatten(leaves, spec)
         with torch.inference_mode():
             results = pytree.tree_leaves(module(*args, **kwargs))
-        return [r.numpy() for r in results if isinstance(r, torch.Tensor)]
+        return [
+            r.detach().resolve_conj().resolve_neg().numpy()
+            for r in results
+            if isinstance(r, torch.Tensor)
+        ]
 
     return run
 

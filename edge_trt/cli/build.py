@@ -79,7 +79,10 @@ def _compile(arguments: argparse.Namespace, options: CompileOptions) -> Bundle:
     from edge_trt.pipeline import Bundle, add_engines
 
     output = Path(arguments.output)
-    with _progress(arguments) as progress, tempfile.TemporaryDirectory(prefix="edge_trt-") as folder:
+    with (
+        _progress(arguments) as progress,
+        tempfile.TemporaryDirectory(prefix="edge_trt-") as folder,
+    ):
         portable = Path(folder, output.name)
         request = Request(arguments.model, arguments.input, options.as_dict(), str(portable))
         compile_apart(request, progress, _warn)

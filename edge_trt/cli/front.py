@@ -105,7 +105,10 @@ def _compile(request: Request, out: BinaryIO) -> None:
     from edge_trt.pipeline import compile_networks
     from edge_trt.stages import Stages
 
-    stages = Stages(lambda *done: _send(out, Message(*done)))
+    def progress(stage: str, fraction: float, note: str) -> None:
+        _send(out, Message(stage, fraction, note))
+
+    stages = Stages(progress)
     inputs = tuple(Input.parse(text) for text in request.inputs) or None
     options = CompileOptions(**request.options)
     compile_networks(request.model, inputs, options, stages).save(request.output)

@@ -8,7 +8,7 @@ shape or type wrong fails here, at compile time, naming the line of the model.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -45,10 +45,17 @@ def convert(
     Raises:
         ConversionError: a call can't be converted, or its result differs from torch's.
     """
+    (results,) = block.graph.output_node().args
+    results = results if isinstance(results, (tuple, list)) else (results,)
+    outputs = dict(zip(output_names or _numbered(results), results, strict=True))
     driver = _Driver(block, Network(name), dim_names)
-    driver.run(input_names)
-    driver.finish(output_names)
+    driver.run(input_names, outputs)
+    driver.finish(outputs)
     return driver.network
+
+
+def _numbered(results: Sequence[Any]) -> list[str]:
+    return [f"output_{i}" for i in range(len(results))]
 
 
 class _Driver:
@@ -60,22 +67,20 @@ class _Driver:
         self.context = Context(network, dim_names)
         self.values: dict[fx.Node, Any] = {}
 
-    def run(self, input_names: Sequence[str] | None) -> None:
+    def run(self, input_names: Sequence[str] | None, reserved: Iterable[str]) -> None:
         placeholders = self.block.graph.find_nodes(op="placeholder")
         names = input_names or [n.name for n in placeholders]
         for node, name in zip(placeholders, names, strict=True):
             self.values[node] = self._input(node, name)
+        self.network.reserve(reserved)  # a parameter may have the name of an output
         for node in self.block.graph.nodes:
             if node.op == "get_attr":
                 self.values[node] = self._attribute(node)
             elif node.op == "call_function":
                 self.values[node] = self._call(node)
 
-    def finish(self, output_names: Sequence[str] | None) -> None:
-        (results,) = self.block.graph.output_node().args
-        results = results if isinstance(results, (tuple, list)) else (results,)
-        names = output_names or [f"output_{i}" for i in range(len(results))]
-        for result, name in zip(results, names, strict=True):
+    def finish(self, outputs: Mapping[str, Any]) -> None:
+        for name, result in outputs.items():
             tensor = self.context.as_tensor(self._value(result))
             if tensor.producer is None or tensor in self.network.outputs:
                 tensor = self.context.identity(tensor)
@@ -88,7 +93,7 @@ class _Driver:
         if isinstance(value, torch.Tensor):
             return self.network.input(name, self.context.type_of(value))
         size = self.network.input(name, TensorType(DType.INT64, ()))  # of another segment
-        self._name_size(size, value)
+        self._sized(value, size)
         return size
 
     def _attribute(self, node: fx.Node) -> Tensor:
@@ -131,13 +136,9 @@ class _Driver:
         known = self.context.dim_of(value)
         if isinstance(known, int):
             return known
-        self._name_size(result, value)
+        if isinstance(result, Tensor):
+            self.context.name_size(result, known)
         return result
-
-    def _name_size(self, size: Tensor, value: int | torch.SymInt) -> None:
-        dim = self.context.dim_of(value)
-        if isinstance(dim, str):
-            self.context.name_size(size, dim)
 
     def _checked(self, node: fx.Node, result: Any) -> Any:
         """Compares with torch, and takes over torch's names of symbolic sizes."""

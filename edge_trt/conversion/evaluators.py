@@ -7,7 +7,6 @@ same expression becomes a few shape layers.
 
 from __future__ import annotations
 
-import math
 import operator
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -74,8 +73,3 @@ def sym_sum(ctx: Context, values: Sequence[Size]) -> Size:
     for value in values:
         total = ctx.calculate("SUM", total, value)
     return total
-
-
-@evaluator(math.prod)
-def prod(ctx: Context, values: Sequence[Size]) -> Size:
-    return ctx.product(values)

@@ -84,7 +84,7 @@ def table(
         parameters = [inspect.Parameter(n, inspect.Parameter.KEYWORD_ONLY) for n in names[2:]]
         first = inspect.Parameter(names[0], inspect.Parameter.POSITIONAL_ONLY)
         convert.__signature__ = inspect.Signature([first, *parameters])  # type: ignore[attr-defined]
-        convert.__name__ = f"{function.__name__}[{row}]"
+        convert.__name__, convert.__module__ = f"{function.__name__}[{row}]", function.__module__
         _register(overload, convert, when, note, evaluates=False)
 
 

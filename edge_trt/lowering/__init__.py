@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Lowering: from the large ATen operator set to a functional graph of what converters know.
 
-A pass is a plain function ``(gm) -> bool`` that edits the module's graph and says whether it changed
-anything; it lives in a file of its own name. ``PASSES`` is the order in which they run.
+A pass is a plain function ``(gm) -> bool`` that edits the module's graph and says whether it
+changed anything; it lives in a file of its own name. ``PASSES`` is the order in which they run.
 """
 
 from __future__ import annotations
@@ -74,12 +74,12 @@ def lower(
     Args:
         program: Exported program; not modified, its weights are shared.
         on_pass: Called with the name of each pass before it runs.
-        supported: Tells why a call can't be converted, or None. Given, calls without a converter are
-            decomposed where that helps.
+        supported: Tells why a call can't be converted, or None. Given, calls without a converter
+            are decomposed where that helps.
 
     Returns:
-        A module of pure operators: placeholders are the user's inputs, the output is the flat tuple of
-        the user's outputs, weights are attributes.
+        A module of pure operators: placeholders are the user's inputs, the output is the flat tuple
+        of the user's outputs, weights are attributes.
 
     Raises:
         UnsupportedError: The outputs depend on a buffer that the program writes to.
@@ -122,7 +122,7 @@ def _refuse_state(gm: fx.GraphModule) -> None:
     for fqn in live:
         if fqn in state:
             raise UnsupportedError(
-                f"buffer '{fqn}' is updated by forward() and its outputs depend on it, but a compiled "
-                "program keeps nothing between calls",
+                f"buffer '{fqn}' is updated by forward() and its outputs depend on it, but a "
+                "compiled program keeps nothing between calls",
                 hint="make it an input, and return its new value as an output",
             )

@@ -2,9 +2,10 @@
 """Which nodes share memory, as export saw it.
 
 Export records a FakeTensor for every node, and fake tensors have storages of their own: two values
-share memory in the traced program when their fake storages are one. That also covers operators whose
-schema doesn't say so (``to`` without a change returns its input, ``einsum`` may be a view). The one known
-exception is ``dropout``, which returns its input in eval mode but a copy on fake tensors.
+share memory in the traced program when their fake storages are one. That also covers operators
+whose schema doesn't say so (``to`` without a change returns its input, ``einsum`` may be a view).
+The one known exception is ``dropout``, which returns its input in eval mode but a copy on fake
+tensors.
 """
 
 from __future__ import annotations

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Operators without a converter are written in smaller ones that have one; the last resort, per call."""
+"""Operators without a converter are written in smaller ones that have one: the last resort."""
 
 from __future__ import annotations
 
@@ -46,8 +46,8 @@ def decompose_unsupported(gm: fx.GraphModule, supported: Callable[[fx.Node], str
         before  addcmul(a, b, c)          # supported(node) -> "no converter for aten.addcmul"
         after   add(a, mul(b, c))
 
-    All or nothing per call: a call of which some part would still have no converter stays whole, so that
-    the report names the user's operator and the fallback runs it in one piece.
+    All or nothing per call: a call of which some part would still have no converter stays whole, so
+    that the report names the user's operator and the fallback runs it in one piece.
 
     Args:
         gm: Module to edit.
@@ -101,7 +101,7 @@ def _trace(
     gm: fx.GraphModule, node: fx.Node, function: Callable[..., Any]
 ) -> fx.GraphModule | None:
     """Record what a decomposition does, in large operators where its author wrote such."""
-    # A composite kernel in C++ is opaque before dispatch, and yields the smallest operators after it.
+    # A composite kernel in C++ is opaque before dispatch, and yields the smallest ones after it.
     for large in (True, False):
         traced = _record(gm, node, function, large=large)
         if traced is not None and _is_usable(traced, node):

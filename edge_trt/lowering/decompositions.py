@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """How an operator without a converter is written in smaller operators.
 
-Ours come first: torch's own decompositions aim at a minimal set of operators, ours at TensorRT's layers.
+Ours come first: torch's own decompositions aim at a minimal set of operators, ours at TensorRT's
+layers.
 """
 
 from __future__ import annotations
@@ -79,7 +80,7 @@ def _rsub(self: Any, other: Any, alpha: Any = 1) -> Any:
 def _var_mean(
     self: Any, dim: Any = None, *, correction: Any = None, keepdim: bool = False
 ) -> tuple[Any, Any]:
-    dims = list(range(self.dim())) if not dim else dim
+    dims = dim or list(range(self.dim()))
     variance = torch.var(self, dims, correction=correction, keepdim=keepdim)
     return variance, torch.mean(self, dims, keepdim=keepdim)
 
@@ -145,11 +146,11 @@ DECOMPOSITIONS: dict[OpOverload, Callable[..., Any]] = {
     aten.var_mean.correction: _var_mean,
     aten.var_mean.dim: _dims_first(_var_mean),
 }
-"""Operator -> the same computation in PyTorch calls; ``NotImplemented`` when it has none for the call."""
+"""Operator -> the same in PyTorch calls; ``NotImplemented`` when it has none for this call."""
 
 
 def decomposition(target: Any) -> Callable[..., Any] | None:
-    """Return how to write an operator in smaller ones: ours, torch's table, or its own composite kernel."""
+    """Return how to write an operator in smaller ones: ours, torch's, or its composite kernel."""
     if not isinstance(target, OpOverload):
         return None
     found = DECOMPOSITIONS.get(target) or decomposition_table.get(target)

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Editing an FX graph so that every node keeps a right value, origin and name.
 
-``node.meta["val"]`` is the FakeTensor (or number, or list of them) that the node yields; passes rely
-on it, and conversion compares its results with it.
+``node.meta["val"]`` is the FakeTensor (or number, or list of them) that the node yields; passes
+rely on it, and conversion compares its results with it.
 """
 
 from __future__ import annotations

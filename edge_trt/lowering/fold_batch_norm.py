@@ -30,12 +30,12 @@ def fold_batch_norm(gm: fx.GraphModule) -> bool:
 
     ::
 
-        before  c = conv2d(x, w, b); n = batch_norm(c, gamma, beta, mean, var, False, 0.1, 1e-05); relu(n)
-        after   c = conv2d(x, w * s, (b - mean) * s + beta); relu(c)          s = gamma / sqrt(var + eps)
+        before  c = conv2d(x, w, b); n = batch_norm(c, gamma, beta, mean, var, False, 0.1, eps)
+        after   c = conv2d(x, w * s, (b - mean) * s + beta)       # s = gamma / sqrt(var + eps)
 
     Only in eval mode, when nothing else reads the convolution and its weights are constants; after
-    ``linear`` only on two dimensions, where features are the channels. Computed in float64, stored in the
-    weight's own type. Other batch-norms stay.
+    ``linear`` only on two dimensions, where features are the channels. Computed in float64, stored
+    in the weight's own type. Other batch-norms stay.
     """
     changed = False
     for node in calls(gm):

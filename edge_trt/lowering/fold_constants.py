@@ -16,6 +16,7 @@ from edge_trt.lowering.edit import (
     add_constant,
     aten,
     constant,
+    is_pure,
     is_random,
     module_path,
     replace,
@@ -54,10 +55,10 @@ def fold_constants(gm: fx.GraphModule) -> bool:
                 matmul(x, t); add(x, z)
         after   matmul(x, <weight.T>); add(x, <1, 1, 0, 0>)
 
-    Regions run eagerly and in order, so writes inside are right by construction; a storage that also
-    something outside the region writes to, or that belongs to a buffer of the model, takes no part.
-    Left as operators: random ones, quantisation (a folded dequantisation would lose the integers),
-    and results that would inflate the program (see ``LIMIT``).
+    Regions run eagerly and in order, so writes inside are right by construction; a storage that
+    also something outside the region writes to, or that belongs to a buffer of the model, takes no
+    part. Left as operators: random ones, quantisation (a folded dequantisation would lose the
+    integers), and results that would inflate the program (see ``LIMIT``).
     """
     changed = _fold_numbers(gm)
     shown = written_memory(gm)
@@ -72,20 +73,18 @@ def _fold_numbers(gm: fx.GraphModule) -> bool:
     """Replace nodes that yield a plain number (a static size, arithmetic on such) by the number."""
     changed = False
     for node in list(gm.graph.nodes):
-        if node.op == "call_function" and type(value(node)) in (int, float, bool):
-            if not writes(node.target) and not isinstance(
-                node.target, torch._ops.HigherOrderOperator
-            ):
-                replace(node, value(node))
-                changed = True
+        number = type(value(node)) in (int, float, bool) and node.op == "call_function"
+        if number and is_pure(node):
+            replace(node, value(node))
+            changed = True
     return changed
 
 
 def _constant_nodes(gm: fx.GraphModule, shown: dict[fx.Node, int]) -> tuple[set[fx.Node], set[int]]:
     """Return the constant nodes, and the written memories that take no part.
 
-    A memory takes part when everything that shows it is a constant call. One that does not makes its
-    readers variable, which may spoil another: hence the loop, which rarely turns twice.
+    A memory takes part when everything that shows it is a constant call. One that does not makes
+    its readers variable, which may spoil another: hence the loop, which rarely turns twice.
     """
     kept: set[int] = {shown[node] for node in shown if node.op != "call_function"}
     while True:

@@ -26,16 +26,17 @@ _RETYPED = {
 def functionalise_writes(gm: fx.GraphModule) -> bool:
     """Replace every write to a tensor by a new value that later readers get instead.
 
-    Where nothing else shares the memory, which is nearly always, that is a change of one word. A write
-    through a view is carried back to the tensors under it, and views that are read later are taken
-    again::
+    Where nothing else shares the memory, which is nearly always, that is a change of one word. A
+    write through a view is carried back to the tensors under it, and views that are read later are
+    taken again::
 
         before  z = relu_(y)          v = slice(x, 1, 1, 3); add_(v, 1); use(x)
         after   z = relu(y)           v = slice(x, 1, 1, 3); a = add(v, 1)
                                       s = slice_scatter(x, a, 1, 1, 3); use(s)
 
-    All or nothing: when one write can't be carried back (a kind of view without inverse, an operator
-    without twin), the graph stays as it is, and ``lower`` lets torch functionalise it by tracing.
+    All or nothing: when one write can't be carried back (a kind of view without inverse, an
+    operator without twin), the graph stays as it is, and ``lower`` lets torch functionalise it by
+    tracing.
     """
     targets = [node for node in gm.graph.nodes if writes(node.target)]
     if not targets or not all(_has_twin(node) for node in targets):
@@ -50,7 +51,7 @@ def functionalise_writes(gm: fx.GraphModule) -> bool:
 
 
 def _has_twin(node: fx.Node) -> bool:
-    """Whether the call writes to its first argument only, and an operator without the write exists."""
+    """Whether a call writes to its first argument only, and a twin without the write exists."""
     names = writes(node.target)
     first = node.target._schema.arguments[0].name  # type: ignore[union-attr]
     written = node.args[0] if node.args else None
@@ -162,7 +163,7 @@ class _Rewriter:
         self.latest[node], self.stamp[node] = now, self.version[self.shown[node]]
 
     def _current(self, node: fx.Node, reader: fx.Node) -> fx.Node:
-        """Return the node with the value that ``node`` has now, taking the view again if need be."""
+        """Return the node with the value that ``node`` has now; take a stale view again."""
         if node not in self.shown:
             return node
         if self.stamp[node] != self.version[self.shown[node]]:
@@ -197,7 +198,7 @@ class _Rewriter:
             self._set(parent, now)
 
     def _out_of_place(self, node: fx.Node, after: fx.Node) -> fx.Node:
-        """Retarget a write to its twin; keep the data type, which in-place operators never change."""
+        """Retarget a write to its twin; keep the data type, as in-place operators do."""
         target = twin(node.target)  # type: ignore[arg-type]
         assert target is not None
         kept = node.meta["val"].dtype

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Regions under ``torch.no_grad()`` or a disabled autocast are ordinary code in a compiled program."""
+"""Regions under ``torch.no_grad()`` or a disabled autocast are ordinary code when compiled."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ def inline_contexts(gm: fx.GraphModule) -> bool:
         before  wrap_with_set_grad_enabled(False, body, x) ; getitem(.., 0)   # body: mul(x, 2)
         after   mul(x, 2)
 
-    An autocast region that is enabled for the program's own device is left alone: its casts are not in
-    the graph.
+    An autocast region that is enabled for the program's own device is left alone: its casts are not
+    in the graph.
     """
     changed = False
     found = True

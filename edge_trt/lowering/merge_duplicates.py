@@ -22,9 +22,9 @@ def merge_duplicates(gm: fx.GraphModule) -> bool:
         before  a = reshape(x, [2, 8]); b = reshape(x, [2, 8]); add(a, b)
         after   a = reshape(x, [2, 8]); add(a, a)
 
-    Symbolic sizes are equal when their expressions are, however they were computed. Constants are equal
-    when they share memory, or are small and have the same content. Random operators and writes are
-    never merged.
+    Symbolic sizes are equal when their expressions are, however they were computed. Constants are
+    equal when they share memory, or are small and have the same content. Random operators and
+    writes are never merged.
     """
     seen: dict[Any, fx.Node] = {}
     changed = False

@@ -26,8 +26,8 @@ def merge_views(gm: fx.GraphModule) -> bool:
         after   reshape(x, [4, 4])
                 permute(y, [1, 0, 2])
 
-    A permutation that moves dimensions of size one only counts as a reshape. Intermediate results with
-    other readers stay for those.
+    A permutation that moves dimensions of size one only counts as a reshape. Intermediate results
+    with other readers stay for those.
     """
     changed = False
     for node in calls(gm):
@@ -46,7 +46,7 @@ def merge_views(gm: fx.GraphModule) -> bool:
 
 
 def _permute_once(gm: fx.GraphModule, node: fx.Node) -> bool:
-    """Below a reshape, dimensions of size one need not be added or dropped: one permutation is enough."""
+    """Below a reshape no dimension of size one matters: one permutation is enough."""
     chain: list[fx.Node] = []
     below: Any = node.args[0]
     while _continues(below):
@@ -96,8 +96,7 @@ def _onto_reshape(gm: fx.GraphModule, node: fx.Node) -> bool:
         return False
     if below.target is not aten.reshape.default:
         return False
-    source: fx.Node = below.args[0]  # type: ignore[assignment]
-    hints = [size for size in below.args[1] if isinstance(size, fx.Node)]  # type: ignore[union-attr]
+    source, *hints = below.all_input_nodes
     shape = reshape_arguments(gm, node, source, hints)
     return shape is not None and retarget(node, aten.reshape.default, (source, shape))
 
@@ -157,8 +156,8 @@ def _squeezed(node: fx.Node) -> set[int] | None:
     if node.target is aten.squeeze.default:
         asked = list(range(source.dim()))
     else:
-        given = node.args[1]
-        asked = [int(dim) % source.dim() for dim in ([given] if isinstance(given, int) else given)]  # type: ignore[union-attr]
+        given: Any = node.args[1]
+        asked = [dim % source.dim() for dim in ([given] if isinstance(given, int) else given)]
     gone = {dim for dim in asked if isinstance(source.shape[dim], int) and source.shape[dim] == 1}
     return gone if source.dim() - len(gone) == result.dim() else None
 

@@ -28,8 +28,8 @@ def normalise_variants(gm: fx.GraphModule) -> bool:
     ::
 
         before  flatten(x, 1); transpose(x, 0, 1); chunk(x, 2)[1]; x.type_as(h); zeros_like(x)
-        after   reshape(x, [-1, 8]); permute(x, [1, 0]); slice(x, 0, 4, 8); _to_copy(x, dtype=float16);
-                full([2, 8], 0)
+        after   reshape(x, [-1, 8]); permute(x, [1, 0]); slice(x, 0, 4, 8);
+                _to_copy(x, dtype=float16); full([2, 8], 0)
 
     The canonical operators, and what they stand for (the rules are in ``variants_*.py``):
 

@@ -28,11 +28,11 @@ def remove_no_ops(gm: fx.GraphModule) -> bool:
 
     ::
 
-        before  d = dropout(x, 0.1, False); c = contiguous(d); p = pad(c, [0, 0]); _assert_async(ok); relu(p)
+        before  c = contiguous(dropout(x, 0.1, False)); _assert_async(ok); relu(pad(c, [0, 0]))
         after   relu(x)
 
-    Runs on a functional graph, where a copy and its original can't be told apart. Sizes are compared
-    without guards: an operator that is an identity for some values of a symbol only stays.
+    Runs on a functional graph, where a copy and its original can't be told apart. Sizes are
+    compared without guards: an operator that is an identity for some values of a symbol only stays.
     """
     changed = False
     for node in calls(gm):
@@ -84,7 +84,8 @@ def _whole_slice(node: fx.Node) -> bool:
 
 
 def _zeros_listed(node: fx.Node) -> bool:
-    return all(isinstance(size, int) and size == 0 for size in node.args[1])  # type: ignore[union-attr]
+    sizes: Any = node.args[1]
+    return all(isinstance(size, int) and size == 0 for size in sizes)
 
 
 def _nothing_listed(node: fx.Node) -> bool:

@@ -31,8 +31,8 @@ def rewrite_strided_views(gm: fx.GraphModule) -> bool:
         before  as_strided(x, [3, 2], [1, 1], 0)                 # x: 4 elements
         after   reshape(index_select(reshape(x, [-1]), 0, <0 1 1 2 2 3>), [3, 2])
 
-    Later passes move and drop copies, and so change strides. ``view_as_complex`` and bit casts get a
-    ``contiguous`` of their own, which ``remove_no_ops`` keeps.
+    Later passes move and drop copies, and so change strides. ``view_as_complex`` and bit casts get
+    a ``contiguous`` of their own, which ``remove_no_ops`` keeps.
     """
     changed = False
     for node in calls(gm):
@@ -77,7 +77,7 @@ def _all_int(numbers: list[Any]) -> bool:
 def _indices(
     source: torch.Tensor, size: Any, stride: Any, offset: int | None
 ) -> torch.Tensor | None:
-    """Return which element of ``source`` each element of the view reads; None if it reads others."""
+    """Return which element of ``source`` each of the view reads; None if it reads others."""
     start = int(source.storage_offset())
     span = start + 1 + sum((n - 1) * s for n, s in zip(source.shape, source.stride(), strict=True))
     reach = (start if offset is None else offset) + 1

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Questions about sizes that never add a guard, and size arguments for operators.
 
-A size is an ``int`` or a ``torch.SymInt``. Every question here answers False when the answer depends
-on the run-time value of a symbol.
+A size is an ``int`` or a ``torch.SymInt``. Every question here answers False when the answer
+depends on the run-time value of a symbol.
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ def static_shape(node: Any) -> tuple[int, ...] | None:
 
 
 def size_of(gm: fx.GraphModule, node: fx.Node, dim: int, before: fx.Node) -> int | fx.Node:
-    """Return one size of a tensor: a number, or a node that yields it (an existing one if possible)."""
+    """Return one size of a tensor: a number, or a node that yields it, an existing one if any."""
     found = tensor(node)
     assert found is not None
     size = found.shape[dim]
@@ -89,11 +89,10 @@ def size_arguments(
         before: New ``sym_size`` nodes come before this one.
 
     Returns:
-        One argument per size, -1 for a single one that no source yields; None when there are several.
+        One argument per size, -1 for a single one that no source yields; None when there are
+        several.
     """
-    result: list[Any] = []
-    for size in shape:
-        result.append(size if isinstance(size, int) else _find(gm, size, sources, before))
+    result = [s if isinstance(s, int) else _find(gm, s, sources, before) for s in shape]
     if result.count(None) > 1:
         return None
     return [-1 if size is None else size for size in result]

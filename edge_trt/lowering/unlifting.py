@@ -24,7 +24,7 @@ STATE = "edge_trt_state"
 
 
 def unlift(program: ExportedProgram) -> fx.GraphModule:
-    """Turn parameters, buffers and constants into attributes, and keep the user's inputs and outputs.
+    """Turn parameters, buffers and constants into attributes; keep the user's inputs and outputs.
 
     Neither weights nor the program are touched: the graph is copied, tensors are shared, nothing is
     traced again::
@@ -36,9 +36,10 @@ def unlift(program: ExportedProgram) -> fx.GraphModule:
         program: Any exported program, functional or not.
 
     Returns:
-        A module whose placeholders are the user's tensors in order (unused ones too) and whose output
-        is the flat tuple of the user's output tensors. Numbers, flags and None, which are fixed since
-        capture, are neither. Attribute nodes carry the qualified name in ``meta["fqn"]``.
+        A module whose placeholders are the user's tensors in order (unused ones too) and whose
+        output is the flat tuple of the user's output tensors. Numbers, flags and None, which are
+        fixed since capture, are neither. Attribute nodes carry the qualified name in
+        ``meta["fqn"]``.
     """
     names = _Names()
     attributes: dict[str, Any] = {}
@@ -106,7 +107,7 @@ def _user_outputs(
 
 
 class _Names:
-    """Attribute names: flat and unique, because a tensor ``a`` and a module ``a`` may both exist."""
+    """Attribute names: flat and unique, as a tensor ``a`` and a module ``a`` may both exist."""
 
     def __init__(self) -> None:
         self._taken: set[str] = set()

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Rules that restore the operators of ``torch.nn`` from their core-ATen forms, and one spelling of names.
+"""Rules that restore the operators of ``torch.nn`` from core-ATen forms, and unify spellings.
 
-A program may arrive decomposed (``run_decompositions``, an old ``.pt2``, our own retrace). Converters
-take the whole operator, because TensorRT has a layer for it.
+A program may arrive decomposed (``run_decompositions``, an old ``.pt2``, our own retrace).
+Converters take the whole operator, because TensorRT has a layer for it.
 """
 
 from __future__ import annotations

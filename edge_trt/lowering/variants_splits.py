@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Rules for operators that yield a list of pieces: every piece in use becomes a slice or a select.
 
-TensorRT has no splitting layer, so a piece costs one slice either way, and unused ones cost nothing.
+TensorRT has no splitting layer, so a piece costs one slice either way, and unused ones cost
+nothing.
 """
 
 from __future__ import annotations

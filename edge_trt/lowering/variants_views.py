@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Rules for operators that only rearrange: reshape, permute, expand, slice, and casts.
 
-A rule rewrites one call in place, keeps the value it yields, and also keeps whether the result shares
-memory with the input: these rules run before in-place operators are gone.
+A rule rewrites one call in place, keeps the value it yields, and also keeps whether the result
+shares memory with the input: these rules run before in-place operators are gone.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ Rule = Callable[[fx.GraphModule, fx.Node], bool]
 
 
 def _sources(node: fx.Node) -> list[fx.Node]:
-    """Nodes that may yield a symbolic size of the result: the arguments beside the tensor itself."""
+    """Return the nodes beside the tensor itself: they may yield a symbolic size of the result."""
     return [source for source in node.all_input_nodes if source is not node.args[0]]
 
 
@@ -114,7 +114,7 @@ def _slice(gm: fx.GraphModule, node: fx.Node) -> bool:
     args: list[Any] = [*node.args, *(0, None, None, 1)[len(node.args) - 1 :]]
     names = ("dim", "start", "end", "step")
     dim, start, end, step = (node.kwargs.get(n, a) for n, a in zip(names, args[1:], strict=True))
-    dim %= source.dim()
+    dim = int(dim) % source.dim()  # type: ignore[arg-type]
     start, end = _bounds(source.shape[dim], start, end)
     return retarget(node, aten.slice.Tensor, (args[0], dim, start, end, step))
 

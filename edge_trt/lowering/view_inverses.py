@@ -63,8 +63,8 @@ def write_back(
         written: New value of the view.
 
     Returns:
-        The node that yields the new base (``written`` itself where the view shows it as a whole), or
-        None for a kind of view that is not understood here.
+        The node that yields the new base (``written`` itself where the view shows it as a whole),
+        or None for a kind of view that is not understood here.
     """
     if view.target in _SAME:
         return written

@@ -126,8 +126,6 @@ class Builder(Sizes):
         """Sizes of 1 at `axes` of the result."""
         if not axes:
             return x
-        if not axes:
-            return x
         rank = x.rank + len(axes)
         ones = {axis % rank for axis in axes}
         kept = [axis for axis in range(rank) if axis not in ones]
@@ -143,8 +141,6 @@ class Builder(Sizes):
 
     def squeeze(self, x: Tensor, axes: Sequence[int]) -> Tensor:
         """Removes `axes`, which have size 1."""
-        if not axes:
-            return x
         if not axes:
             return x
         ones = {axis % x.rank for axis in axes}

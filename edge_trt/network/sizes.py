@@ -26,7 +26,7 @@ ARITHMETIC: dict[ElementWiseOp, Callable[[int, int], int]] = {
     "SUM": operator.add,
     "SUB": operator.sub,
     "PROD": operator.mul,
-    "FLOOR_DIV": operator.floordiv,
+    "FLOOR_DIV": lambda a, b: a // b,
     "MAX": max,
     "MIN": min,
 }
@@ -45,11 +45,10 @@ class Sizes:
 
     def constant(self, value: Any, dtype: DType | None = None, name: str = "constant") -> Tensor:
         """A constant; numbers become 0-d tensors, int64 and float32 unless `dtype` says else."""
-        if not isinstance(value, np.ndarray):
-            value = np.asarray(value)
-            if dtype is None and value.dtype == np.float64:
-                dtype = DType.FLOAT32
-        return self.network.constant(value if dtype is None else in_type(value, dtype), name)
+        array = np.asarray(value)
+        if dtype is None and array.dtype == np.float64 and not isinstance(value, np.ndarray):
+            dtype = DType.FLOAT32
+        return self.network.constant(array if dtype is None else in_type(array, dtype), name)
 
     def derived(self, x: Tensor, array: np.ndarray) -> Tensor:
         """A constant computed from the constant `x`, whose name it gets if x is not used itself."""

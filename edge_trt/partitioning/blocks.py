@@ -107,9 +107,14 @@ def _whole(module: fx.GraphModule, kind: BlockKind) -> Partition:
     """The graph as one block."""
     name = "block0" if kind == "tensorrt" else "fallback0"
     block = Block(name, kind, module)
-    block.inputs = [n.name for n in module.graph.find_nodes(op="placeholder")]
+    block.inputs = list(_inputs(module).values())
     block.outputs = [f"{name}.{i}" for i in range(len(_results(module)))]
     return Partition([block], list(block.outputs))
+
+
+def _inputs(module: fx.GraphModule) -> dict[fx.Node, str]:
+    """Names of the model's inputs; a node's own name differs where Python has the name already."""
+    return {n: str(n.target) for n in module.graph.find_nodes(op="placeholder")}
 
 
 def _results(module: fx.GraphModule) -> Sequence[fx.Node]:
@@ -140,7 +145,7 @@ def _apart(module: fx.GraphModule, groups: list[list[fx.Node]]) -> Partition:
     _fuse(module, groups, "tensorrt")
     _fuse(module, _groups(module, lambda node: True), "fallback")
     blocks: list[Block] = []
-    names: dict[fx.Node, Any] = {n: n.name for n in module.graph.find_nodes(op="placeholder")}
+    names: dict[fx.Node, Any] = dict(_inputs(module))
     for node in module.graph.nodes:
         if node.op == "call_module":
             block = _block(module, node, names, blocks)

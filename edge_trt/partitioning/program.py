@@ -55,24 +55,17 @@ def _example(value: Any) -> Any:
 
 
 def _size(size: int | torch.SymInt) -> int:
-    """The captured size; another where that is 0 or 1, which torch.export takes for constants."""
+    """The captured size; any where it depends on values. Capture took care that none is 0 or 1."""
     if isinstance(size, int):
         return size
-    node = size.node
-    hint = node.hint if node.has_hint() else None
-    if hint is not None and hint > 1:
-        return hint
-    ranges = node.shape_env.var_to_range
-    most = {s: ranges[s].upper for s in node.expr.free_symbols}
-    largest = node.expr.subs(most) if all(u.is_Integer for u in most.values()) else 2
-    return max(int(largest), 2) if hint is None else int(largest)
+    return int(size.node.hint) if size.node.has_hint() else 2
 
 
 def _dynamic(value: Any) -> Any:
     auto = torch.export.Dim.AUTO
     if isinstance(value, torch.Tensor):
-        return {i: auto for i, s in enumerate(value.shape) if not isinstance(s, int)} or None
-    return None if isinstance(value, int) else torch.export.Dim.DYNAMIC
+        return {i: auto for i, s in enumerate(value.shape) if _symbolic(s)} or None
+    return torch.export.Dim.DYNAMIC
 
 
 def _fixed(placeholders: list[fx.Node], program: ExportedProgram) -> str:
@@ -84,6 +77,10 @@ def _fixed(placeholders: list[fx.Node], program: ExportedProgram) -> str:
         if not isinstance(before, torch.Tensor):
             continue
         for axis, (was, now) in enumerate(zip(before.shape, after.shape, strict=True)):
-            if isinstance(was, torch.SymInt) and isinstance(now, int):
+            if _symbolic(was) and not _symbolic(now):
                 return f"{axis} of {node.name} to {now}"
     return ""
+
+
+def _symbolic(size: int | torch.SymInt) -> bool:
+    return isinstance(size, torch.SymInt) and not size.node.expr.is_number

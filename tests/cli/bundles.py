@@ -56,6 +56,7 @@ REPORT = {
     "layers": {"main": 7},
     "kept_fp32": [{"layer": "softmax", "reason": "sums of many small numbers"}],
     "timings": {"capture": 0.5, "engines": 1.0},
+    "missing_engines": {},
     "notes": ["built for nobody"],
 }
 

@@ -76,7 +76,6 @@ def test_summary_and_progress(edge_trt: Command, calls, tmp_path: Path) -> None:
     assert "75.0% of 4 calls" in text
     assert "no such layer" in text
     assert "engines: cpu" in text
-    assert "Note: built for nobody" in text
 
 
 def test_quiet_prints_nothing(edge_trt: Command, calls, tmp_path: Path) -> None:

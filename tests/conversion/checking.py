@@ -25,6 +25,10 @@ ASSERTIONS = {
 }
 
 
+SEEN: set[object] = set()
+"""Operators in the graphs so far."""
+
+
 def check_row(row: Row) -> None:
     """The row's graph as it was captured converts right, or is refused as the row says.
 
@@ -59,6 +63,7 @@ def captured(program: ExportedProgram) -> fx.GraphModule:
         if node.target in ASSERTIONS:
             graph_module.graph.erase_node(node)
     graph_module.graph.eliminate_dead_code()
+    SEEN.update(node.target for node in graph_module.graph.nodes if node.op == "call_function")
     return graph_module
 
 

@@ -139,6 +139,24 @@ def test_outputs_may_be_inputs_constants_sizes_and_repeated():
     assert all(np.array_equal(a, b) for a, b in zip(results, expected, strict=True))
 
 
+class Named(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.output = nn.Parameter(torch.ones(3))
+
+    def forward(self, x):
+        return x + self.output
+
+
+def test_a_parameter_may_have_the_name_of_an_output():
+    program = torch.export.export(Named(), (torch.ones(3),))
+    network = convert(captured(program), "net", output_names=["output"])
+    network.verify()
+    assert network.outputs[0].name == "output"
+    (result,) = run_network(network, {"x": np.ones(3, np.float32)}).values()
+    assert result.tolist() == [2.0] * 3
+
+
 def test_a_size_may_be_an_input():
     """A block whose sizes come from another block has them as 0-d int64 inputs."""
     dim = torch.export.Dim("n", min=2, max=8)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Support for the lowering tests: small programs in, printed graphs out, and numerics against eager."""
+"""Support for the lowering tests: small programs in, printed graphs and comparisons out."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from edge_trt.lowering.shapes import same_shape
 
 
 class Program(nn.Module):
-    """A function as a module: its parameters are the inputs, and tensors given by name are buffers."""
+    """A function as a module: its parameters are inputs, tensors given by name are buffers."""
 
     def __init__(self, function, **buffers):
         super().__init__()

@@ -45,7 +45,7 @@ LAYERS = [
     (nn.Conv2d(4, 4, 3, groups=4, stride=2, padding=1), nn.BatchNorm2d(4), (2, 4, 9, 9)),
     (nn.Conv3d(2, 3, 2, padding=1), nn.BatchNorm3d(3, eps=1e-3), (2, 2, 4, 5, 6)),
     (nn.ConvTranspose1d(4, 6, 3), nn.BatchNorm1d(6), (2, 4, 9)),
-    (nn.ConvTranspose2d(4, 6, 3, stride=2, groups=2, output_padding=1), nn.BatchNorm2d(6), (2, 4, 5, 5)),
+    (nn.ConvTranspose2d(4, 6, 3, 2, groups=2, output_padding=1), nn.BatchNorm2d(6), (2, 4, 5, 5)),
     (nn.ConvTranspose3d(2, 4, 2, bias=False), nn.BatchNorm3d(4), (1, 2, 3, 4, 5)),
     (nn.Linear(5, 6), nn.BatchNorm1d(6), (3, 5)),
     (nn.Linear(5, 6, bias=False), nn.BatchNorm1d(6, affine=False), (3, 5)),
@@ -119,8 +119,15 @@ class Uses(nn.Module):
 
 
 @pytest.mark.parametrize(
-    "kind", ["two readers", "relu between", "channels are not features", "variable weight", "batch statistics"]
-)  # fmt: skip
+    "kind",
+    [
+        "two readers",
+        "relu between",
+        "channels are not features",
+        "variable weight",
+        "batch statistics",
+    ],
+)
 def test_what_can_not_be_folded_stays(kind):
     model = randomised(Uses(kind))
     x = torch.randn(2, 3, 4, 4) if kind != "channels are not features" else torch.randn(2, 4, 4, 4)

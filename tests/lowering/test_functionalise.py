@@ -275,8 +275,7 @@ def test_contexts_are_inlined():
 def test_an_enabled_autocast_is_left_alone():
     def function(x):
         with torch.autocast("cpu", dtype=torch.bfloat16):
-            y = x @ x
-        return y
+            return x @ x
 
     gm = unlifted(function, torch.randn(2, 2))
     assert not inline_contexts(gm)

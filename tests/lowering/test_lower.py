@@ -1,4 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
+import copy
+
 import pytest
 import torch
 import torch.nn.functional as F
@@ -120,13 +122,30 @@ def test_control_flow_is_carried_along():
     agree(gm, function, -x)
 
 
+MODELS = (
+    "resnet50",
+    "swin_t",
+    "vit_b_16",
+    "shufflenet_v2_x1_0",
+    "mobilenet_v3_large",
+    "inception_v3",
+)
+
+
+def distance(found, want):
+    """Largest difference relative to the largest element."""
+    return float((found.double() - want.double()).abs().max() / want.double().abs().max())
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("dynamic", [False, True], ids=["static", "dynamic"])
-@pytest.mark.parametrize(
-    "name",
-    ["resnet50", "swin_t", "vit_b_16", "shufflenet_v2_x1_0", "mobilenet_v3_large", "inception_v3"],
-)
+@pytest.mark.parametrize("name", MODELS)
 def test_zoo(name, dynamic):
+    """Lowered equals eager within 1e-5, or within what eager's own rounding allows.
+
+    Two float32 programs equally far from the exact result can be twice that far apart. Only
+    inception_v3 needs it: with these weights eager itself is 1.3e-5 to 1.8e-5 from float64.
+    """
     entry = ZOO[name]
     model = entry.build()
     sizes = ({0: BATCH},) if dynamic else None
@@ -135,8 +154,21 @@ def test_zoo(name, dynamic):
     assert "retrace" not in passes
     assert not any(writes(node.target) for node in gm.graph.nodes)
     check(gm)
+    exact = copy.deepcopy(model).double()
     for batch in (1, 3) if dynamic else (2,):
         image = entry.example(batch, seed=batch)
         with torch.no_grad():
-            (found,), want = gm(image), model(image)
-        assert (found - want).abs().max() < 1e-5 * want.abs().max()
+            (found,), eager, truth = gm(image), model(image), exact(image.double())
+        assert distance(found, eager) < max(1e-5, 2 * distance(eager, truth))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", MODELS)
+def test_zoo_in_double_precision(name):
+    """Without rounding in the way, the rewrites are exact."""
+    entry = ZOO[name]
+    model = entry.build().double()
+    image = entry.example(1).double()
+    gm = lower(torch.export.export(model, (image,)))
+    with torch.no_grad():
+        assert distance(gm(image)[0], model(image)) < 1e-11

@@ -56,9 +56,9 @@ ROWS = [
     ("unbind", lambda x: x.unbind(1)[-1], "select.int(x, 1, 2)"),
     ("zeros_like", lambda x: torch.zeros_like(x), "full([2, 3, 4], 0, dtype=torch.float32)"),
     ("new_full", lambda x: x.new_full((2,), 3), "full([2], 3, dtype=torch.float32)"),
-    ("ones", lambda x: torch.ones(2, dtype=torch.int64) + x[0, 0, 0], "full([2], 1, dtype=torch.int64)"),
-    ("arange", lambda x: torch.arange(3) + x[0, 0, 0], "arange.start_step(0, 3, 1, dtype=torch.int64)"),
-    ("arange_2", lambda x: torch.arange(1.0, 3) + x[0, 0, 0], "arange.start_step(1.0, 3, 1, dtype=torch.float32)"),
+    ("ones", lambda x: torch.ones(4) + x, "full([4], 1, dtype=torch.float32)"),
+    ("arange", lambda x: torch.arange(4) + x, "arange.start_step(0, 4, 1, dtype=torch.int64)"),
+    ("range", lambda x: torch.arange(1, 5) + x, "arange.start_step(1, 5, 1, dtype=torch.int64)"),
     ("multiply", lambda x: torch.multiply(x, x), "mul.Tensor(x, x)"),
     ("absolute", lambda x: torch.absolute(x), "abs(x)"),
     ("clip", lambda x: torch.clip(x, 0, 1), "clamp(x, 0, 1)"),
@@ -155,18 +155,37 @@ def test_same_padding(kernel, dilation):
     assert "same" not in text(gm)
 
 
+def _deconvolution(x, w):
+    w = w.transpose(0, 1)
+    return aten.convolution(x, w, None, [2, 2], [1, 1], [1, 1], True, [1, 0], 1)
+
+
+def _batch_norm(x, w):
+    mean, variance = x[0, :, 0, 0], x[1, :, 0, 0].exp()
+    return aten._native_batch_norm_legit_no_training(x, None, None, mean, variance, 0.1, 1e-5)[0]
+
+
+def _max_pool(x, w):
+    return aten.max_pool2d_with_indices(x, [2, 2], [2, 2], [0, 0], [1, 1], True)[0]
+
+
+def _attention(x, w):
+    flash = aten._scaled_dot_product_flash_attention_for_cpu
+    return flash(x, x, x, 0.0, True, scale=0.3)[0]
+
+
 CORE = [
     (lambda x, w: aten.convolution(x, w, None, [2, 1], [1, 1], [1, 1], False, [0, 0], 1), "conv2d"),
-    (lambda x, w: aten.convolution(x, w.transpose(0, 1), None, [2, 2], [1, 1], [1, 1], True, [1, 0], 1), "conv_transpose2d"),
-    (lambda x, w: aten._native_batch_norm_legit_no_training(x, None, None, x[0, :, 0, 0], x[1, :, 0, 0].exp(), 0.1, 1e-5)[0], "batch_norm"),
+    (_deconvolution, "conv_transpose2d"),
+    (_batch_norm, "batch_norm"),
     (lambda x, w: aten.native_layer_norm(x, [8], None, None, 1e-5)[0], "layer_norm"),
     (lambda x, w: aten.native_group_norm(x, None, None, 2, 4, 64, 2, 1e-5)[0], "group_norm"),
     (lambda x, w: aten._softmax(x, 1, False), "softmax"),
     (lambda x, w: aten._log_softmax(x, 1, False), "log_softmax"),
     (lambda x, w: aten._adaptive_avg_pool2d(x, [2, 2]), "adaptive_avg_pool2d"),
-    (lambda x, w: aten.max_pool2d_with_indices(x, [2, 2], [2, 2], [0, 0], [1, 1], True)[0], "max_pool2d"),
-    (lambda x, w: aten._scaled_dot_product_flash_attention_for_cpu(x, x, x, 0.0, True, scale=0.3)[0], "scaled_dot_product_attention"),
-]  # fmt: skip
+    (_max_pool, "max_pool2d"),
+    (_attention, "scaled_dot_product_attention"),
+]
 
 
 @pytest.mark.parametrize(("function", "name"), CORE, ids=[name for _, name in CORE])

@@ -289,6 +289,19 @@ def test_casts_refuse_what_the_type_cannot_hold() -> None:
         run(build)
 
 
+def test_bfloat16_weights_are_read_back() -> None:
+    values = torch.tensor([1.5, -2.0, 0.007, 3e38]).to(torch.bfloat16)
+    bits = values.view(torch.int16).numpy()
+    net = Net()
+    layer = net.definition.add_constant(
+        (2, 2), trt.Weights(trt.bfloat16, bits.ctypes.data, bits.size)
+    )
+    net.definition.mark_output(layer.get_output(0))
+    (result,) = Interpreter(net.definition, trt).run({}).values()
+    assert result.dtype is torch.bfloat16
+    assert torch.equal(result, values.reshape(2, 2))
+
+
 def test_unknown_kinds_are_named() -> None:
     net = Net()
     loop = net.definition.add_loop()

@@ -103,7 +103,7 @@ def bound_statistics(norm: nn.modules.batchnorm._BatchNorm) -> None:
     """
     if norm.running_mean is not None and norm.running_var is not None:
         norm.running_var.clamp_(min=0.2 * float(norm.running_var.mean()))
-        norm.running_var.copy_(torch.maximum(norm.running_var, 0.1 * norm.running_mean**2))
+        norm.running_var.copy_(torch.maximum(norm.running_var, 0.4 * norm.running_mean**2))
 
 
 CLASSIFIERS = (

@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import fx
 
@@ -100,11 +102,8 @@ def pow_scalar(ctx: Context, self: Tensor, exponent: Scalar) -> Tensor:
         return x if exponent else ctx.expand(ctx.like(x, 1), ctx.sizes(x))
     if exponent in (2, 3, 4):
         square = ctx.promoted("PROD", x, x)
-        return (
-            square
-            if exponent == 2
-            else ctx.promoted("PROD", square, square if exponent == 4 else x)
-        )
+        rest = {2: None, 3: x, 4: square}[int(exponent)]
+        return square if rest is None else ctx.promoted("PROD", square, rest)
     if exponent in (0.5, -0.5, -1):
         root = ctx.unary("SQRT", x) if exponent != -1 else x
         return ctx.unary("RECIP", root) if exponent < 0 else root
@@ -112,7 +111,7 @@ def pow_scalar(ctx: Context, self: Tensor, exponent: Scalar) -> Tensor:
 
 
 def _float_power(self: object, exponent: object) -> str | None:
-    operands = [v.meta["val"] if isinstance(v, fx.Node) else v for v in (self, exponent)]
+    operands: list[Any] = [v.meta["val"] if isinstance(v, fx.Node) else v for v in (self, exponent)]
     if torch.result_type(*operands).is_floating_point:
         return None
     return "integer powers by a tensor have no TensorRT layer: cast to float in the model"

@@ -28,7 +28,7 @@ def _attention_ok(query: fx.Node, dropout_p: float, scale: float | None) -> str 
 
 @converter(
     aten.scaled_dot_product_attention.default, when=_attention_ok,
-    note="no dropout; a known embedding size or scale",
+    note="no dropout; known embedding size or scale; no row of a float mask is -inf throughout",
 )  # fmt: skip
 def attention(
     ctx: Context,

@@ -44,14 +44,14 @@ def _convolve(
 ) -> Tensor:
     """One layer; a missing batch and the height that TensorRT wants in 1-d are added around it."""
     ndim = weight.rank - 2
-    fields = [spread(v, ndim) for v in (stride, pre, post, dilation)]
+    s, before, after, d = (spread(v, ndim) for v in (stride, pre, post, dilation))
     added = [0] if input.rank == ndim + 1 else []
     input = ctx.unsqueeze(input, added)
     if ndim == 1:
         input, weight, added = ctx.unsqueeze(input, [2]), ctx.unsqueeze(weight, [2]), [*added, 2]
-        fields = [(neutral, *v) for v, neutral in zip(fields, (1, 0, 0, 1), strict=True)]
+        s, before, after, d = (1, *s), (0, *before), (0, *after), (1, *d)
     operands = [input, weight, *([bias] if bias is not None else [])]
-    return ctx.squeeze(ctx.network.add(layer(*fields, groups), *operands), added)
+    return ctx.squeeze(ctx.network.add(layer(s, before, after, d, groups), *operands), added)
 
 
 @converter(

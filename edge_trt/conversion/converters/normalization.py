@@ -141,9 +141,10 @@ def _fold(
     """Scale and shift per channel, computed in float64; None if one operand is not constant."""
     operands: list[np.ndarray] = []
     for tensor, default in ((mean, 0), (var, 1), (weight, 1), (bias, 0)):
-        if tensor is not None and tensor.data is None:
+        value = np.asarray(default) if tensor is None else tensor.data
+        if value is None:
             return None
-        operands.append(np.float64(default) if tensor is None else tensor.data.astype(np.float64))
+        operands.append(value.astype(np.float64))
     m, v, w, b = operands
     scale = w / np.sqrt(v + eps)
     return scale, b - m * scale

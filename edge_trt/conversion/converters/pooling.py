@@ -71,20 +71,23 @@ def pool(
     ctx: Context, type: Literal["MAX", "AVERAGE"], x: Tensor, w: Windows, exclude: bool = True
 ) -> Tensor:
     """One layer; a missing batch and the height that TensorRT wants in 1-d are added around it."""
-    fields = [w.size, w.stride, w.pre, w.post]
-    added = [0] if x.rank == len(w.size) + 1 else []
+    size, step, pre, post = w.size, w.stride, w.pre, w.post
+    added = [0] if x.rank == len(size) + 1 else []
     x = ctx.unsqueeze(x, added)
-    if len(w.size) == 1:
+    if len(size) == 1:
         x, added = ctx.unsqueeze(x, [2]), [*added, 2]
-        fields = [(neutral, *v) for v, neutral in zip(fields, (1, 1, 0, 0), strict=True)]
-    return ctx.squeeze(ctx.network.add(Pooling(type, *fields, w.mode, exclude), x), added)
+        size, step, pre, post = (1, *size), (1, *step), (0, *pre), (0, *post)
+    return ctx.squeeze(
+        ctx.network.add(Pooling(type, size, step, pre, post, w.mode, exclude), x), added
+    )
 
 
 def _countable(
     self: fx.Node, kernel_size: Any, stride: Any, padding: Any, ceil_mode: bool
 ) -> str | None:
     value = self.meta["val"]
-    ndim = len(spread(kernel_size, 1)) if value.dim() > 3 else 1
+    given = len(spread(kernel_size, 1))
+    ndim = given if given > 1 else max(value.dim() - 2, 1)
     if windows(value.shape[-ndim:], kernel_size, stride, padding, ceil_mode) is not None:
         return None
     return (

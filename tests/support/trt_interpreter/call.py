@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import ctypes
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -95,11 +96,14 @@ class Call:
     def weights(self, attribute: str) -> torch.Tensor | None:
         """Weights as a tensor of their own type, None when they are empty."""
         value = getattr(self.layer, attribute)
-        if not isinstance(value, np.ndarray):
-            if value is None or value.size == 0:
-                return None
+        if value is None or value.size == 0:
+            return None
+        if isinstance(value, np.ndarray):
+            return from_numpy(value)
+        found = read_bfloat16(value)
+        if found is None:
             raise self.unsupported(f"weights of type {value.dtype.name} can't be read back")
-        return from_numpy(value) if value.size else None
+        return found
 
     def output_dtype(self, index: int = 0) -> torch.dtype:
         """The type that TensorRT infers for an output."""
@@ -130,6 +134,34 @@ def torch_dtype(dtype: Any, call: Call | None = None) -> torch.dtype:
 def from_numpy(array: np.ndarray) -> torch.Tensor:
     """A tensor with an array's elements, shared when the array may be written."""
     return torch.from_numpy(array if array.flags.writeable else array.copy())
+
+
+class _Weights(ctypes.Structure):
+    """`nvinfer1::Weights`."""
+
+    _fields_ = (
+        ("type", ctypes.c_int32),
+        ("values", ctypes.c_void_p),
+        ("count", ctypes.c_int64),
+    )
+
+
+def read_bfloat16(weights: Any) -> torch.Tensor | None:
+    """Elements of bfloat16 weights, for which the bindings have no numpy array.
+
+    A bindings object holds a pointer to its C++ value behind the Python object's header. None when
+    what lies there does not agree with what the bindings say of type and size.
+    """
+    if weights.dtype.name != "BF16":
+        return None
+    pointer = ctypes.c_void_p.from_address(id(weights) + object.__basicsize__).value
+    if pointer is None:
+        return None
+    found = _Weights.from_address(pointer)
+    if found.type != int(weights.dtype) or found.count != weights.size or not found.values:
+        return None
+    bits = ctypes.string_at(found.values, 2 * found.count)
+    return torch.frombuffer(bytearray(bits), dtype=torch.bfloat16)
 
 
 def widen(tensor: torch.Tensor | None) -> torch.Tensor | None:
