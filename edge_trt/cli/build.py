@@ -99,7 +99,7 @@ def _dry_run(arguments: argparse.Namespace, options: CompileOptions) -> Bundle:
     from edge_trt.stages import Stages
 
     inputs = tuple(Input.parse(text) for text in arguments.input) or None
-    warnings.showwarning = lambda message, *_: _warn(str(message))
+    warnings.showwarning = _show_warning
     with _progress(arguments) as progress:
         return compile_networks(arguments.model, inputs, options, Stages(progress))
 
@@ -112,6 +112,10 @@ def _progress(arguments: argparse.Namespace) -> AbstractContextManager[Progress]
 
 def _silent(stage: str, fraction: float, note: str) -> None:
     """Show nothing."""
+
+
+def _show_warning(message: Warning | str, *_: object) -> None:
+    _warn(str(message))
 
 
 def _warn(text: str) -> None:

@@ -57,15 +57,12 @@ def compile_apart(request: Request, progress: Progress, warn: Callable[[str], No
         assert process.stdin is not None
         process.stdin.write(msgspec.json.encode(request))
         process.stdin.close()
-        error = ""
-        with os.fdopen(reading, "rb") as lines:
-            for line in lines:
-                message = msgspec.json.decode(line, type=Message)
-                error = error or message.error
-                if message.stage:
-                    progress(message.stage, message.fraction, message.note)
-                if message.warning:
-                    warn(message.warning)
+        try:
+            error = _follow(reading, progress, warn)
+        except BaseException:  # Ctrl-C above all: nobody waits for the result any more
+            process.terminate()
+            process.wait()
+            raise
         status = process.wait()
     if error:
         raise EdgeTrtError(error)
@@ -74,6 +71,20 @@ def compile_apart(request: Request, progress: Progress, warn: Callable[[str], No
             f"the process that compiled the model ended with status {status}",
             hint="it may have run out of memory" if status < 0 else "EDGE_TRT_DEBUG=1 shows more",
         )
+
+
+def _follow(reading: int, progress: Progress, warn: Callable[[str], None]) -> str:
+    """Passes on what the process says until it ends; returns its error, or nothing."""
+    error = ""
+    with os.fdopen(reading, "rb") as lines:
+        for line in lines:
+            message = msgspec.json.decode(line, type=Message)
+            error = error or message.error
+            if message.stage:
+                progress(message.stage, message.fraction, message.note)
+            if message.warning:
+                warn(message.warning)
+    return error
 
 
 def main() -> int:

@@ -64,7 +64,9 @@ def load(text: str, weights: Mapping[str, np.ndarray]) -> Network:
             )
         network = _load(data, weights)
         network.verify()
-    except (KeyError, TypeError, json.JSONDecodeError) as error:
+    except NetworkError:
+        raise
+    except (KeyError, TypeError, ValueError) as error:
         raise NetworkError(f"this is not a serialized network: {error!r}") from error
     return network
 
@@ -101,7 +103,8 @@ def parse_type(text: str) -> TensorType:
 
 def _split_dims(text: str) -> list[str]:
     """Splits at commas outside parentheses: symbolic sizes may be `Max(1, s0)`."""
-    parts, depth, start = [], 0, 0
+    parts: list[str] = []
+    depth = start = 0
     for i, char in enumerate(text):
         depth += (char == "(") - (char == ")")
         if char == "," and depth == 0:
@@ -154,7 +157,9 @@ def _load_layer(kind: str, attributes: dict[str, Any]) -> Layer:
     layer = Layer.kinds.get(kind)
     if layer is None:
         raise NetworkError(f"layer kind {kind} is unknown: the bundle needs a newer edge_trt")
-    values = {k: tuple(v) if isinstance(v, list) else v for k, v in attributes.items()}
+    values: dict[str, Any] = {
+        k: tuple(cast("list[Any]", v)) if isinstance(v, list) else v for k, v in attributes.items()
+    }
     if "to_type" in values:
         values["to_type"] = DType(values["to_type"])
     return layer(**values)

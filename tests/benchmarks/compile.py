@@ -25,7 +25,7 @@ from rich.table import Table
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
-from tests.benchmarks.measure import Cost, cost  # noqa: E402
+from tests.benchmarks.measure import Cost, cost
 
 MODELS = ("resnet50", "mobilenet_v3_large", "vit_b_16", "swin_t")
 

@@ -77,7 +77,7 @@ def test_a_board_on_the_command_line(command: Command, tmp_path: Path) -> None:
         "-o", tmp_path / "m.edge",
     )  # fmt: skip
     assert done.status == 0, done.err
-    assert f"no engine yet for {BOARD}" in done.out
+    assert f"no engine for {BOARD}: " in done.out
     assert "Traceback" not in done.err
     run = command("verify", tmp_path / "m.edge")
     assert run.status == 1
