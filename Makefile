@@ -14,10 +14,11 @@ PYTHON ?= python3
 VENV   ?= .venv
 ARGS   ?=
 
-# The +cpu build and no other: a plain "torch" would bring gigabytes of CUDA libraries along. An index that
-# pip is configured with may have it; PyTorch's own does. Elsewhere than Linux: make TORCH=torch==2.13.0
+# The +cpu build and no other: a plain "torch" would bring gigabytes of CUDA libraries along. Where pip's own
+# index lacks it, name PyTorch's index of CPU builds, which its installation page shows:
+#   make demo TORCH_INDEX=URL        or, on other systems than Linux: make demo TORCH=torch==2.13.0
 TORCH       ?= torch==2.13.0+cpu
-TORCH_INDEX ?= https://download.pytorch.org/whl/cpu
+TORCH_INDEX ?=
 
 BIN   := $(VENV)/bin
 PIP   := $(BIN)/python -m pip --disable-pip-version-check
@@ -44,9 +45,9 @@ $(BIN)/python:
 # torchvision and timm come without their dependencies: torchvision's metadata asks for a torch of its own.
 $(STAMP): $(BIN)/python pyproject.toml runtime/pyproject.toml jetson/pyproject.toml hatch_build.py constraints.txt
 	@echo "Installing into $(VENV) (once; minutes, 2 GB on disk) ..."
-	@$(PIP) install --quiet --constraint constraints.txt '$(TORCH)' 2>$(VENV)/torch.log \
-	  || $(PIP) install --quiet --constraint constraints.txt '$(TORCH)' --index-url $(TORCH_INDEX) \
-	  || { cat $(VENV)/torch.log >&2; exit 1; }
+	@$(PIP) install --quiet --constraint constraints.txt '$(TORCH)' $(addprefix --index-url ,$(TORCH_INDEX)) || { \
+	  echo "error: pip finds no $(TORCH); name the index of PyTorch's CPU builds (its installation page" \
+	       "shows the address): make $(MAKECMDGOALS) TORCH_INDEX=URL" >&2; exit 1; }
 	@$(PIP) install --quiet --constraint constraints.txt --editable '.[torch,cpu,rtx,dev]'
 	@$(PIP) install --quiet --constraint constraints.txt --no-deps torchvision timm
 	@$(PIP) install --quiet --constraint constraints.txt pyyaml huggingface_hub safetensors

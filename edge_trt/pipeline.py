@@ -194,9 +194,9 @@ def _self_test(captured: Captured, count: int) -> Mapping[str, Any]:
     """Arrays `<case>/in/<name>` and `<case>/out/<name>` as the model itself computes them."""
     if count == 0:
         return {}
-    from edge_trt.capture.eager import eager, vary
+    from edge_trt.lowering.eager import eager, vary
 
-    run = eager(captured)
+    run = eager(captured.program)
     arrays: dict[str, Any] = {}
     for case in range(count):
         inputs = captured.examples if case == 0 else vary(captured.examples, case)

@@ -98,8 +98,9 @@ def _write_self_test(bundle: Bundle, writer: BundleWriter) -> SelfTest | None:
     cases = len({name.partition("/")[0] for name in vectors})
     types = {t.dtype.value for n in bundle.networks for node in n.nodes for t in node.outputs}
     types |= {spec.dtype for part in bundle.parts for spec in part.tensors}
-    rtol, atol = tolerance(bundle.options.precision, vectors, types)
-    return SelfTest(path=SELF_TEST, cases=cases, rtol=rtol, atol=atol)
+    rtol, atols = tolerance(bundle.options.precision, vectors, types)
+    atol = max(atols.values(), default=0.0)
+    return SelfTest(path=SELF_TEST, cases=cases, rtol=rtol, atol=atol, atols=atols)
 
 
 def _manifest(bundle: Bundle, engines: list[Engine], self_test: SelfTest | None) -> Manifest:

@@ -103,13 +103,15 @@ class FileEntry(msgspec.Struct, frozen=True):
 class SelfTest(msgspec.Struct, frozen=True):
     """Recorded cases: a safetensors file with ``<case>/in/<name>`` and ``<case>/out/<name>``.
 
-    An output passes when ``|got - expected| <= atol + rtol * |expected|`` everywhere.
+    An output passes when ``|got - expected| <= atol + rtol * |expected|`` everywhere, with its own
+    ``atol`` from ``atols`` where that has one: outputs may be of very different sizes.
     """
 
     path: str
     cases: int
     rtol: float
     atol: float
+    atols: dict[str, float] = {}
 
 
 class Manifest(msgspec.Struct, frozen=True, kw_only=True):

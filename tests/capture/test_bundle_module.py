@@ -15,7 +15,7 @@ from torch import nn
 from torch.utils import _pytree as pytree
 
 from edge_trt.capture import Input, capture
-from edge_trt.capture.eager import eager
+from edge_trt.lowering.eager import eager
 from edge_trt.errors import InputError
 from edge_trt.module import BundleModule
 from edge_trt_runtime.manifest import Signature
@@ -51,7 +51,7 @@ class ProgramSession:
 
     def run(self, inputs):
         assert list(inputs) == self.captured.input_names
-        outputs = eager(self.captured)([torch.from_numpy(a) for a in inputs.values()])
+        outputs = eager(self.captured.program)([torch.from_numpy(a) for a in inputs.values()])
         return dict(zip(self.captured.output_names, outputs, strict=True))
 
 

@@ -55,6 +55,17 @@ def test_each_reader_gets_the_value_of_its_moment():
     assert ops(gm) == ["add", "mul", "sub"]
 
 
+def test_one_tensor_read_before_and_after_a_write_is_two_constants():
+    def function(x):
+        z = torch.zeros(3)
+        before = x + z
+        z[1:].fill_(2)
+        return before, x * z
+
+    gm = folded(function, torch.randn(3))
+    assert sorted(data.tolist() for data in gm.buffers()) == [[0, 0, 0], [0, 2, 2]]
+
+
 def test_memory_that_a_variable_is_written_to_takes_no_part():
     def function(x):
         z = torch.zeros(2, 3)

@@ -4,35 +4,34 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any, cast
+from typing import TYPE_CHECKING
 
-import numpy as np
 import torch
-from torch.utils import _pytree as pytree
 
-from edge_trt.capture.export import Captured
-from edge_trt.capture.signature import user_inputs
+from edge_trt.lowering.unlifting import STATE, unlift
 
-Eager = Callable[[Sequence[torch.Tensor]], list[np.ndarray]]
+if TYPE_CHECKING:
+    import numpy as np
+    from torch.export import ExportedProgram
+
+Eager = Callable[[Sequence[torch.Tensor]], "list[np.ndarray]"]
 
 
-def eager(captured: Captured) -> Eager:
-    """A function from input tensors, in the signature's order, to output arrays in its order."""
-    module = captured.program.module()
-    arguments = user_inputs(captured.program)
-    spec = cast("pytree.TreeSpec", captured.program.call_spec.in_spec)
+def eager(program: ExportedProgram) -> Eager:
+    """A function from input tensors to output arrays, which runs the program as PyTorch would.
+
+    `ExportedProgram.module()` does the same behind a check of every shape, whose code takes longer
+    to make than most models take to run.
+    """
+    gm = unlift(program)
+    for node in gm.graph.nodes:  # what the program writes to must not change in the user's model
+        if node.op == "get_attr" and node.meta.get("fqn") in gm.meta[STATE]:
+            setattr(gm, str(node.target), getattr(gm, str(node.target)).clone())
 
     def run(inputs: Sequence[torch.Tensor]) -> list[np.ndarray]:
-        tensors = iter(inputs)
-        leaves: list[Any] = [a.constant if a.value is None else next(tensors) for a in arguments]
-        args, kwargs = pytree.tree_unflatten(leaves, spec)
         with torch.inference_mode():
-            results = pytree.tree_leaves(module(*args, **kwargs))
-        return [
-            r.detach().resolve_conj().resolve_neg().numpy()
-            for r in results
-            if isinstance(r, torch.Tensor)
-        ]
+            results = gm(*inputs)
+        return [r.detach().resolve_conj().resolve_neg().numpy() for r in results]
 
     return run
 
