@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from torch import nn
 
     from edge_trt.engines.plans import Plan
+    from edge_trt_runtime.bundle import OpenBundle
 
 
 @dataclass(slots=True)
@@ -45,6 +46,14 @@ class Part:
     program: bytes | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Source:
+    """Files that a bundle was read from; `leaving` when they are about to be deleted."""
+
+    opened: OpenBundle
+    leaving: bool = False
+
+
 @dataclass
 class Bundle:
     """A compiled model. `save` writes it, `module` calls it from PyTorch.
@@ -63,6 +72,7 @@ class Bundle:
         missing: targets without engines, and why.
         remarks: what else to know.
         path: where it was written or read; None before, and after a change.
+        source: the files that its weights were read from.
     """
 
     name: str
@@ -78,6 +88,7 @@ class Bundle:
     missing: dict[str, str] = field(default_factory=dict[str, str])
     remarks: list[str] = field(default_factory=list[str])
     path: Path | None = None
+    source: Source | None = None
 
     @property
     def networks(self) -> list[Network]:

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from edge_trt.bundle.bundle import Bundle, Part
+from edge_trt.bundle.bundle import Bundle, Part, Source
 from edge_trt.bundle.layout import REPORT, WEIGHTS
 from edge_trt.engines.plans import Plan
 from edge_trt.errors import BundleError
@@ -24,19 +24,25 @@ from edge_trt_runtime.manifest import Segment
 from edge_trt_runtime.vectors import read_tensors
 
 
-def read_bundle(path: str | os.PathLike[str]) -> Bundle:
+def read_bundle(path: str | os.PathLike[str], *, leaving: bool = False) -> Bundle:
     """Opens a bundle; its weights are memory-mapped.
 
     Every file is compared with its digest first: what is saved later gets digests of its own, and
     damage would go unnoticed from then on.
 
+    Args:
+        path: the bundle.
+        leaving: it was written a moment ago by this build, and is deleted at its end: it is not
+            compared, and may be robbed of its files.
+
     Raises:
         BundleError: it is damaged, edited or too new, or was not written by the compiler.
     """
     opened = open_bundle(path)
-    opened.verify()
+    if not leaving:
+        opened.verify()
     try:
-        return _read(opened, Path(path))
+        bundle = _read(opened, Path(path))
     except (KeyError, TypeError, ValueError) as error:
         if isinstance(error, BundleError):
             raise
@@ -45,6 +51,8 @@ def read_bundle(path: str | os.PathLike[str]) -> Bundle:
             bundle=opened.root,
             hint="build it again from the model",
         ) from error
+    bundle.source = Source(opened, leaving)
+    return bundle
 
 
 def _read(opened: OpenBundle, path: Path) -> Bundle:

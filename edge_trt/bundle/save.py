@@ -6,6 +6,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterator
+from pathlib import Path
 
 from edge_trt._version import __version__
 from edge_trt.bundle.bundle import Bundle, Part
@@ -27,8 +28,13 @@ from edge_trt.network.weights import WeightStore
 from edge_trt_runtime.manifest import Engine, Manifest, Segment, SelfTest
 
 
-def save_bundle(bundle: Bundle, path: str | os.PathLike[str]) -> None:
+def save_bundle(bundle: Bundle, path: str | os.PathLike[str], *, durable: bool = True) -> None:
     """Writes a bundle, whole or not at all.
+
+    Args:
+        bundle: what to write. Weights that lie in the bundle's source already are taken from there.
+        path: where; a bundle of this name is replaced.
+        durable: whether it has to survive a power cut.
 
     Raises:
         EdgeTrtError: the place can't be written, the disk is full, or it was a dry run.
@@ -38,13 +44,17 @@ def save_bundle(bundle: Bundle, path: str | os.PathLike[str]) -> None:
     store = WeightStore()
     networks = {n.name: dump(n, store) for n in bundle.networks}
     expected = store.nbytes + sum(memoryview(p.data).nbytes for p in bundle.plans)
-    with BundleWriter(path, expected_bytes=expected) as writer:
+    with BundleWriter(path, expected_bytes=expected, durable=durable) as writer:
         for name, text in networks.items():
             writer.add_bytes(network_path(name), text.encode())
         for part in bundle.parts:
             if part.program is not None:
                 writer.add_bytes(program_path(part.name), part.program)
-        store.write(writer.path(WEIGHTS), writer.observe(WEIGHTS))
+        source = bundle.source
+        if source is not None and store.is_written(Path(source.opened.path(WEIGHTS))):
+            writer.reuse(source.opened, WEIGHTS, leaving=source.leaving)
+        else:
+            store.write(writer.path(WEIGHTS), writer.observe(WEIGHTS))
         engines = [*_write_onnx(bundle, writer, store), *_write_plans(bundle, writer)]
         self_test = _write_self_test(bundle, writer)
         writer.add_bytes(REPORT, json.dumps(bundle.report, indent=1).encode())

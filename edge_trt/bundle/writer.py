@@ -18,8 +18,9 @@ import errno
 import hashlib
 import os
 import shutil
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from collections.abc import Callable, Generator, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from types import TracebackType
 
@@ -37,6 +38,7 @@ from edge_trt_runtime.manifest import FileEntry, Manifest, encode_manifest
 from edge_trt_runtime.paths import MANIFEST_NAME, check_path
 
 _DISK_FULL = {errno.ENOSPC, errno.EDQUOT}
+_LARGE = 1 << 20  # bytes from which a thread is worth its start
 
 
 class BundleWriter:
@@ -47,7 +49,9 @@ class BundleWriter:
             point to it.
     """
 
-    def __init__(self, path: str | os.PathLike[str], *, expected_bytes: int = 0) -> None:
+    def __init__(
+        self, path: str | os.PathLike[str], *, expected_bytes: int = 0, durable: bool = True
+    ) -> None:
         """Prepare to write; nothing happens before the ``with`` block is entered.
 
         Args:
@@ -55,7 +59,9 @@ class BundleWriter:
                 left alone and refused.
             expected_bytes: Size of the whole bundle if known: it is then compared with the free
                 space at the start.
+            durable: Whether a power cut right after the end must find the bundle whole.
         """
+        self._durable = durable
         self.target = os.path.realpath(path)
         self._expected = expected_bytes
         self._digests: dict[str, _Digest] = {}
@@ -106,6 +112,27 @@ class BundleWriter:
         if error is None and not self._committed:
             raise RuntimeError(f"{self.target}: the bundle was left without commit()")
 
+    def check_place(self) -> None:
+        """Refuse a place where no bundle can be written, before work is spent on it.
+
+        Raises:
+            EdgeTrtError: As on entering the ``with`` block.
+        """
+        self._check_target()
+
+    @contextmanager
+    def sibling(self, purpose: str) -> Generator[str]:
+        """Lend a folder beside the bundle, on its file system; it is deleted in the end."""
+        with sigterm_raises():
+            try:
+                staging = Staging(f"{self.target}.{purpose}")
+            except OSError as error:
+                raise self._refusal(error) from error
+            try:
+                yield staging.path
+            finally:
+                staging.remove()
+
     def add_bytes(self, relative: str, data: bytes | bytearray | memoryview) -> None:
         """Write a whole file.
 
@@ -114,11 +141,9 @@ class BundleWriter:
         """
         path = self.path(relative)
         self._writing = memoryview(data).nbytes
+        self.observe(relative)(memoryview(data))
         path.write_bytes(data)
         self._writing = 0
-        self._entries[relative] = FileEntry(
-            hashlib.sha256(data).hexdigest(), memoryview(data).nbytes
-        )
 
     def path(self, relative: str) -> Path:
         """Return where to write a file; its folder exists.
@@ -136,21 +161,25 @@ class BundleWriter:
         return path
 
     def observe(self, relative: str) -> Callable[[bytes | memoryview], None]:
-        """Return a function to be given all bytes of the file ``relative`` in their order."""
+        """Return a function to be given all bytes of the file ``relative`` in their order.
+
+        They are hashed beside the writing, so they must not change before :meth:`commit`.
+        """
         digest = self._digests[relative] = _Digest()
         return digest.update
 
-    def reuse(self, bundle: OpenBundle, relative: str) -> None:
+    def reuse(self, bundle: OpenBundle, relative: str, *, leaving: bool = False) -> None:
         """Take over a file of another bundle with its recorded digest.
 
-        A bundle that is being replaced gives the file itself (a hard link), another one a copy.
+        A bundle that is being replaced, or ``leaving`` anyway, gives the file itself (a hard link),
+        another one a copy.
 
         Raises:
             BundleError: When the file is missing there or of another size.
         """
         source = bundle.path(relative)
         path = self.path(relative)
-        if bundle.root == self.target:
+        if leaving or bundle.root == self.target:
             try:
                 os.link(source, path)
             except OSError:  # a file system without hard links
@@ -173,7 +202,8 @@ class BundleWriter:
         manifest = msgspec.structs.replace(manifest, files=files)
         check_manifest(manifest, bundle=self.target)
         Path(self._root, MANIFEST_NAME).write_bytes(encode_manifest(manifest))
-        self._sync()
+        if self._durable:
+            self._sync()
         self._check_target()
         try:
             replace_directory(self._root, self.target)
@@ -255,17 +285,27 @@ class BundleWriter:
 
 
 class _Digest:
-    """sha256 and size of what passes by."""
+    """sha256 and size of what passes by; large pieces are hashed in a thread of their own."""
 
     def __init__(self) -> None:
         self._sha256 = hashlib.sha256()
         self._size = 0
+        self._worker: ThreadPoolExecutor | None = None
 
     def update(self, data: bytes | memoryview) -> None:
-        self._sha256.update(data)
-        self._size += memoryview(data).nbytes
+        size = memoryview(data).nbytes
+        self._size += size
+        if self._worker is None and size >= _LARGE:
+            self._worker = ThreadPoolExecutor(1)  # one thread, so that the order is kept
+        if self._worker is None:
+            self._sha256.update(data)
+        else:
+            self._worker.submit(self._sha256.update, data)
 
     def entry(self) -> FileEntry:
+        if self._worker is not None:
+            self._worker.shutdown()  # waits
+            self._worker = None
         return FileEntry(self._sha256.hexdigest(), self._size)
 
 

@@ -19,9 +19,9 @@ from __future__ import annotations
 import argparse
 import os
 import sys
-import tempfile
 import time
 import warnings
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -75,21 +75,31 @@ def run(arguments: argparse.Namespace) -> int:
 
 def _compile(arguments: argparse.Namespace, options: CompileOptions) -> Bundle:
     """Compiles in two processes, so that torch and TensorRT are not in memory together."""
+    from edge_trt.bundle.writer import BundleWriter
     from edge_trt.cli.front import Request, compile_apart
-    from edge_trt.pipeline import Bundle, add_engines
 
-    output = Path(arguments.output)
-    with (
-        _progress(arguments) as progress,
-        tempfile.TemporaryDirectory(prefix="edge_trt-") as folder,
-    ):
-        portable = Path(folder, output.name)
-        request = Request(arguments.model, arguments.input, options.as_dict(), str(portable))
-        compile_apart(request, progress, _warn)
-        bundle = Bundle.load(portable)
+    output = BundleWriter(arguments.output)
+    output.check_place()
+    with _progress(arguments) as progress, output.sibling("portable") as folder:
+        portable = os.path.join(folder, "model.edge")
+        request = Request(arguments.model, arguments.input, options.as_dict(), portable)
+        with ThreadPoolExecutor(1) as beside:
+            ready = beside.submit(_prepare_engines, options)
+            compile_apart(request, progress, _warn, ready)
+        from edge_trt.bundle.reader import read_bundle
+        from edge_trt.pipeline import add_engines
+
+        bundle = read_bundle(portable, leaving=True)
         add_engines(bundle, options, progress)
-        bundle.save(output)
+        bundle.save(arguments.output)
     return bundle
+
+
+def _prepare_engines(options: CompileOptions) -> None:
+    """Imports what builds engines while another process still works with torch."""
+    from edge_trt.engines.plans import find_flavours
+
+    find_flavours(options.targets)
 
 
 def _dry_run(arguments: argparse.Namespace, options: CompileOptions) -> Bundle:

@@ -5,17 +5,19 @@ PyTorch with a captured model and TensorRT's builder each take several hundred m
 the other, in two processes, they never take them together: the first leaves a bundle without plans,
 the second builds these exactly as a board does.
 
-    with TemporaryDirectory() as folder:
-        compile_apart(Request(model="timm:resnet50", ...), progress)
+    compile_apart(Request(model="timm:resnet50", ..., output=portable), progress, warn)
+    bundle = read_bundle(portable, leaving=True)
 """
 
 from __future__ import annotations
 
+import gc
 import os
 import subprocess
 import sys
 import warnings
 from collections.abc import Callable
+from concurrent.futures import Future
 from typing import Any, BinaryIO
 
 import msgspec
@@ -44,11 +46,19 @@ class Message(msgspec.Struct):
     error: str = ""
 
 
-def compile_apart(request: Request, progress: Progress, warn: Callable[[str], None]) -> None:
-    """Compiles up to a bundle without plans, and waits for it.
+def compile_apart(
+    request: Request, progress: Progress, warn: Callable[[str], None], beside: Future[None]
+) -> None:
+    """Compiles up to a bundle without plans, and waits for it and for what is done beside it.
+
+    Args:
+        request: what to compile.
+        progress: as for `edge_trt.compile`.
+        warn: called with each warning.
+        beside: work of this process; when it fails, the other process is ended.
 
     Raises:
-        EdgeTrtError: what the process failed with.
+        EdgeTrtError: what either failed with.
     """
     reading, writing = os.pipe()
     command = [sys.executable, "-m", "edge_trt.cli.front", str(writing)]
@@ -57,6 +67,7 @@ def compile_apart(request: Request, progress: Progress, warn: Callable[[str], No
         assert process.stdin is not None
         process.stdin.write(msgspec.json.encode(request))
         process.stdin.close()
+        beside.add_done_callback(lambda work: work.exception() and process.terminate())
         try:
             error = _follow(reading, progress, warn)
         except BaseException:  # Ctrl-C above all: nobody waits for the result any more
@@ -64,6 +75,7 @@ def compile_apart(request: Request, progress: Progress, warn: Callable[[str], No
             process.wait()
             raise
         status = process.wait()
+    beside.result()
     if error:
         raise EdgeTrtError(error)
     if status:
@@ -89,6 +101,9 @@ def _follow(reading: int, progress: Progress, warn: Callable[[str], None]) -> st
 
 def main() -> int:
     """Reads a request from standard input; messages go to the file descriptor that is named."""
+    # This process lives for one build: what is garbage at its end need not be looked for before.
+    # Importing torch and tracing a model take a fifth less time so.
+    gc.disable()
     request = msgspec.json.decode(sys.stdin.buffer.read(), type=Request)
     with os.fdopen(int(sys.argv[1]), "wb", buffering=0) as out:
 
@@ -111,6 +126,7 @@ def main() -> int:
 
 
 def _compile(request: Request, out: BinaryIO) -> None:
+    from edge_trt.bundle.save import save_bundle
     from edge_trt.capture import Input
     from edge_trt.options import CompileOptions
     from edge_trt.pipeline import compile_networks
@@ -122,7 +138,8 @@ def _compile(request: Request, out: BinaryIO) -> None:
     stages = Stages(progress)
     inputs = tuple(Input.parse(text) for text in request.inputs) or None
     options = CompileOptions(**request.options)
-    compile_networks(request.model, inputs, options, stages).save(request.output)
+    bundle = compile_networks(request.model, inputs, options, stages)
+    save_bundle(bundle, request.output, durable=False)
 
 
 def _send(out: BinaryIO, message: Message) -> None:

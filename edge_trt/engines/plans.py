@@ -70,7 +70,7 @@ def build_plans(
         timing_cache=options.timing_cache,
         ranges=ranges,
     )
-    flavours, missing = _flavours(options.targets)
+    flavours, missing = find_flavours(options.targets)
     jobs = [(target, flavour, n) for target, flavour in flavours.items() for n in networks]
     plans: list[Plan] = []
     for i, (target, flavour, network) in enumerate(jobs):
@@ -83,8 +83,12 @@ def build_plans(
     return Plans(plans, missing, _without_effect(options, flavours))
 
 
-def _flavours(targets: Sequence[str]) -> tuple[dict[str, Flavour], dict[str, str]]:
-    """What builds here, by target, and why the others don't."""
+def find_flavours(targets: Sequence[str]) -> tuple[dict[str, Flavour], dict[str, str]]:
+    """What builds here, by target, and why the others don't.
+
+    Raises:
+        BuildError: the flavour of target `rtx` is not installed.
+    """
     found: dict[str, Flavour] = {}
     missing: dict[str, str] = {}
     for target in targets:

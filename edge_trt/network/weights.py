@@ -106,6 +106,15 @@ class WeightStore:
                 array = np.ascontiguousarray(self._arrays[key])
                 _emit(file, array.reshape(-1).view(np.uint8).data, observe)
 
+    def is_written(self, path: Path) -> bool:
+        """Whether a file was written by a store of these very names, types and shapes.
+
+        Meant for a file that this store's arrays are views of: contents are not compared.
+        """
+        header = self._header()
+        with path.open("rb") as file:
+            return file.read(len(header)) == header
+
     def _order(self) -> list[str]:
         """Widest elements and largest tensors first: no tensor is then misaligned."""
 

@@ -15,8 +15,8 @@ from torch import nn
 from torch.utils import _pytree as pytree
 
 from edge_trt.capture import Input, capture
-from edge_trt.lowering.eager import eager
 from edge_trt.errors import InputError
+from edge_trt.lowering.eager import eager
 from edge_trt.module import BundleModule
 from edge_trt_runtime.manifest import Signature
 

@@ -5,6 +5,9 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -173,3 +176,20 @@ def test_a_refusal_of_the_builder_names_the_module(monkeypatch: pytest.MonkeyPat
         add_engines(bundle, CompileOptions(target="rtx"))
     assert caught.value.module == "conv"
     assert bundle == before
+
+
+def test_a_missing_builder_ends_the_command_before_the_model_is_compiled(tmp_path):
+    hidden = tmp_path / "hidden"
+    hidden.mkdir()
+    (hidden / "tensorrt_rtx.py").write_text("raise ModuleNotFoundError(name='tensorrt_rtx')")
+    slow = tmp_path / "slow.py"
+    slow.write_text("import time\ndef create():\n    time.sleep(60)\n")
+    environment = {**os.environ, "PYTHONPATH": str(hidden)}
+    command = [sys.executable, "-m", "edge_trt", "build", f"{slow}:create", "--target", "rtx"]
+    done = subprocess.run(
+        [*command, "-o", str(tmp_path / "m.edge")],
+        env=environment, capture_output=True, text=True, timeout=50, check=False,
+    )  # fmt: skip
+    assert done.returncode == 1
+    assert "tensorrt_rtx is not installed here" in done.stderr
+    assert "pip install tensorrt-rtx" in done.stderr

@@ -1,0 +1,95 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Weights that are on disk already are taken from there."""
+
+import numpy as np
+import pytest
+import torch
+
+import edge_trt
+from edge_trt.bundle.reader import read_bundle
+from edge_trt.bundle.writer import BundleWriter
+from edge_trt.network.weights import WeightStore
+from edge_trt_runtime import load, run_self_test
+from edge_trt_runtime.errors import EdgeTrtError
+
+WEIGHTS = "weights.safetensors"
+
+
+@pytest.fixture
+def saved(tmp_path):
+    model = torch.nn.Sequential(torch.nn.Linear(64, 64), torch.nn.ReLU()).eval()
+    return edge_trt.compile(model, (torch.randn(2, 64),), target="cpu").save(tmp_path / "a.edge")
+
+
+def inode(bundle):
+    return (bundle / WEIGHTS).stat().st_ino
+
+
+def test_a_bundle_saved_over_itself_keeps_its_file_of_weights(saved):
+    before = inode(saved)
+    edge_trt.load(saved).save(saved)
+    assert inode(saved) == before
+    assert all(r.passed for r in run_self_test(saved))
+
+
+def test_a_copy_has_a_file_of_its_own(saved, tmp_path):
+    copy = edge_trt.load(saved).save(tmp_path / "b.edge")
+    assert inode(copy) != inode(saved)
+    assert (copy / WEIGHTS).read_bytes() == (saved / WEIGHTS).read_bytes()
+
+
+def test_a_bundle_that_leaves_gives_its_file_away(saved, tmp_path):
+    before = inode(saved)
+    taken = read_bundle(saved, leaving=True).save(tmp_path / "b.edge")
+    assert inode(taken) == before
+    with load(taken) as session:  # checks every digest
+        assert session.signature.outputs[0].shape == [2, 64]
+
+
+def test_other_weights_are_written(saved, tmp_path):
+    bundle = edge_trt.load(saved)
+    network = bundle.networks[0]
+    weight = max(network.constants(), key=lambda t: t.data.size)
+    weight.data = np.zeros((64, 32), np.float32)
+    store = WeightStore()
+    store.add(weight.data, weight.name)
+    assert not store.is_written(saved / WEIGHTS)
+
+
+def test_is_written_knows_its_own_file(tmp_path):
+    store = WeightStore()
+    store.add(np.arange(6, dtype=np.float32), "a")
+    store.write(tmp_path / "w")
+    assert store.is_written(tmp_path / "w")
+    store.add(np.arange(3, dtype=np.float32), "b")
+    assert not store.is_written(tmp_path / "w")
+
+
+def test_a_sibling_is_gone_in_the_end_and_its_place_is_checked_first(tmp_path):
+    with BundleWriter(tmp_path / "c.edge").sibling("portable") as folder:
+        assert list(tmp_path.iterdir()) == [type(tmp_path)(folder)]
+    assert not list(tmp_path.iterdir())
+    with pytest.raises(EdgeTrtError, match="does not exist"):
+        BundleWriter(tmp_path / "nowhere" / "c.edge").check_place()
+
+
+def test_large_files_are_hashed_as_they_are(tmp_path):
+    data = np.random.default_rng(0).bytes(5 << 20)
+    from hashlib import sha256
+
+    from edge_trt_runtime.manifest import Manifest, Signature
+
+    manifest = Manifest(
+        producer="edge_trt 0", precision="fp32", targets=["cpu"], results={}, segments=[],
+        signature=Signature(inputs=[], outputs=[]),
+    )  # fmt: skip
+    with BundleWriter(tmp_path / "d.edge", durable=False) as writer:
+        writer.add_bytes("large.bin", data)
+        observe = writer.observe("pieces.bin")
+        with writer.path("pieces.bin").open("wb") as file:
+            for piece in (data[:100], data[100 : 3 << 20], data[3 << 20 :]):
+                observe(piece)
+                file.write(piece)
+        written = writer.commit(manifest)
+    expected = sha256(data).hexdigest()
+    assert {entry.sha256 for entry in written.files.values()} == {expected}
