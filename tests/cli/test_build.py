@@ -40,7 +40,7 @@ def calls(monkeypatch: pytest.MonkeyPatch) -> list[Request]:
     """Replace the process that needs PyTorch by a recorder; the rest of the command is real."""
     recorded: list[Request] = []
 
-    def compile_apart(request: Request, progress: Callable, warn: Callable) -> None:
+    def compile_apart(request: Request, progress: Callable, warn: Callable, beside: object) -> None:
         recorded.append(request)
         progress("capture", 0.5, "")
         progress("capture", 1.0, "2 nodes")

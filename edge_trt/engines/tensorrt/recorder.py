@@ -14,6 +14,8 @@ HARMLESS = (
     # device are reported as errors after any other error, and none of them concerns the network.
     "CUDA driver version is insufficient for CUDA runtime version",
     "no CUDA-capable device is detected",
+    # Somebody else in this process used TensorRT first: warnings then go to their logger.
+    "The logger passed into createInfer",
 )
 """Messages that say nothing about the network; they are dropped wherever texts are collected."""
 
