@@ -161,6 +161,13 @@ def _load_all() -> None:
     importlib.import_module("edge_trt.conversion.evaluators")
 
 
+def needs_float(node: fx.Node, what: str) -> str | None:
+    """The refusal of what TensorRT does to floats only: `what` as in "convolution"."""
+    if node.meta["val"].is_floating_point():
+        return None
+    return f"TensorRT has no {what} of integers: cast to float in the model"
+
+
 def _type_reason(node: fx.Node) -> str | None:
     values = [n.meta.get("val") for n in (node, *node.all_input_nodes)]
     for value in _tensors(values):

@@ -123,6 +123,16 @@ def _scatter_select(self: Any, src: Any, dim: int, index: int) -> Any:
     return _scatter_slice(self, src.unsqueeze(dim), dim, start, start + 1)
 
 
+def _not_of_bytes(target: OpOverload) -> Callable[..., Any]:
+    """PyTorch resizes uint8 in fixed point and its decomposition in float: they differ by one."""
+    function = decomposition_table[target]
+
+    def adapted(input: Any, *rest: Any) -> Any:
+        return NotImplemented if input.dtype is torch.uint8 else function(input, *rest)
+
+    return adapted
+
+
 DECOMPOSITIONS: dict[OpOverload, Callable[..., Any]] = {
     aten.addcmul.default: _addcmul,
     aten.addcdiv.default: _addcdiv,
@@ -141,6 +151,8 @@ DECOMPOSITIONS: dict[OpOverload, Callable[..., Any]] = {
     aten.silu.default: _silu,
     aten.slice_scatter.default: _scatter_slice,
     aten.square.default: _square,
+    aten.upsample_bicubic2d.vec: _not_of_bytes(aten.upsample_bicubic2d.vec),
+    aten.upsample_bilinear2d.vec: _not_of_bytes(aten.upsample_bilinear2d.vec),
     aten.std_mean.correction: _std_mean,
     aten.std_mean.dim: _dims_first(_std_mean),
     aten.var_mean.correction: _var_mean,

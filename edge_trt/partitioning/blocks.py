@@ -228,9 +228,13 @@ def _needed(blocks: Sequence[Block], results: Sequence[str]) -> list[Block]:
 def _move_inside(
     module: fx.GraphModule, attribute: fx.Node, inner: fx.GraphModule, placeholder: fx.Node
 ) -> None:
-    """Puts a weight into the block that reads it, shared and not copied."""
+    """Puts a weight, or the body of a control flow operator, into the block that reads it."""
     name = f"weight_{attribute.target}"
-    inner.register_buffer(name, getattr(module, str(attribute.target)), persistent=False)
+    value = getattr(module, str(attribute.target))
+    if isinstance(value, torch.Tensor):
+        inner.register_buffer(name, value, persistent=False)  # shared, not copied
+    else:
+        inner.add_module(name, value)
     with inner.graph.inserting_before(placeholder):
         inside = inner.graph.get_attr(name)
     inside.meta = {**attribute.meta, "fqn": attribute.meta.get("fqn", str(attribute.target))}

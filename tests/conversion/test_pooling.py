@@ -10,7 +10,7 @@ import torch
 from torch.nn import functional as F
 
 from tests.conversion.checking import captured, check_program, check_row, refusals
-from tests.conversion.rows import Calling, Row, f
+from tests.conversion.rows import Calling, Row, f, i64
 
 aten = torch.ops.aten
 IMAGE = f("b", 3, "h", "w")
@@ -42,6 +42,7 @@ ROWS = [
         Row(f"max_pool2d ceil {s} {w}", max_pool(ceil_mode=True, **w), (f(1, 2, *s),), "Pooling")
         for s, w in itertools.product(SIZES, WINDOWS)
     ),
+    Row("max_pool2d of ints", max_pool(kernel_size=2), (i64(1, 2, 4, 4),), refusal="of integers"),
     Row("max_pool2d dilated", max_pool(kernel_size=2, dilation=2), (STATIC,), refusal="dilation"),
     Row("max_pool2d without batch", max_pool(kernel_size=3), (f(3, 9, 8),)),
     Row(

@@ -198,3 +198,12 @@ def test_the_table_is_for_operators_that_exist():
     assert all(isinstance(target, torch._ops.OpOverload) for target in DECOMPOSITIONS)
     assert decomposition(aten.hstack.default) is not None
     assert decomposition(torch.sym_max) is None
+
+
+@pytest.mark.parametrize("mode", ["bilinear", "bicubic"])
+def test_smooth_resizing_of_bytes_stays_whole(mode):
+    """torch's decomposition is off by one there: PyTorch itself resizes in fixed point."""
+    image = torch.randint(0, 256, (1, 3, 8, 8)).to(torch.uint8)
+    program = export(lambda x: F.interpolate(x, scale_factor=2, mode=mode), image)
+    gm = lower(program, supported=lambda node: "no" if "upsample" in str(node.target) else None)
+    assert f"upsample_{mode}2d" in " ".join(ops(gm))

@@ -5,12 +5,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
 
 import edge_trt
-from edge_trt_runtime import run_self_test
+from edge_trt_runtime import load, run_self_test
 from tests.pipeline.models import IMAGE, X, assert_as_eager, batch, hybrid, net
 
 
@@ -175,3 +176,16 @@ class TestHybrid:
         (after,) = [p for p in bundle.parts if p.network and p.inputs != ["x"]]
         assert after.tensors[0].shape == ["2*b", 3]
         assert {plan.segment for plan in bundle.plans} == {n.name for n in bundle.networks}
+
+
+def test_control_flow_falls_back_with_its_bodies(tmp_path):
+    class Switch(torch.nn.Module):
+        def forward(self, x):
+            return torch.cond(x.sum() > 0, lambda y: y + 1, lambda y: y - 1, (x,)) * 2
+
+    bundle = edge_trt.compile(Switch().eval(), (torch.ones(3),))
+    assert [b["kind"] for b in bundle.coverage["blocks"]].count("fallback") == 1
+    with load(bundle.save(tmp_path / "m.edge")) as session:
+        for sign in (1, -1):
+            x = np.full(3, sign, np.float32)
+            assert session.run({"x": x})["output"].tolist() == (4 * x).tolist()

@@ -12,7 +12,7 @@ from torch import fx
 
 from edge_trt.conversion.context import Context
 from edge_trt.conversion.converters.pooling import Windows, pool
-from edge_trt.conversion.registry import table
+from edge_trt.conversion.registry import needs_float, table
 from edge_trt.network.graph import Tensor
 
 aten = torch.ops.aten
@@ -26,6 +26,8 @@ ADAPTIVE = {
 
 
 def _known_bins(self: fx.Node, output_size: Sequence[Any]) -> str | None:
+    if reason := needs_float(self, "pooling"):
+        return reason
     sizes = self.meta["val"].shape[-len(output_size) :]
     pairs = zip(sizes, output_size, strict=True)
     if all(o == 1 or (isinstance(s, int) and isinstance(o, int)) for s, o in pairs):
@@ -67,4 +69,9 @@ def _bins(size: int, count: int) -> np.ndarray:
     return matrix
 
 
-table(ADAPTIVE, adaptive_avg_pool, when=_known_bins, note="a known image size, or an output of 1")
+table(
+    ADAPTIVE,
+    adaptive_avg_pool,
+    when=_known_bins,
+    note="float input; a known image size, or an output of 1",
+)

@@ -11,7 +11,7 @@ import torch
 from torch import fx
 
 from edge_trt.conversion.context import Context
-from edge_trt.conversion.registry import converter
+from edge_trt.conversion.registry import converter, needs_float
 from edge_trt.network.graph import Tensor
 from edge_trt.network.layers import Convolution, Deconvolution
 
@@ -25,9 +25,7 @@ def spread(values: int | Sequence[int], count: int) -> tuple[int, ...]:
 
 
 def _float_input(input: fx.Node) -> str | None:
-    if input.meta["val"].is_floating_point():
-        return None
-    return "TensorRT has no convolution of integers: cast to float in the model"
+    return needs_float(input, "convolution")
 
 
 def _convolve(

@@ -13,7 +13,7 @@ from torch import fx
 
 from edge_trt.conversion.context import Context
 from edge_trt.conversion.converters.convolution import spread
-from edge_trt.conversion.registry import table
+from edge_trt.conversion.registry import needs_float, table
 from edge_trt.network.graph import Tensor
 from edge_trt.network.layers import Pooling
 from edge_trt.network.layers.window import PaddingMode
@@ -85,6 +85,8 @@ def pool(
 def _countable(
     self: fx.Node, kernel_size: Any, stride: Any, padding: Any, ceil_mode: bool
 ) -> str | None:
+    if reason := needs_float(self, "pooling"):
+        return reason
     value = self.meta["val"]
     given = len(spread(kernel_size, 1))
     ndim = given if given > 1 else max(value.dim() - 2, 1)
@@ -149,8 +151,8 @@ def _padded(ctx: Context, x: Tensor, w: Windows) -> tuple[Tensor, Windows]:
     return ctx.pad(x, pads, "FILL", ctx.like(x, 0)), replace(w, pre=none, post=beyond)
 
 
-table(MAX, max_pool, when=_undilated, note=f"no dilation; {CEIL}")
-table(AVERAGE, avg_pool, when=_divisible, note=CEIL)
+table(MAX, max_pool, when=_undilated, note=f"float input; no dilation; {CEIL}")
+table(AVERAGE, avg_pool, when=_divisible, note=f"float input; {CEIL}")
 table(
     {aten.avg_pool1d.default: 1},
     lambda ctx, ndim, self, kernel_size, stride, padding, ceil_mode, count_include_pad: avg_pool(

@@ -12,7 +12,7 @@ import torch
 from torch import fx
 
 from edge_trt.conversion.context import Context
-from edge_trt.conversion.registry import converter, table
+from edge_trt.conversion.registry import converter, needs_float, table
 from edge_trt.network.builder import Size
 from edge_trt.network.graph import Tensor
 from edge_trt.network.layers import GridSample, Resize
@@ -33,6 +33,8 @@ SMOOTH = {
 
 
 def _whole_factors(input: fx.Node, scale_factors: Sequence[float] | None) -> str | None:
+    if reason := needs_float(input, "resizing"):
+        return reason
     known = all(isinstance(size, int) for size in input.meta["val"].shape[2:])
     if known or all(float(s).is_integer() for s in scale_factors or ()):
         return None
@@ -98,7 +100,7 @@ def _smooth(
     return _resized(ctx, layer, input, output_size, scale_factors)
 
 
-WHOLE = "a known image size, or whole factors"
+WHOLE = "float input; a known image size, or whole factors"
 table(NEAREST, _resized, when=_whole_factors, note=WHOLE)
 table(SMOOTH, _smooth, when=_whole_factors, note=WHOLE)
 
@@ -108,11 +110,11 @@ OUTSIDE: tuple[Literal["FILL", "CLAMP", "REFLECT"], ...] = ("FILL", "CLAMP", "RE
 
 def _flat_grid(input: fx.Node) -> str | None:
     if input.meta["val"].dim() == 4:
-        return None
+        return needs_float(input, "sampling")
     return "TensorRT samples grids of images, not of volumes: sample slice by slice"
 
 
-@converter(aten.grid_sampler.default, when=_flat_grid, note="images")
+@converter(aten.grid_sampler.default, when=_flat_grid, note="float images")
 def grid_sampler(
     ctx: Context,
     input: Tensor,
