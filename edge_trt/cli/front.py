@@ -147,4 +147,7 @@ def _send(out: BinaryIO, message: Message) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    ended = main()
+    for stream in (sys.stdout, sys.stderr):
+        stream.flush()
+    os._exit(ended)  # what this process holds need not be taken apart before it goes
