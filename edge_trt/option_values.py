@@ -81,6 +81,8 @@ def normalised(field: dataclasses.Field[Any], option: Option, value: Any) -> Any
         return None
     if option.parse is parse_path:
         return _path(name, value)
+    if option.parse is parse_size and isinstance(value, str):
+        value = parse_size(value)
     if option.low is not None:
         return _number(name, value, option.low, option.high)
     if option.choices and value not in option.choices:
@@ -93,7 +95,7 @@ def _names(name: str, value: object) -> tuple[str, ...]:
     given = (value,) if isinstance(value, str) else value
     if not isinstance(given, Iterable):
         raise OptionError(f"{name} is {value!r}", option=name, hint="give a name or several names")
-    names = list(cast("Iterable[object]", given))
+    names = [_operator_name(item) for item in cast("Iterable[object]", given)]
     for item in names:
         if not isinstance(item, str) or not item:
             raise OptionError(f"{name} holds {item!r}", option=name, hint="give names as text")
@@ -102,6 +104,11 @@ def _names(name: str, value: object) -> tuple[str, ...]:
             "no target is given", option=name, hint="name at least one, such as target='cpu'"
         )
     return tuple(dict.fromkeys(cast("list[str]", names)))
+
+
+def _operator_name(item: object) -> object:
+    """An operator such as ``torch.ops.aten.relu.default`` by its name; torch is not imported."""
+    return str(item) if type(item).__module__ == "torch._ops" else item
 
 
 def _path(name: str, value: object) -> str:

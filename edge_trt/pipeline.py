@@ -8,7 +8,7 @@ imported by `compile` and not by importing this module, so that opening a bundle
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, cast
 
 from edge_trt.bundle.bundle import Bundle, Part
@@ -55,6 +55,8 @@ def compile(
     bundle = compile_networks(model, inputs, chosen, stages)
     if not chosen.dryrun:
         stages.run("engines", _build_engines, bundle, chosen, on_step=True)
+        for sentence in (*bundle.remarks, *filter(None, [bundle.missing.get("cuda")])):
+            warn(sentence)
     return bundle
 
 
@@ -187,7 +189,16 @@ def _set_precision(bundle: Bundle) -> None:
     for part in bundle.parts:
         if part.network is not None:
             part.network, kept = to_fp16(part.network, keep_fp32=rules)
-            bundle.kept += [asdict(k) for k in kept]
+            bundle.kept += [
+                {
+                    "layer": k.layer,
+                    "kind": k.kind,
+                    "module": k.origin.module,
+                    "source": k.origin.source,
+                    "reason": k.reason,
+                }
+                for k in kept
+            ]
 
 
 def _self_test(captured: Captured, count: int) -> Mapping[str, Any]:

@@ -54,7 +54,7 @@ class Source:
     leaving: bool = False
 
 
-@dataclass
+@dataclass(repr=False)
 class Bundle:
     """A compiled model. `save` writes it, `module` calls it from PyTorch.
 
@@ -89,6 +89,12 @@ class Bundle:
     remarks: list[str] = field(default_factory=list[str])
     path: Path | None = None
     source: Source | None = None
+
+    def __repr__(self) -> str:
+        """Name, precision, targets and layers; the report has the rest."""
+        layers = sum(len(n.nodes) for n in self.networks)
+        targets = ", ".join(self.options.targets)
+        return f"<Bundle {self.name}: {self.options.precision} for {targets}, {layers} layers>"
 
     @property
     def networks(self) -> list[Network]:

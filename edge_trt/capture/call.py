@@ -101,13 +101,14 @@ def _bind(
     else:
         args = (inputs,)
     try:
-        inspect.signature(forward).bind(*args, **kwargs)
+        bound = inspect.signature(forward).bind(*args, **kwargs)
     except TypeError as error:
         raise CaptureError(
             f"the inputs don't fit {_written(parameters)}: {error}",
             hint="give one example tensor or Input per parameter that has no default",
         ) from None
-    return args, kwargs
+    # As far as they can be positional, so that the compiled module takes both kinds of calls.
+    return bound.args, bound.kwargs
 
 
 def _in_order(

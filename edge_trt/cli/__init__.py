@@ -76,6 +76,8 @@ def explain(error: Exception) -> str:
         return f"{name} is not installed: pip install {SOURCES.get(name, name)}"
     from edge_trt_runtime.errors import EdgeTrtError
 
+    if isinstance(error, OSError) and error.filename and error.strerror:
+        return f"{error.filename}: {error.strerror.lower()}"
     if isinstance(error, EdgeTrtError | OSError):
         return str(error)
     text = f"{type(error).__name__}: {error}"

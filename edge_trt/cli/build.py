@@ -4,7 +4,8 @@
 MODEL is one of
   file.py:factory, package.module:factory   a function that returns a model, or a model and examples
   model.pt2                                 a program saved by torch.export
-  timm:NAME, torchvision:NAME               a model of that library
+  timm:NAME, torchvision:NAME               a model of that library, with random weights
+  timm:NAME@pretrained, torchvision:NAME@DEFAULT    the same with its published weights
   model.edge                                a bundle, which gets engines for more targets
 
 Inputs are described by --input unless the factory gives examples. A size may be a range,
@@ -96,10 +97,13 @@ def _compile(arguments: argparse.Namespace, options: CompileOptions) -> Bundle:
 
 
 def _prepare_engines(options: CompileOptions) -> None:
-    """Imports what builds engines while another process still works with torch."""
-    from edge_trt.engines.plans import find_flavours
+    """Imports what builds engines while another process still works with torch.
 
-    find_flavours(options.targets)
+    TensorRT itself waits until that process is gone: both would be in memory together.
+    """
+    from edge_trt.engines.plans import check_targets
+
+    check_targets(options.targets)
 
 
 def _dry_run(arguments: argparse.Namespace, options: CompileOptions) -> Bundle:

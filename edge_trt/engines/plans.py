@@ -10,6 +10,7 @@ from edge_trt.engines.tensorrt import (
     BuildSettings,
     Flavour,
     build_plan,
+    check_installed,
     fingerprint,
     flavour_of,
     load_flavour,
@@ -70,7 +71,7 @@ def build_plans(
         timing_cache=options.timing_cache,
         ranges=ranges,
     )
-    flavours, missing = find_flavours(options.targets)
+    flavours, missing = _flavours(options.targets)
     jobs = [(target, flavour, n) for target, flavour in flavours.items() for n in networks]
     plans: list[Plan] = []
     for i, (target, flavour, network) in enumerate(jobs):
@@ -83,7 +84,18 @@ def build_plans(
     return Plans(plans, missing, _without_effect(options, flavours))
 
 
-def find_flavours(targets: Sequence[str]) -> tuple[dict[str, Flavour], dict[str, str]]:
+def check_targets(targets: Sequence[str]) -> None:
+    """Refuses what `build_plans` would refuse for want of a builder, before work is spent.
+
+    Raises:
+        BuildError: the flavour of target `rtx` is not installed.
+    """
+    for target in targets:
+        if flavour_of(target) == "tensorrt_rtx":
+            check_installed("tensorrt_rtx")
+
+
+def _flavours(targets: Sequence[str]) -> tuple[dict[str, Flavour], dict[str, str]]:
     """What builds here, by target, and why the others don't.
 
     Raises:

@@ -98,7 +98,8 @@ def _requested_modules(calls: Sequence[fx.Node], patterns: Sequence[str]) -> dic
     paths = sorted({module_of(n) for n in calls if computes(n)})
     reasons: dict[str, str] = {}
     for pattern in patterns:
-        matches = [p for p in paths if fnmatchcase(p, pattern) or fnmatchcase(p, f"{pattern}.*")]
+        within = pattern.removesuffix(".*")
+        matches = [p for p in paths if fnmatchcase(p, within) or fnmatchcase(p, f"{within}.*")]
         if not matches:
             raise OptionError(
                 f"fallback_modules has {pattern!r}, and no operator of the lowered model is in such"

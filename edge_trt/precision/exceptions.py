@@ -38,4 +38,5 @@ def _matches(pattern: str, node: Node) -> bool:
     if fnmatchcase(node.layer.kind.lower(), pattern.lower()):
         return True
     module = node.origin.module
-    return fnmatchcase(module, pattern) or fnmatchcase(module, f"{pattern}.*")
+    within = pattern.removesuffix(".*")
+    return fnmatchcase(module, within) or fnmatchcase(module, f"{within}.*")

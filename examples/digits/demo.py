@@ -8,6 +8,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,6 +20,7 @@ from skimage import data as photographs
 
 import edge_trt
 from edge_trt.cli.console import progress_bar
+from edge_trt.cli.report import print_report
 
 HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE))
@@ -48,6 +50,10 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         digits(Path(folder))
         photograph(Path(folder))
+    console.print(
+        "\nNext: edge_trt build examples/digits/model.py:create -o digits.edge --target cpu"
+        "\n      edge_trt inspect digits.edge", highlight=False,
+    )  # fmt: skip
 
 
 def digits(folder: Path) -> None:
@@ -87,18 +93,29 @@ def photograph(folder: Path) -> None:
     with torch.inference_mode():
         eager = model(torch.from_numpy(images)).numpy()
     columns: dict[str, dict[str, str]] = {}
+    with torch.inference_mode():
+        alone = torch.from_numpy(images[:1])
+        seconds = [timed(lambda: model(alone)) for _ in range(12)][2:]
+    p50, p99 = np.percentile(seconds, [50, 99]) * 1e3
+    columns["eager PyTorch"] = {
+        "CPU latency p50": f"{p50:.3f} ms",
+        "CPU latency p99": f"{p99:.3f} ms",
+    }
     for precision in ("fp32", "fp16"):
         bundle = folder / f"resnet50-{precision}.edge"
+        console.print(f"[bold]compiling ResNet-50 for cpu and rtx in {precision}")
         start = time.perf_counter()
         with progress_bar() as progress:
-            edge_trt.compile(
+            compiled = edge_trt.compile(
                 model,
                 (torch.from_numpy(images[:1]),),
                 target=("cpu", "rtx"),
                 precision=precision,
                 progress=progress,
-            ).save(bundle)
+            )
+            compiled.save(bundle)
         outcome = run(bundle, "x", np.repeat(images, 5, axis=0), time.perf_counter() - start)
+        print_report({k: v for k, v in compiled.report.items() if k != "kept_fp32"})
         got = outcome.outputs[::5]
         columns[f"bundle {precision}"] = {
             "best class as eager": agreement(got, eager),
@@ -178,6 +195,13 @@ def show(title: str, columns: dict[str, dict[str, str]]) -> None:
     for row in dict.fromkeys(row for column in columns.values() for row in column):
         table.add_row(row, *(column.get(row, "") for column in columns.values()))
     console.print(table)
+
+
+def timed(function: Callable[[], object]) -> float:
+    """Seconds of one call."""
+    start = time.perf_counter()
+    function()
+    return time.perf_counter() - start
 
 
 def accuracy(logits: np.ndarray, labels: np.ndarray) -> str:

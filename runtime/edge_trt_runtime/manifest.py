@@ -16,6 +16,9 @@ from edge_trt_runtime.errors import BundleError
 SCHEMA = 1
 """Version of the manifest that this package writes, and the newest that it reads."""
 
+_ZEROS = "0" * 64
+_OWN_DIGEST = re.compile(rb'("digest"\s*:\s*")[0-9a-f]{64}')
+
 Detail = str | int | float | bool
 Size = int | str
 
@@ -128,6 +131,8 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     self_test: SelfTest | None = None
     files: dict[str, FileEntry] = {}
     options: dict[str, Any] = {}
+    digest: str = ""
+    """sha256 of ``manifest.json`` itself, with zeros in the place of this digest."""
 
 
 class _Header(msgspec.Struct):
@@ -163,13 +168,29 @@ def decode_manifest(data: bytes, *, bundle: str = "") -> Manifest:
             file="manifest.json",
             hint="copy the whole bundle again, or build it again",
         ) from error
+    if manifest.digest and manifest.digest != _digest(data):
+        raise BundleError(
+            f"{where} was changed after it was written: its content does not have its checksum",
+            bundle=bundle,
+            file="manifest.json",
+            hint="copy the whole bundle again, or build it again",
+        )
     check_manifest(manifest, bundle=bundle)
     return manifest
 
 
 def encode_manifest(manifest: Manifest) -> bytes:
     """Write a manifest as indented JSON with sorted keys: equal manifests give equal bytes."""
-    return msgspec.json.format(msgspec.json.encode(manifest, order="sorted"), indent=2) + b"\n"
+    manifest = msgspec.structs.replace(manifest, digest=_ZEROS)
+    data = msgspec.json.format(msgspec.json.encode(manifest, order="sorted"), indent=2) + b"\n"
+    return data.replace(_ZEROS.encode(), _digest(data).encode(), 1)
+
+
+def _digest(data: bytes) -> str:
+    """Return the digest of a manifest's bytes, whatever its own field says."""
+    import hashlib  # only those who read a bundle pay for it
+
+    return hashlib.sha256(_OWN_DIGEST.sub(rb"\g<1>" + _ZEROS.encode(), data, count=1)).hexdigest()
 
 
 def _too_new(header: _Header, where: str, bundle: str) -> BundleError:

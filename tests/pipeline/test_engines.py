@@ -181,7 +181,7 @@ def test_a_refusal_of_the_builder_names_the_module(monkeypatch: pytest.MonkeyPat
 def test_a_missing_builder_ends_the_command_before_the_model_is_compiled(tmp_path):
     hidden = tmp_path / "hidden"
     hidden.mkdir()
-    (hidden / "tensorrt_rtx.py").write_text("raise ModuleNotFoundError(name='tensorrt_rtx')")
+    (hidden / "sitecustomize.py").write_text("import sys\nsys.modules['tensorrt_rtx'] = None\n")
     slow = tmp_path / "slow.py"
     slow.write_text("import time\ndef create():\n    time.sleep(60)\n")
     environment = {**os.environ, "PYTHONPATH": str(hidden)}

@@ -7,7 +7,13 @@ TensorRT itself is imported by `load_flavour` only; this package imports without
 from edge_trt.engines.tensorrt.build import PlanResult, build_plan
 from edge_trt.engines.tensorrt.emit import Emitted, emit
 from edge_trt.engines.tensorrt.fingerprint import fingerprint
-from edge_trt.engines.tensorrt.flavours import Flavour, flavour_of, has_layer, load_flavour
+from edge_trt.engines.tensorrt.flavours import (
+    Flavour,
+    check_installed,
+    flavour_of,
+    has_layer,
+    load_flavour,
+)
 from edge_trt.engines.tensorrt.progress import Progress
 from edge_trt.engines.tensorrt.settings import BuildSettings
 
@@ -18,6 +24,7 @@ __all__ = [
     "PlanResult",
     "Progress",
     "build_plan",
+    "check_installed",
     "emit",
     "fingerprint",
     "flavour_of",

@@ -8,6 +8,7 @@ module handed in and asks for features; names and versions are compared here and
 from __future__ import annotations
 
 import importlib
+import importlib.util
 import re
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -84,6 +85,16 @@ def network_flags(trt: Any) -> int:
 def flavour_of(target: str) -> FlavourName | None:
     """The flavour that builds for a target; None for `cpu`, which needs none."""
     return {"cpu": None, "rtx": "tensorrt_rtx"}.get(target, "tensorrt")  # type: ignore[return-value]
+
+
+def check_installed(name: FlavourName) -> None:
+    """Refuses a flavour that is not there, without loading it.
+
+    Raises:
+        BuildError: it is not installed; the text names the command that helps.
+    """
+    if importlib.util.find_spec(name) is None:
+        raise BuildError(f"{name} is not installed here", hint=_INSTALL[name])
 
 
 def load_flavour(name: FlavourName) -> Flavour:
