@@ -92,15 +92,7 @@ def photograph(folder: Path) -> None:
     images = np.stack([prepare(photographs.chelsea()), prepare(photographs.coffee())])
     with torch.inference_mode():
         eager = model(torch.from_numpy(images)).numpy()
-    columns: dict[str, dict[str, str]] = {}
-    with torch.inference_mode():
-        alone = torch.from_numpy(images[:1])
-        seconds = [timed(lambda: model(alone)) for _ in range(12)][2:]
-    p50, p99 = np.percentile(seconds, [50, 99]) * 1e3
-    columns["eager PyTorch"] = {
-        "CPU latency p50": f"{p50:.3f} ms",
-        "CPU latency p99": f"{p99:.3f} ms",
-    }
+    columns = {"eager PyTorch": latency(model, torch.from_numpy(images[:1]))}
     for precision in ("fp32", "fp16"):
         bundle = folder / f"resnet50-{precision}.edge"
         console.print(f"[bold]compiling ResNet-50 for cpu and rtx in {precision}")
@@ -124,6 +116,14 @@ def photograph(folder: Path) -> None:
             **costs(outcome),
         }
     show("ResNet-50 (random weights) on two photographs, run without torch", columns)
+
+
+def latency(model: torch.nn.Module, image: torch.Tensor) -> dict[str, str]:
+    """What eager PyTorch takes for one image, by the name of the row."""
+    with torch.inference_mode():
+        seconds = [timed(lambda: model(image)) for _ in range(12)][2:]
+    p50, p99 = np.percentile(seconds, [50, 99]) * 1e3
+    return {"CPU latency p50": f"{p50:.3f} ms", "CPU latency p99": f"{p99:.3f} ms"}
 
 
 def calibrated(model: torch.nn.Module) -> torch.nn.Module:

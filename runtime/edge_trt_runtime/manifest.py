@@ -168,6 +168,7 @@ def decode_manifest(data: bytes, *, bundle: str = "") -> Manifest:
             file="manifest.json",
             hint="copy the whole bundle again, or build it again",
         ) from error
+    check_manifest(manifest, bundle=bundle)
     if manifest.digest and manifest.digest != _digest(data):
         raise BundleError(
             f"{where} was changed after it was written: its content does not have its checksum",
@@ -175,8 +176,7 @@ def decode_manifest(data: bytes, *, bundle: str = "") -> Manifest:
             file="manifest.json",
             hint="copy the whole bundle again, or build it again",
         )
-    check_manifest(manifest, bundle=bundle)
-    return manifest
+    return msgspec.structs.replace(manifest, digest="")  # it belongs to the bytes
 
 
 def encode_manifest(manifest: Manifest) -> bytes:

@@ -228,7 +228,7 @@ def test_it_is_a_module():
 def test_the_calling_convention_is_plain_json():
     signature = capture(Keywords().eval(), CALL).signature
     assert json.loads(signature.in_tree) == {
-        "positional": [],
+        "positional": ["x", "mask", "flag"],
         "leaves": [
             {"path": ["x"], "input": "x"},
             {"path": ["mask"], "constant": None},

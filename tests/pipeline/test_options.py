@@ -113,9 +113,11 @@ def test_a_dry_run_reports_and_has_nothing_to_save(tmp_path: Path) -> None:
 
 
 def test_builder_settings_without_a_builder_are_noted() -> None:
-    bundle = edge_trt.compile(
-        net(), (IMAGE,), workspace=1 << 20, optimization_level=1, timing_cache="cache.bin"
-    )
+    with pytest.warns(edge_trt.EdgeTrtWarning, match="is not used") as told:
+        bundle = edge_trt.compile(
+            net(), (IMAGE,), workspace="1MiB", optimization_level=1, timing_cache="cache.bin"
+        )
+    assert [str(w.message) for w in told] == bundle.notes
     assert bundle.notes == [
         "workspace is not used: target cpu has no TensorRT",
         "optimization_level is not used: target cpu has no TensorRT",

@@ -62,7 +62,16 @@ def test_unknown_keys_are_ignored() -> None:
     data = as_dict()
     data["signed_by"] = "someone"
     data["segments"][0]["cost"] = 3
+    del data["digest"]  # a later writer's digest would count its keys
     assert decode(data) == manifest()
+
+
+@pytest.mark.parametrize("old, new", [('"max": 8', '"max": 9'), ('"fp32"', '"fp16"')])
+def test_a_changed_manifest_does_not_have_its_checksum(old: str, new: str) -> None:
+    data = encode_manifest(manifest())
+    assert old.encode() in data
+    with pytest.raises(BundleError, match="changed after it was written"):
+        decode_manifest(data.replace(old.encode(), new.encode(), 1), bundle="/b/m.edge")
 
 
 @pytest.mark.parametrize(
