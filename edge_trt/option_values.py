@@ -38,7 +38,7 @@ def parse_whole_number(text: str) -> int:
         ) from None
 
 
-def parse_size(text: str) -> int:
+def parse_size(text: str, option: str = "") -> int:
     """Read a number of bytes: ``1048576``, ``512MiB``, ``1.5G``; units are powers of 1024.
 
     Raises:
@@ -46,7 +46,9 @@ def parse_size(text: str) -> int:
     """
     match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([kmgt]?)(?:i?b)?", text.strip().lower())
     if match is None:
-        raise OptionError(f"{text!r} is not a size", hint="write bytes or a unit, such as 512MiB")
+        raise OptionError(
+            f"{text!r} is not a size", option=option, hint="write bytes or a unit, such as 512MiB"
+        )
     return int(float(match[1]) * _UNITS[match[2]])
 
 
@@ -82,7 +84,7 @@ def normalised(field: dataclasses.Field[Any], option: Option, value: Any) -> Any
     if option.parse is parse_path:
         return _path(name, value)
     if option.parse is parse_size and isinstance(value, str):
-        value = parse_size(value)
+        value = parse_size(value, name)
     if option.low is not None:
         return _number(name, value, option.low, option.high)
     if option.choices and value not in option.choices:

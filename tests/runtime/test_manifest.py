@@ -66,7 +66,7 @@ def test_unknown_keys_are_ignored() -> None:
     assert decode(data) == manifest()
 
 
-@pytest.mark.parametrize("old, new", [('"max": 8', '"max": 9'), ('"fp32"', '"fp16"')])
+@pytest.mark.parametrize(("old", "new"), [('"max": 8', '"max": 9'), ('"fp32"', '"fp16"')])
 def test_a_changed_manifest_does_not_have_its_checksum(old: str, new: str) -> None:
     data = encode_manifest(manifest())
     assert old.encode() in data
