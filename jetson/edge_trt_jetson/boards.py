@@ -11,7 +11,6 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from difflib import get_close_matches
 from functools import cache
 from importlib import resources
 from typing import Any, cast
@@ -135,8 +134,3 @@ def find(name: str) -> Board | None:
 def find_module(part: str) -> Board | None:
     """The board with that part number (`p3767-0000`), or None."""
     return next((board for board in all_boards() if part in board.modules), None)
-
-
-def close_names(name: str) -> tuple[str, ...]:
-    """Known board names that look like `name`, the closest first."""
-    return tuple(get_close_matches(name, [board.name for board in all_boards()], n=3, cutoff=0.5))
