@@ -46,6 +46,8 @@ class Converter:
 
 
 CONVERTERS: dict[Overload, Converter] = {}
+REFUSED: dict[Overload, str] = {}
+"""Operators that have no converter, and the sentence that says why and what helps."""
 
 
 def converter(*overloads: Overload, when: Predicate | None = None, note: str = "") -> Any:
@@ -86,6 +88,19 @@ def table(
         convert.__signature__ = inspect.Signature([first, *parameters])  # type: ignore[attr-defined]
         convert.__name__, convert.__module__ = f"{function.__name__}[{row}]", function.__module__
         _register(overload, convert, when, note, evaluates=False)
+
+
+def refuse(reason: str, *operators: Any) -> None:
+    """Gives the reason why all overloads of some operators have no converter.
+
+    Raises:
+        TypeError: at import, if one of them has a reason already.
+    """
+    for packet in operators:
+        for overload in map(packet.__getattr__, packet.overloads()):
+            if overload in REFUSED:
+                raise TypeError(f"{overload} is refused already: {REFUSED[overload]}")
+            REFUSED[overload] = f"{packet}: {reason}"
 
 
 def evaluator(*functions: Overload) -> Any:
@@ -141,7 +156,7 @@ def support(node: fx.Node) -> str | None:
         return None
     entry = lookup(node.target)
     if entry is None:
-        return f"{operator_of(node)} has no converter"
+        return REFUSED.get(node.target, f"{operator_of(node)} has no converter")
     reason = _type_reason(node)
     if reason is not None or entry.predicate is None:
         return reason

@@ -12,7 +12,8 @@ from typing import Any
 
 import torch
 
-from edge_trt.conversion.registry import CONVERTERS, Converter, lookup
+from edge_trt.conversion.registry import CONVERTERS, REFUSED, Converter, lookup
+from edge_trt.lowering.decompositions import DECOMPOSITIONS
 from edge_trt.lowering.normalise_variants import RULES
 from edge_trt.lowering.remove_no_ops import _RULES as NO_OPS
 
@@ -39,7 +40,8 @@ def render() -> str:
     tables = [f"## {t}\n\n{COLUMNS}\n" + "".join(_rows(families[t])) for t in sorted(families)]
     rewritten = _section("Rewritten to the above before conversion", RULES)
     removed = _section("Removed where they change nothing", NO_OPS)
-    return "\n".join([HEAD, *tables, rewritten, removed])
+    smaller = _section("Written in smaller operators where a call has no converter", DECOMPOSITIONS)
+    return "\n".join([HEAD, *tables, smaller, rewritten, removed, _refused()])
 
 
 def _title(docstring: str) -> str:
@@ -61,6 +63,13 @@ def _rows(entries: Iterable[tuple[Any, Converter]]) -> Iterator[str]:
 def _section(title: str, targets: Iterable[Any]) -> str:
     names = sorted({_name(t)[0] for t in targets if t not in CONVERTERS})
     return f"## {title}\n\n" + ", ".join(f"`{name}`" for name in names) + "\n"
+
+
+def _refused() -> str:
+    """The operators without a converter whose reason is known."""
+    reasons = sorted({tuple(reason.split(": ", 1)) for reason in REFUSED.values()})
+    rows = "".join(f"| `{name}` | {reason} |\n" for name, reason in reasons)
+    return f"## Run in a fallback segment\n\n| operator | why |\n|---|---|\n{rows}"
 
 
 def _name(target: Any) -> tuple[str, str]:

@@ -141,6 +141,13 @@ def _copy(gm: fx.GraphModule, node: fx.Node) -> bool:
     return retarget(node, aten.expand_as.default, (new, node.args[0]))
 
 
+def _rrelu(gm: fx.GraphModule, node: fx.Node) -> bool:
+    """Outside training the slope of ``rrelu`` is the mean of its bounds."""
+    bound = arguments(node)
+    slope = (bound["lower"] + bound["upper"]) / 2
+    return not bound["training"] and retarget(node, aten.leaky_relu.default, (bound["self"], slope))
+
+
 _SPELLING = {
     "absolute": "abs", "arccos": "acos", "arccosh": "acosh", "arcsin": "asin", "arcsinh": "asinh",
     "arctan": "atan", "arctan2": "atan2", "arctanh": "atanh", "clip": "clamp", "concat": "cat",
@@ -192,4 +199,5 @@ RULES: dict[object, Rule] = {
     aten._softmax.default: _softmax(aten.softmax.int),
     aten._log_softmax.default: _softmax(aten.log_softmax.int),
     aten.copy.default: _copy,
+    aten.rrelu.default: _rrelu,
 }

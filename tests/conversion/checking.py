@@ -11,13 +11,15 @@ from torch import fx
 from torch.export import ExportedProgram
 from torch.utils._pytree import tree_leaves
 
-from edge_trt.conversion.driver import convert
+from edge_trt.conversion.driver import convert, to_numpy
 from edge_trt.conversion.registry import support
 from edge_trt.engines.onnx import CpuRunner
-from edge_trt.lowering import unlift
+from edge_trt.lowering import lower, unlift
+from edge_trt.network.graph import Network
 from tests.conversion.rows import Row
 from tests.support.compare import assert_close
-from tests.support.oracles import check
+from tests.support.oracles import Definition, Lowering, check, load_flavour
+from tests.support.trt_interpreter import Interpreter
 
 ASSERTIONS = {
     torch.ops.aten._assert_tensor_metadata.default,
@@ -27,6 +29,8 @@ ASSERTIONS = {
 
 SEEN: set[object] = set()
 """Operators in the graphs so far."""
+LOWERED: set[object] = set()
+"""Operators that lowering met in the graphs of `check_lowered` so far."""
 
 
 def check_row(row: Row) -> None:
@@ -38,10 +42,48 @@ def check_row(row: Row) -> None:
         reasons = refusals(captured(row.program()))
         assert any(row.refusal in reason for reason in reasons), reasons
         return
-    report = check(row.module(), row.inputs(), ranges=row.ranges(), lowering=captured)
+    _check(row, captured)
+
+
+def check_lowered(row: Row) -> None:
+    """The row's graph converts right after lowering, or is refused as the row says.
+
+    For operators that lowering rewrites: into other spellings, or into smaller operators.
+    """
+    if row.refusal:
+        reasons = refusals(lowered(row.program()))
+        assert any(row.refusal in reason for reason in reasons), reasons
+        return
+    _check(row, lowered)
+
+
+def _check(row: Row, lowering: Lowering) -> None:
+    report = check(row.module(), row.inputs(), ranges=row.ranges(), lowering=lowering)
     assert report.network is not None
     kinds = " ".join(node.layer.kind for node in report.network.nodes)
     assert row.kinds in (None, kinds), f"{kinds}\n{report.network}"
+    if row.accuracy is not None:
+        _check_elements(row, report.network)
+
+
+def _check_elements(row: Row, network: Network) -> None:
+    """Element by element, where `check` measures against the largest one."""
+    inputs = row.inputs()
+    feeds = dict(zip([t.name for t in network.inputs], inputs, strict=True))
+    expected = tree_leaves(row.module()(*inputs))
+    on_cpu = CpuRunner(network).run({name: to_numpy(t) for name, t in feeds.items()})
+    trt = load_flavour().module
+    definition = Definition.of(network, trt)
+    interpreted = Interpreter(definition.emitted.definition, trt).run(feeds)
+    for results in (map(torch.from_numpy, on_cpu.values()), interpreted.values()):
+        for result, eager in zip(results, expected, strict=True):
+            torch.testing.assert_close(result, eager, rtol=row.accuracy, atol=0, equal_nan=True)
+
+
+def lowered(program: ExportedProgram) -> fx.GraphModule:
+    """The graph of a program as `edge_trt.compile` converts it."""
+    LOWERED.update(n.target for n in unlift(program).graph.nodes if n.op == "call_function")
+    return lower(program, supported=support)
 
 
 def check_program(

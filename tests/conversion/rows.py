@@ -44,6 +44,7 @@ class Row:
         args: inputs; a tensor is taken as it is.
         kinds: expected layer kinds in order, None for any.
         refusal: part of the sentence with which support is refused.
+        accuracy: largest relative error of each single element, for its own inputs; 0 is exact.
     """
 
     name: str
@@ -51,6 +52,7 @@ class Row:
     args: tuple[Arg | torch.Tensor, ...]
     kinds: str | None = None
     refusal: str = ""
+    accuracy: float | None = None
 
     def module(self) -> nn.Module:
         """The row as a module in eval mode."""

@@ -1,0 +1,121 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Reductions and running results in smaller operators.
+
+TensorRT's only running result is the sum. The others double the distance: every element is joined
+with the one 1 before it, then 2, 4, 8, ... so that n elements take log2(n) steps over the tensor.
+"""
+
+from __future__ import annotations
+
+import functools
+import math
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from edge_trt.lowering.edit import aten
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+
+def _scan(join: Callable[[Any, Any], Any], x: Any, dim: int, neutral: Any) -> Any:
+    """Running result of `join` along an axis of known size; `neutral` comes before the first."""
+    after = x.dim() - 1 - dim % x.dim()
+    distance = 1
+    while distance < x.shape[dim]:
+        pads = [0, 0] * after + [distance, -distance]
+        x = join(x, aten.constant_pad_nd(x, pads, neutral))
+        distance *= 2
+    return x
+
+
+def _known_axis(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Refuse an axis of symbolic size: the number of steps depends on it."""
+
+    @functools.wraps(function)
+    def checked(self: Any, dim: int, **options: Any) -> Any:
+        known = self.dim() > 0 and isinstance(self.shape[dim], int)
+        return function(self, dim, **options) if known else NotImplemented
+
+    return checked
+
+
+@_known_axis
+def _cumprod(self: Any, dim: int, *, dtype: Any = None) -> Any:
+    whole = torch.int64 if not self.is_floating_point() else self.dtype
+    return _scan(torch.mul, self.to(dtype or whole), dim, 1)
+
+
+@_known_axis
+def _logcumsumexp(self: Any, dim: int) -> Any:
+    return _scan(torch.logaddexp, self, dim, -math.inf)
+
+
+def _running_extreme(pick: Callable[[Any, Any], Any], sign: int) -> Callable[..., Any]:
+    @_known_axis
+    def running(self: Any, dim: int) -> Any:
+        if self.dtype is torch.bool:
+            return NotImplemented
+        if self.is_floating_point():
+            neutral: Any = -sign * math.inf
+        else:
+            limits = torch.iinfo(self.dtype)
+            neutral = limits.min if sign > 0 else limits.max
+        values = _scan(pick, self, dim, neutral)
+        # Of equal elements PyTorch names the last: the last place where the result is the element.
+        shape = [-1] + [1] * (self.dim() - 1 - dim % self.dim())
+        places = torch.arange(self.shape[dim]).reshape(shape)
+        at = torch.where(self == values, places, 0)
+        return values, _scan(torch.maximum, at, dim, 0)
+
+    return running
+
+
+def _nansum(self: Any, dim: Any = None, keepdim: bool = False, *, dtype: Any = None) -> Any:
+    kept = torch.where(torch.isnan(self), 0.0, self) if self.is_floating_point() else self
+    dims = dim or list(range(self.dim()))
+    return torch.sum(kept, dims, keepdim, dtype=dtype)
+
+
+def _var_mean(
+    self: Any, dim: Any = None, *, correction: Any = None, keepdim: bool = False
+) -> tuple[Any, Any]:
+    dims = dim or list(range(self.dim()))
+    variance = torch.var(self, dims, correction=correction, keepdim=keepdim)
+    return variance, torch.mean(self, dims, keepdim=keepdim)
+
+
+def _std_mean(
+    self: Any, dim: Any = None, *, correction: Any = None, keepdim: bool = False
+) -> tuple[Any, Any]:
+    variance, mean = _var_mean(self, dim, correction=correction, keepdim=keepdim)
+    return torch.sqrt(variance), mean
+
+
+def _dims_first(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Adapt to the overload ``.dim``, which says unbiased instead of a correction."""
+
+    def adapted(self: Any, dim: Any, unbiased: bool = True, keepdim: bool = False) -> Any:
+        return function(self, dim, correction=int(unbiased), keepdim=keepdim)
+
+    return adapted
+
+
+def _prims_sum(inp: Any, dims: Any, *, output_dtype: Any = None) -> Any:
+    dims = list(range(inp.dim())) if dims is None else dims
+    return torch.sum(inp, dims, dtype=output_dtype or inp.dtype) if dims else inp
+
+
+REDUCTIONS: dict[Any, Callable[..., Any]] = {
+    aten.cummax.default: _running_extreme(torch.maximum, 1),
+    aten.cummin.default: _running_extreme(torch.minimum, -1),
+    aten.cumprod.default: _cumprod,
+    aten.logcumsumexp.default: _logcumsumexp,
+    aten.nansum.default: _nansum,
+    aten.std_mean.correction: _std_mean,
+    aten.std_mean.dim: _dims_first(_std_mean),
+    aten.var_mean.correction: _var_mean,
+    aten.var_mean.dim: _dims_first(_var_mean),
+    torch.ops.prims.sum.default: _prims_sum,
+}

@@ -1,0 +1,204 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Operators that lowering writes in smaller ones, through all of it."""
+
+from __future__ import annotations
+
+import itertools
+import math
+
+import pytest
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+from tests.conversion.checking import check_lowered
+from tests.conversion.rows import Row, boolean, f, i32, i64
+
+X = f("b", 3, "n")
+SMALL = torch.tensor(
+    [0.0, 1e-30, -1e-20, 1e-7, -1e-7, 1e-4, -3e-3, 0.1, -0.3, 0.49, 0.6, 3.0, 50.0]
+)
+ABOVE_MINUS_ONE = torch.cat([SMALL, torch.tensor([-0.51, -0.9, -0.9999, 1e9, math.inf])])
+POSITIVE = torch.tensor([1e-30, 0.1, 0.3, 0.9, 1.0, 1.1, 3.0, 7.0, 1e5, 3e30])
+AXES = torch.tensor([0.0, -0.0, 1.0, -1.0, 2.5, -1e-20, 3e30])
+Y, Z = (t.reshape(-1) for t in torch.meshgrid(AXES, AXES, indexing="ij"))
+LARGE = torch.tensor([3e30, 1e-30, 3.0, 0.0, -2.0, math.inf])
+TIES = torch.tensor([[1.0, 3, 3, 0, 3], [2, 2, 2, 2, 2], [5, -1, -1, 5, 5]])
+UNKNOWN = torch.tensor([math.nan, 1.0, -1.0, math.inf, math.nan])
+NUMBERS = torch.tensor([2.0, math.nan, 0.5, -math.inf, math.nan])
+aten, prims = torch.ops.aten, torch.ops.prims
+
+
+def pair(name, **options):
+    return lambda *args: tuple(getattr(torch, name)(*args, **options))
+
+
+def rounded(decimals):
+    return lambda x: torch.round(x, decimals=decimals)
+
+
+MATH = [
+    Row("log1p", torch.log1p, (f("b", 5, low=-0.9),)),
+    Row("log1p near 0", torch.log1p, (ABOVE_MINUS_ONE,), accuracy=2e-6),
+    Row("log1p of ints", torch.log1p, (i64(2, 5, low=0, high=9),)),
+    Row("expm1", torch.expm1, (f("b", 5),)),
+    Row("expm1 near 0", torch.expm1, (SMALL,), accuracy=2e-6),
+    Row("expm1 of extremes", torch.expm1, (torch.tensor([-200.0, 200.0, -math.inf, math.inf]),)),
+    Row("log2", torch.log2, (f("b", 5, low=0.1),)),
+    Row("log2 of ints", torch.log2, (i32(2, 5, low=1, high=9),)),
+    Row("log2 of powers", torch.log2, (2.0 ** torch.arange(-100, 100),), accuracy=0),
+    Row("log10", torch.log10, (POSITIVE,), accuracy=2e-6),
+    Row("log10 of powers", torch.log10, (10.0 ** torch.arange(0, 10),), accuracy=0),
+    Row("exp2", torch.exp2, (f("b", 5),)),
+    Row("exp2 of ints", torch.exp2, (i64(2, 5),), accuracy=0),
+    Row("erfc", torch.erfc, (f("b", 5),)),
+    Row("erfc far out", torch.erfc, (torch.arange(-6, 8) * 1.3,), accuracy=2e-5),
+    Row("erfc of ints", torch.erfc, (i64(2, 5),)),
+    Row("signbit", torch.signbit, (AXES,)),
+    Row("signbit of ints", torch.signbit, (i64(2, 5),)),
+    Row("copysign", torch.copysign, (f("b", 7), AXES)),
+    Row("copysign Scalar", lambda x: torch.copysign(x, -0.0), (f(2, 3),)),
+    Row("copysign of ints", torch.copysign, (i64(2, 5), f(5))),
+    Row("atan2", torch.atan2, (f("b", 5), f(5))),
+    Row("atan2 in all quadrants and on all axes", torch.atan2, (Y, Z), accuracy=2e-6),
+    Row("atan2 of ints", torch.atan2, (i64(2, 5), i64(5))),
+    Row("hypot", torch.hypot, (f("b", 5), f(5))),
+    Row("hypot of extremes", torch.hypot, (LARGE, LARGE.flip(0)), accuracy=2e-6),
+    Row("logaddexp", torch.logaddexp, (f("b", 5), f(5))),
+    Row("logaddexp of infinities", torch.logaddexp, (UNKNOWN[1:4], torch.full((3,), math.inf))),
+    Row("logaddexp2", torch.logaddexp2, (f("b", 5), f(5))),
+    Row("fmax", torch.fmax, (UNKNOWN, NUMBERS)),
+    Row("fmin", torch.fmin, (UNKNOWN, NUMBERS)),
+    Row("fmax of ints", torch.fmax, (i64("b", 5), i64(5)), "Shuffle ElementWise"),
+    *(Row(f"round to {n} digits", rounded(n), (f("b", 5, low=-99, high=99),)) for n in (2, -1)),
+    Row("addcmul", lambda x, y, z: torch.addcmul(x, y, z, value=0.5), (X, X, X)),
+    Row("addcdiv", lambda x, y, z: torch.addcdiv(x, y, z, value=2), (X, X, f("b", 3, "n", low=1))),
+    Row("lerp", torch.lerp, (f("b", 5), f(5), f(5))),
+    Row("lerp by a number", lambda x, y: torch.lerp(x, y, 0.3), (f("b", 5), f(5))),
+    Row("frac", torch.frac, (torch.tensor([-2.5, -0.3, 0.0, 1.7, 3.0]),)),
+    Row("nan_to_num", torch.nan_to_num, (UNKNOWN,)),
+    Row("isfinite", torch.isfinite, (UNKNOWN,)),
+    Row("isposinf", torch.isposinf, (UNKNOWN,)),
+    Row("xlogy", torch.xlogy, (f(2, 5, low=0), f(5, low=0.1))),
+    Row("prims.div", lambda x, y: prims.div.default(x, y), (X, f("b", 3, "n", low=1))),
+    Row("prims.div of ints", lambda x: prims.div.default(x, x * 0 + 3), (i64(2, 5),)),
+]
+
+ACTIVATIONS = [
+    Row("glu", lambda x: F.glu(x, 1), (f("b", 4, "n"),)),
+    Row("rrelu", F.rrelu, (X,), "Activation"),
+    Row("softsign", F.softsign, (X,)),
+    Row("tanhshrink", F.tanhshrink, (X,)),
+    Row("log_softmax", lambda x: F.log_softmax(x, 1), (X,)),
+    Row("softmin", lambda x: F.softmin(x, 1), (X,)),
+    Row("hardtanh of ints", lambda x: F.hardtanh(x, -2, 2), (i64(2, 5),)),
+]
+
+REDUCTIONS = [
+    Row("cumprod", lambda x: x.cumprod(1), (f("b", 5, "n"),)),
+    Row("cumprod of ints", lambda x: x.cumprod(-1), (i32(3, 5),)),
+    Row("cumprod of bools", lambda x: x.cumprod(0), (boolean(5, 3),)),
+    Row("cumprod of one", lambda x: x.cumprod(0) + 1, (f(1, 3),)),
+    Row("cumprod of a symbolic axis", lambda x: x.cumprod(0), (f("n"),), refusal="cumprod"),
+    *(Row(f"{n}", pair(n, dim=1), (f("b", 5, "n"),)) for n in ("cummax", "cummin")),
+    *(Row(f"{n} of ties", pair(n, dim=1), (TIES,)) for n in ("cummax", "cummin")),
+    *(Row(f"{n} of ints", pair(n, dim=-1), (TIES.long(),)) for n in ("cummax", "cummin")),
+    Row("logcumsumexp", lambda x: x.logcumsumexp(1), (f("b", 5, "n", low=-90, high=90),)),
+    Row(
+        "logcumsumexp of infinities",
+        lambda x: x.logcumsumexp(0),
+        (torch.tensor([-math.inf, -math.inf, 1.0, -90.0, math.inf]),),
+    ),
+    Row("cumsum without the element", lambda x: x.cumsum(-1) - x, (X,), "Cumulative ElementWise"),
+    *(
+        Row(f"nansum dim={dim}", lambda x, d=dim: torch.nansum(x, d), (UNKNOWN.reshape(1, 5),))
+        for dim in (None, 1)
+    ),
+    Row("nansum dynamic", lambda x: torch.nansum(x, (0, 2), keepdim=True), (X,)),
+    Row("nanmean", lambda x: torch.nanmean(x, 1), (UNKNOWN.reshape(1, 5),)),
+    *(
+        Row(f"{n} dim={dim}", lambda x, n=n, d=dim: getattr(torch, n)(x, d, correction=0), (X,))
+        for n, dim in itertools.product(("var_mean", "std_mean"), (None, 1, (0, 2)))
+    ),
+    *(
+        Row(f"{n} unbiased", lambda x, n=n: getattr(aten, n).dim(x, [1], True, True), (X,))
+        for n in ("var_mean", "std_mean")
+    ),
+    *(Row(f"{n} of all", lambda x, n=n: getattr(torch, n)(x), (X,)) for n in ("var", "std_mean")),
+    Row("aminmax", pair("aminmax", dim=1), (X,)),
+    Row("count_nonzero", lambda x: torch.count_nonzero(x, dim=(0, 1)), (i64("b", 3, "n"),)),
+    *(
+        Row(f"norm p={p}", lambda x, p=p: torch.norm(x.round(), p, dim=1), (X,))
+        for p in (0, 1, 2, math.inf, "fro")
+    ),
+    Row("matrix_norm", lambda x: torch.linalg.matrix_norm(x), (X,)),
+    Row("prims.sum", lambda x: prims.sum.default(x, [0, 2]), (X,)),
+    Row("diff", torch.diff, (f("b", 5),)),
+]
+
+MATRIX = [
+    *(
+        Row(
+            f"addbmm beta={beta}",
+            lambda x, y, z, b=beta: torch.addbmm(x, y, z, beta=b, alpha=2),
+            (f(3, 5), f("b", 3, 4), f("b", 4, 5)),
+        )
+        for beta in (0.5, 1, 0)
+    ),
+    Row(
+        "addbmm ignores",
+        lambda x, y: torch.addbmm(x.log(), y, y, beta=0),
+        (-X.make()[0, :, :3].abs(), f(2, 3, 3)),
+    ),
+    Row("addmv", lambda x, y, z: torch.addmv(x, y, z, beta=0.5), (f("b"), f("b", 4), f(4))),
+    Row("addr", lambda x, y, z: torch.addr(x, y, z, alpha=2), (f("b", 5), f("b"), f(5))),
+    Row("outer", torch.outer, (f("b"), f("n"))),
+    Row("inner", torch.inner, (f("b", 4), f(5, 4))),
+    Row("vdot", torch.vdot, (f("n"), f("n"))),
+    Row("kron", torch.kron, (f(2, 3), f(4, 5))),
+    Row("linalg_cross", lambda x, y: torch.linalg.cross(x, y, dim=1), (f("b", 3, "n"),) * 2),
+    Row("linalg_cross broadcast", torch.linalg.cross, (f("b", 3), f(1, 3))),
+    Row("cross", lambda x, y: torch.cross(x, y, dim=-1), (i64(4, 3), i64(4, 3))),
+    Row(
+        "tensordot",
+        lambda x, y: torch.tensordot(x, y, ([1, 2], [0, 1])),
+        (f("b", 3, 4), f(3, 4, 5)),
+    ),
+    Row("chain_matmul", torch.chain_matmul, (f(2, 3), f(3, 4), f(4, 5))),
+    Row("multi_dot", lambda *t: torch.linalg.multi_dot(t), (f(2, 3), f(3, 4), f(4, 5))),
+    Row("bilinear", nn.Bilinear(3, 4, 5), (f("b", 3), f("b", 4))),
+    Row("bilinear of more dimensions", F.bilinear, (f("b", "n", 3), f("b", "n", 4), f(5, 3, 4))),
+    Row("matrix_power", lambda x: torch.linalg.matrix_power(x, 3), (f("b", 3, 3),)),
+    Row("vecdot", torch.linalg.vecdot, (f("b", 4), f("b", 4))),
+    *(
+        Row(f"product of ints {a} and {b}", torch.matmul, (i64(*a), i64(*b)))
+        for a, b in (
+            ((3, 4), (4, 5)),
+            ((2, 1, 3, 4), (5, 4, 2)),
+            ((4,), (4,)),
+            ((4,), (2, 4, 3)),
+            ((2, 3, 4), (4,)),
+        )
+    ),
+    Row("mm of int32", torch.mm, (i32(3, 4), i32(4, 5))),
+    Row("bmm of ints", torch.bmm, (i64(2, 3, 4), i64(2, 4, 5))),
+    Row("mv of ints", torch.mv, (i64(3, 4), i64(4))),
+    Row("dot of ints", torch.dot, (i64(4), i64(4))),
+    Row("addmm of ints", torch.addmm, (i64(5), i64(3, 4), i64(4, 5))),
+    Row("linear of ints", F.linear, (i64(3, 4), i64(5, 4), i64(5))),
+    Row("large product of ints", torch.mm, (i64(128, 128), i64(128, 128)), refusal="of integers"),
+    Row("product of ints of symbolic size", torch.mm, (i64("b", 4), i64(4, 5)), refusal="integers"),
+]
+
+OTHERS = [
+    Row("select_scatter", lambda x, y: torch.select_scatter(x, y, 1, -1), (f("b", 3), f("b"))),
+    Row("slice_scatter", lambda x, y: torch.slice_scatter(x, y, 1, 1, 3), (f("b", 4), f("b", 2))),
+]
+
+
+@pytest.mark.filterwarnings("ignore:.*chain_matmul is deprecated")
+@pytest.mark.parametrize(
+    "row", [*MATH, *ACTIVATIONS, *REDUCTIONS, *MATRIX, *OTHERS], ids=lambda row: row.name
+)
+def test_decomposed(row):
+    check_lowered(row)
