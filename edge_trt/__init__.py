@@ -29,6 +29,7 @@ if TYPE_CHECKING:
         OptionError,
         UnsupportedError,
     )
+    from edge_trt.fallback import onnx_converter
     from edge_trt.options import CompileOptions
     from edge_trt.pipeline import Bundle, compile
     from edge_trt.warning import EdgeTrtWarning
@@ -40,6 +41,8 @@ if TYPE_CHECKING:
 __all__ = [  # noqa: RUF022 (grouped by use)
     # compiling
     "compile", "Input", "ImageSpec", "CompileOptions",
+    # operators of your own
+    "onnx_converter",
     # bundles
     "Bundle", "load",
     # errors and warnings
@@ -57,6 +60,7 @@ _HOME = {
     "Input": "edge_trt.capture",
     "ImageSpec": "edge_trt_runtime.manifest",
     "CompileOptions": "edge_trt.options",
+    "onnx_converter": "edge_trt.fallback",
 }
 
 

@@ -99,7 +99,8 @@ class CompileOptions:
     fallback: str = _field(
         "auto",
         "--fallback",
-        "what runs the operators that TensorRT can't take",
+        "what runs the operators that TensorRT can't take: ONNX Runtime where it can, else PyTorch "
+        "(auto); only the one or the other; nothing (forbid)",
         choices=FALLBACKS,
         engine=False,
     )
@@ -291,7 +292,6 @@ def _refuse_what_is_not_there_yet(options: CompileOptions) -> None:
     """Refuse the values whose feature a later version brings, rather than ignore them."""
     awaited = (
         ("precision", "int8", "use fp32 or fp16"),
-        ("fallback", "onnxruntime", "use auto or torch"),
         ("calibration", None, "leave it out; fp16 needs none"),
         ("dla", None, "leave it out; everything runs on the GPU"),
     )

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from torch import fx
 
     from edge_trt.capture import Captured
+    from edge_trt.fallback import Fallback
     from edge_trt.partitioning import Coverage, Partition
 
 __all__ = ["Bundle", "EdgeTrtWarning", "add_engines", "compile", "compile_networks"]
@@ -78,10 +79,12 @@ def compile_networks(model: object, inputs: Any, options: CompileOptions, stages
     captured = stages.run("capture", capture, model, inputs, chosen)
     graph = stages.run("lowering", _lower, captured)
     partition, coverage = stages.run("partitioning", _partition, graph, chosen)
+    fallbacks = stages.run("fallback", _save_fallbacks, partition, captured, chosen.fallback)
+    coverage = _with_runners(coverage, fallbacks)
     bundle = Bundle(captured.name, captured.signature, chosen, coverage.as_dict(), stages.seconds)
     if chosen.dryrun:
         return bundle
-    bundle.parts = stages.run("conversion", _convert, partition, captured)
+    bundle.parts = stages.run("conversion", _convert, partition, captured, fallbacks)
     bundle.results = dict(zip(captured.output_names, partition.results, strict=True))
     stages.run("precision", _set_precision, bundle)
     bundle.vectors = stages.run("self-test", _self_test, captured, chosen.self_test)
@@ -152,9 +155,26 @@ def _partition(graph: fx.GraphModule, options: CompileOptions) -> tuple[Partitio
     return partition, coverage
 
 
-def _convert(partition: Partition, captured: Captured) -> list[Part]:
+def _save_fallbacks(
+    partition: Partition, captured: Captured, choice: str
+) -> Mapping[str, Fallback]:
+    if all(block.kind == "tensorrt" for block in partition.blocks):
+        return {}
+    from edge_trt.fallback import save_fallbacks
+
+    return save_fallbacks(partition, captured, choice)
+
+
+def _with_runners(coverage: Coverage, fallbacks: Mapping[str, Fallback]) -> Coverage:
+    from edge_trt.partitioning import with_runners
+
+    return with_runners(coverage, {name: (f.runner, f.why) for name, f in fallbacks.items()})
+
+
+def _convert(
+    partition: Partition, captured: Captured, fallbacks: Mapping[str, Fallback]
+) -> list[Part]:
     from edge_trt.conversion.driver import convert
-    from edge_trt.partitioning.program import export_program
     from edge_trt.partitioning.values import describe
 
     parts: list[Part] = []
@@ -169,7 +189,8 @@ def _convert(partition: Partition, captured: Captured) -> list[Part]:
                 dim_names=captured.symbols,
             )
         else:
-            part.program = export_program(block)
+            saved = fallbacks[block.name]
+            part.onnx, part.program = saved.onnx, saved.torch
         parts.append(part)
     return parts
 

@@ -64,7 +64,6 @@ def test_options_can_not_be_changed():
         ({"precision": None}, "unknown precision"),
         ({"fallback": "forbit"}, "did you mean 'forbid'"),
         ({"precision": "int8"}, "not available yet"),
-        ({"fallback": "onnxruntime"}, "not available yet"),
         ({"calibration": "images/"}, "not available yet"),
         ({"dla": "auto"}, "not available yet"),
         ({"optimization_level": 6}, "from 0 to 5"),

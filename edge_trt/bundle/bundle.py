@@ -21,13 +21,14 @@ from edge_trt_runtime.manifest import Signature, TensorSpec
 if TYPE_CHECKING:
     from torch import nn
 
+    from edge_trt.bundle.onnx_program import OnnxProgram
     from edge_trt.engines.plans import Plan
     from edge_trt_runtime.bundle import OpenBundle
 
 
 @dataclass(slots=True)
 class Part:
-    """One segment before it is written: a network for TensorRT, or a torch program.
+    """One segment before it is written: a network for TensorRT, or a fallback program.
 
     Attributes:
         name: name of the segment.
@@ -35,6 +36,7 @@ class Part:
         outputs: names of the values that it gives.
         tensors: types of both, in this order.
         network: what TensorRT runs, or None.
+        onnx: what ONNX Runtime runs as a fallback, or None.
         program: what PyTorch runs, a `.pt2` file's bytes, or None.
     """
 
@@ -43,6 +45,7 @@ class Part:
     outputs: list[str]
     tensors: list[TensorSpec]
     network: Network | None = None
+    onnx: OnnxProgram | None = None
     program: bytes | None = None
 
 

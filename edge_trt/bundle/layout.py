@@ -7,15 +7,18 @@ WEIGHTS = "weights.safetensors"
 REPORT = "report.json"
 SELF_TEST = "self_test.safetensors"
 
+ENDINGS = {"onnx": "onnx", "torch": "pt2"}
+"""Endings of fallback programs by the kind of their segment."""
+
 
 def network_path(segment: str) -> str:
     """The layers of a segment."""
     return f"networks/{segment}.json"
 
 
-def program_path(segment: str) -> str:
-    """The torch program of a fallback segment."""
-    return f"fallback/{segment}.pt2"
+def program_path(segment: str, ending: str) -> str:
+    """The program of a fallback segment: `onnx`, or `pt2` for PyTorch."""
+    return f"fallback/{segment}.{ending}"
 
 
 def onnx_path(segment: str) -> str:

@@ -14,12 +14,14 @@ import numpy as np
 
 from edge_trt.bundle.bundle import Bundle, Part, Source
 from edge_trt.bundle.layout import REPORT, WEIGHTS
+from edge_trt.bundle.onnx_program import OnnxProgram
 from edge_trt.engines.plans import Plan
 from edge_trt.errors import BundleError
 from edge_trt.network.serialize import load
-from edge_trt.network.weights import read_weights
+from edge_trt.network.weights import Extent, read_extents, read_weights
 from edge_trt.options import CompileOptions
 from edge_trt_runtime.bundle import OpenBundle, open_bundle
+from edge_trt_runtime.executors.external_data import external_tensors
 from edge_trt_runtime.manifest import Segment
 from edge_trt_runtime.vectors import read_tensors
 
@@ -83,12 +85,22 @@ def _options(stored: Mapping[str, Any]) -> CompileOptions:
 
 
 def _part(opened: OpenBundle, segment: Segment, weights: Mapping[str, np.ndarray]) -> Part:
-    network = program = None
+    part = Part(segment.name, segment.inputs, segment.outputs, segment.tensors)
     if segment.network is not None:
-        network = load(opened.read(segment.network).decode(), weights)
-    if segment.program is not None:
-        program = opened.read(segment.program)
-    return Part(segment.name, segment.inputs, segment.outputs, segment.tensors, network, program)
+        part.network = load(opened.read(segment.network).decode(), weights)
+    if segment.kind == "torch" and segment.program is not None:
+        part.program = opened.read(segment.program)
+    if segment.kind == "onnx" and segment.program is not None:
+        part.onnx = _onnx(opened, segment.program, weights)
+    return part
+
+
+def _onnx(opened: OpenBundle, path: str, weights: Mapping[str, np.ndarray]) -> OnnxProgram:
+    """A fallback in ONNX with its weights, found by where they lie in their file."""
+    data = opened.read(path)
+    names = {extent: name for name, extent in read_extents(Path(opened.path(WEIGHTS))).items()}
+    used = (Extent(tensor.offset, tensor.length) for tensor in external_tensors(data))
+    return OnnxProgram(data, {extent: (names[extent], weights[names[extent]]) for extent in used})
 
 
 def _plans(opened: OpenBundle) -> list[Plan]:

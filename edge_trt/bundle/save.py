@@ -11,6 +11,7 @@ from pathlib import Path
 from edge_trt._version import __version__
 from edge_trt.bundle.bundle import Bundle, Part
 from edge_trt.bundle.layout import (
+    ENDINGS,
     REPORT,
     SELF_TEST,
     WEIGHTS,
@@ -19,6 +20,7 @@ from edge_trt.bundle.layout import (
     plan_path,
     program_path,
 )
+from edge_trt.bundle.onnx_program import relocated
 from edge_trt.bundle.tolerance import tolerance
 from edge_trt.bundle.writer import BundleWriter
 from edge_trt.errors import EdgeTrtError
@@ -43,13 +45,16 @@ def save_bundle(bundle: Bundle, path: str | os.PathLike[str], *, durable: bool =
         raise EdgeTrtError("a dry run has nothing to save", hint="compile without dryrun")
     store = WeightStore()
     networks = {n.name: dump(n, store) for n in bundle.networks}
+    for part in bundle.parts:
+        for name, array in part.onnx.weights.values() if part.onnx else ():
+            store.add(array, name)
     expected = store.nbytes + sum(memoryview(p.data).nbytes for p in bundle.plans)
     with BundleWriter(path, expected_bytes=expected, durable=durable) as writer:
         for name, text in networks.items():
             writer.add_bytes(network_path(name), text.encode())
         for part in bundle.parts:
-            if part.program is not None:
-                writer.add_bytes(program_path(part.name), part.program)
+            if (program := _program(part, store)) is not None:
+                writer.add_bytes(*program)
         source = bundle.source
         if source is not None and store.is_written(Path(source.opened.path(WEIGHTS))):
             writer.reuse(source.opened, WEIGHTS, leaving=source.leaving)
@@ -59,6 +64,17 @@ def save_bundle(bundle: Bundle, path: str | os.PathLike[str], *, durable: bool =
         self_test = _write_self_test(bundle, writer)
         writer.add_bytes(REPORT, json.dumps(bundle.report, indent=1).encode())
         writer.commit(_manifest(bundle, engines, self_test))
+
+
+def _program(part: Part, store: WeightStore) -> tuple[str, bytes] | None:
+    """Path and content of a fallback segment's program."""
+    if part.program is not None:
+        return program_path(part.name, ENDINGS["torch"]), part.program
+    if part.onnx is None:
+        return None
+    keys = {old: store.key(array) for old, (_, array) in part.onnx.weights.items()}
+    places = {old: store.extent(key) for old, key in keys.items() if key is not None}
+    return program_path(part.name, ENDINGS["onnx"]), relocated(part.onnx.data, places)
 
 
 def _write_onnx(bundle: Bundle, writer: BundleWriter, store: WeightStore) -> Iterator[Engine]:
@@ -128,14 +144,14 @@ def _manifest(bundle: Bundle, engines: list[Engine], self_test: SelfTest | None)
 
 
 def _segment(part: Part) -> Segment:
-    network = part.network is not None
+    kind = "network" if part.network is not None else "onnx" if part.onnx else "torch"
     return Segment(
         name=part.name,
-        kind="network" if network else "torch",
-        device="gpu" if network else "host",
+        kind=kind,
+        device="gpu" if kind == "network" else "host",
         inputs=part.inputs,
         outputs=part.outputs,
-        network=network_path(part.name) if network else None,
-        program=None if network else program_path(part.name),
+        network=network_path(part.name) if kind == "network" else None,
+        program=None if kind == "network" else program_path(part.name, ENDINGS[kind]),
         tensors=part.tensors,
     )

@@ -15,6 +15,9 @@ if TYPE_CHECKING:
 
 REPORT = "report.json"
 
+RUNNERS = {"tensorrt": "TensorRT", "onnxruntime": "ONNX Runtime", "torch": "PyTorch"}
+"""Names of what runs a block."""
+
 
 def read_report(bundle: OpenBundle) -> dict[str, Any]:
     """The report of a bundle; empty if it carries none.
@@ -72,12 +75,32 @@ def _print_coverage(coverage: Mapping[str, Any], layers: Mapping[str, int]) -> N
         f"{coverage.get('by_flops', 0):.1%} of {format_flops(flops)} run in TensorRT"
     )
     blocks = [
-        (b["name"], b["kind"], b["calls"], format_flops(b["flops"]), layers.get(b["name"], ""))
+        (
+            b["name"],
+            RUNNERS.get(b.get("runner", ""), b["kind"]),
+            b["calls"],
+            format_flops(b["flops"]),
+            f"{b['share']:.1%}" if "share" in b else "",
+            layers.get(b["name"], ""),
+            _copies(b),
+        )
         for b in coverage.get("blocks", [])
     ]
-    print_table("Blocks", ["block", "runs in", "#calls", "#FLOPs", "#layers"], blocks)
+    columns = ["block", "runs in", "#calls", "#FLOPs", "#share", "#layers", "copies per run"]
+    print_table("Blocks", columns, blocks)
+    for b in coverage.get("blocks", []):
+        if b.get("why"):
+            print(f"{b['name']} runs in {RUNNERS.get(b['runner'], b['runner'])}: {b['why']}")
     refusals = [
         (r["op"], r["module"], r["source"], r["reason"]) for r in coverage.get("refusals", [])
     ]
     if refusals:
         print_table("Falls back", ["operator", "module", "source", "reason"], refusals)
+
+
+def _copies(block: Mapping[str, Any]) -> str:
+    """What a fallback copies between device and host."""
+    from edge_trt_runtime.describe import format_size
+
+    words = (("to_host", "to the host"), ("to_device", "to the device"))
+    return ", ".join(f"{format_size(block[key])} {text}" for key, text in words if block.get(key))

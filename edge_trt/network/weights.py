@@ -51,6 +51,10 @@ class Extent:
     offset: int
     length: int
 
+    def entries(self) -> list[tuple[str, str]]:
+        """As ONNX writes it: pairs of text."""
+        return [("offset", str(self.offset)), ("length", str(self.length))]
+
 
 class WeightStore:
     """Collects arrays under names and writes them once.
@@ -152,21 +156,40 @@ def read_weights(path: Path) -> Mapping[str, np.ndarray]:
     """
     with path.open("rb") as file:
         mapped = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+    result: dict[str, np.ndarray] = {}
+    for key, (entry, extent) in _entries(mapped, path.name).items():
+        dtype = _DTYPES[entry["dtype"]]
+        flat = np.frombuffer(mapped, dtype, extent.length // dtype.itemsize, extent.offset)
+        result[key] = flat.reshape(entry["shape"])
+    return result
+
+
+def read_extents(path: Path) -> dict[str, Extent]:
+    """Where the tensors of a safetensors file lie.
+
+    Raises:
+        ValueError: the file is not a whole safetensors file.
+    """
+    with path.open("rb") as file:
+        mapped = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+    return {key: extent for key, (_, extent) in _entries(mapped, path.name).items()}
+
+
+def _entries(mapped: mmap.mmap, name: str) -> dict[str, tuple[dict[str, Any], Extent]]:
+    """The header's entry and the place of every tensor."""
     size = int.from_bytes(mapped[:8], "little")
     if len(mapped) < 8 + size:
-        raise ValueError(f"{path.name} is truncated: its header needs {size} bytes")
+        raise ValueError(f"{name} is truncated: its header needs {size} bytes")
     entries: dict[str, Any] = json.loads(mapped[8 : 8 + size])
-    result: dict[str, np.ndarray] = {}
+    found: dict[str, tuple[dict[str, Any], Extent]] = {}
     for key, entry in entries.items():
         if key == "__metadata__":
             continue
         begin, end = entry["data_offsets"]
         if 8 + size + end > len(mapped):
-            raise ValueError(f"{path.name} is truncated: tensor {key} is not whole")
-        dtype = _DTYPES[entry["dtype"]]
-        flat = np.frombuffer(mapped, dtype, (end - begin) // dtype.itemsize, 8 + size + begin)
-        result[key] = flat.reshape(entry["shape"])
-    return result
+            raise ValueError(f"{name} is truncated: tensor {key} is not whole")
+        found[key] = (entry, Extent(8 + size + begin, end - begin))
+    return found
 
 
 def _identity(array: np.ndarray) -> tuple[int, str, tuple[int, ...], tuple[int, ...]]:

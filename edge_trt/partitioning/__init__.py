@@ -2,7 +2,14 @@
 """Splits a lowered graph into what TensorRT runs and what falls back, and says why."""
 
 from edge_trt.partitioning.blocks import Block, Partition, cut
-from edge_trt.partitioning.report import BlockSummary, Coverage, Refusal, forbid, summarize
+from edge_trt.partitioning.report import (
+    BlockSummary,
+    Coverage,
+    Refusal,
+    forbid,
+    summarize,
+    with_runners,
+)
 from edge_trt.partitioning.support import refusals
 
 __all__ = [
@@ -15,4 +22,5 @@ __all__ = [
     "forbid",
     "refusals",
     "summarize",
+    "with_runners",
 ]

@@ -14,6 +14,8 @@ from edge_trt.conversion.registry import bind
 
 aten = torch.ops.aten
 
+_NUMBER_BYTES = 8  # a size crosses as an int64
+
 
 def flops_of(node: fx.Node) -> int:
     """Operations of one call at the sizes the model was captured with."""
@@ -21,6 +23,15 @@ def flops_of(node: fx.Node) -> int:
         return 0
     count = _COUNTS.get(node.target)
     return count(node) if count is not None else sum(map(_elements, _tensors(node.meta.get("val"))))
+
+
+def bytes_of(node: fx.Node) -> int:
+    """Size of all that a node yields, at the sizes the model was captured with."""
+    value = node.meta.get("val")
+    tensors = _tensors(value)
+    if not tensors:
+        return 0 if value is None else _NUMBER_BYTES
+    return sum(_elements(t) * t.element_size() for t in tensors)
 
 
 def _shape(node: fx.Node) -> list[int]:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A fallback block as a torch program (`.pt2`), for a device that has torch."""
+"""A fallback block as a program of torch.export, which may be saved as `.pt2`."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from edge_trt.errors import UnsupportedError
 from edge_trt.partitioning.blocks import Block
 
 
-def export_program(block: Block) -> bytes:
-    """Exports a fallback block for `torch.export.load`.
+def export(block: Block) -> ExportedProgram:
+    """A fallback block as a program of its own.
 
     Raises:
         UnsupportedError: torch.export does not take the block, or only for some of its sizes; the
@@ -25,26 +25,47 @@ def export_program(block: Block) -> bytes:
     placeholders = block.module.graph.find_nodes(op="placeholder")
     values = [n.meta["val"] for n in placeholders]
     if any(isinstance(v, (torch.SymFloat, torch.SymBool)) for v in values):
-        raise _refusal(block, "it takes a number computed from sizes that is no whole number")
+        raise refusal(block, "it takes a number computed from sizes that is no whole number")
     try:
         examples, shapes = tuple(map(_example, values)), tuple(map(_dynamic, values))
         program = torch.export.export(block.module, examples, dynamic_shapes=shapes, strict=False)
-        file = io.BytesIO()
-        torch.export.save(program, file)
     except Exception as error:  # torch.export raises many kinds of errors
-        raise _refusal(block, str(error).partition("\n")[0] or type(error).__name__) from error
+        raise refusal(block, _reason(error)) from error
     if fixed := _fixed(placeholders, program):
-        raise _refusal(block, f"torch.export fixes the size {fixed}")
+        raise refusal(block, f"torch.export fixes the size {fixed}")
+    return program
+
+
+def save(block: Block, program: ExportedProgram) -> bytes:
+    """The file that `torch.export.load` reads.
+
+    Raises:
+        UnsupportedError: torch can't write the program.
+    """
+    file = io.BytesIO()
+    try:
+        torch.export.save(program, file)
+    except Exception as error:
+        raise refusal(block, _reason(error)) from error
     return file.getvalue()
 
 
-def _refusal(block: Block, why: str) -> UnsupportedError:
-    first = next(n for n in block.module.graph.nodes if n.op == "call_function")
+def _reason(error: Exception) -> str:
+    return str(error).partition("\n")[0] or type(error).__name__
+
+
+def refusal(block: Block, why: str) -> UnsupportedError:
+    """The error about a fallback that can't be saved, with its place and the fix."""
     return UnsupportedError(
-        f"the fallback block that starts with {origin_of(first)} can't be saved as a torch program:"
-        f" {why}",
+        f"the fallback block that starts with {origin_of(first_call(block))} can't be saved as a "
+        f"program: {why}",
         hint="keep the whole module out with fallback_modules, or rewrite it",
     )
+
+
+def first_call(block: Block) -> fx.Node:
+    """The block's first call of an operator, to say where it is."""
+    return next(n for n in block.module.graph.nodes if n.op == "call_function")
 
 
 def _example(value: Any) -> Any:

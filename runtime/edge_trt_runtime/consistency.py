@@ -106,8 +106,8 @@ def _segment_problems(manifest: Manifest) -> Iterator[str]:
         for value in (*segment.inputs, *segment.outputs):
             if value not in typed:
                 yield f"segment {segment.name!r} does not say the type of {value!r}"
-        if segment.kind == "torch" and segment.program is None:
-            yield f"segment {segment.name!r} is a torch program without a file"
+        if segment.kind != "network" and segment.program is None:
+            yield f"segment {segment.name!r} is a program of kind {segment.kind} without a file"
 
 
 def _result_problems(manifest: Manifest) -> Iterator[str]:

@@ -13,8 +13,14 @@ import msgspec
 
 from edge_trt_runtime.errors import BundleError
 
-SCHEMA = 1
-"""Version of the manifest that this package writes, and the newest that it reads."""
+SCHEMA = 2
+"""Version of the manifest that this package writes, and the newest that it reads.
+
+2: segments of kind ``onnx``.
+"""
+
+KINDS = ("network", "onnx", "torch")
+"""What a segment can be."""
 
 _ZEROS = "0" * 64
 _OWN_DIGEST = re.compile(rb'("digest"\s*:\s*")[0-9a-f]{64}')
@@ -68,15 +74,17 @@ class Signature(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Segment(msgspec.Struct, frozen=True, kw_only=True):
-    """One step of a run.
+    """One step of a run, of a kind in :data:`KINDS`.
 
-    ``inputs`` and ``outputs`` are value names of the whole graph: names of graph inputs, or of
-    values that an earlier segment gives. ``tensors`` holds the types of all of them.
-    ``network`` or ``program`` is the path of the segment's description in the bundle.
+    A ``network`` has an engine for the target; ``onnx`` and ``torch`` are fallbacks on the host,
+    programs for ONNX Runtime and for PyTorch. ``inputs`` and ``outputs`` are value names of the
+    whole graph: names of graph inputs, or of values that an earlier segment gives. ``tensors``
+    holds the types of all of them. ``network`` or ``program`` is the path of the segment's
+    description in the bundle.
     """
 
     name: str
-    kind: Literal["network", "torch"]
+    kind: str
     device: Literal["gpu", "dla:0", "dla:1", "host"]
     inputs: list[str]
     outputs: list[str]
@@ -168,6 +176,9 @@ def decode_manifest(data: bytes, *, bundle: str = "") -> Manifest:
             file="manifest.json",
             hint="copy the whole bundle again, or build it again",
         ) from error
+    for segment in manifest.segments:
+        if segment.kind not in KINDS:
+            raise _unknown_kind(segment, where, bundle)
     check_manifest(manifest, bundle=bundle)
     if manifest.digest and manifest.digest != _digest(data):
         raise BundleError(
@@ -205,4 +216,16 @@ def _too_new(header: _Header, where: str, bundle: str) -> BundleError:
         bundle=bundle,
         file="manifest.json",
         hint="pip install --upgrade edge-trt-runtime",
+    )
+
+
+def _unknown_kind(segment: Segment, where: str, bundle: str) -> BundleError:
+    from edge_trt_runtime import __version__
+
+    return BundleError(
+        f"segment {segment.name!r} in {where} is of kind {segment.kind!r}, which edge_trt_runtime "
+        f"{__version__} does not know (it knows {', '.join(KINDS)})",
+        bundle=bundle,
+        file="manifest.json",
+        hint="pip install --upgrade edge-trt-runtime, or build the bundle again",
     )

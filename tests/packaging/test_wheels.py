@@ -169,6 +169,22 @@ def test_jetson_alone(wheels: dict[str, Path], tmp_path: Path) -> None:
     assert fresh.run("-c", IMPORT_ALL.format(package="edge_trt_jetson")).strip() == "[]"
 
 
+def test_a_hybrid_bundle_without_torch(wheels: dict[str, Path], tmp_path: Path) -> None:
+    """What TensorRT lacks runs in ONNX Runtime, with the runtime's wheel and nothing of torch."""
+    import edge_trt
+    from tests.pipeline.models import X, hybrid
+
+    bundle = edge_trt.compile(hybrid(), (X,)).save(tmp_path / "model.edge")
+    fresh = Environment(tmp_path / "venv")
+    fresh.lend("numpy", "msgspec", "onnxruntime", "flatbuffers", "protobuf", "packaging")
+    fresh.install(wheels["edge-trt-runtime"])
+    code = (
+        "import sys, edge_trt_runtime; results = edge_trt_runtime.run_self_test(sys.argv[1]); "
+        "print([r.passed for r in results], 'torch' in sys.modules)"
+    )
+    assert fresh.run("-c", code, bundle).strip() == "[True, True] False"
+
+
 def test_board_without_torch(wheels: dict[str, Path], tmp_path: Path) -> None:
     """A board that finishes builds: everything but torch; the commands for bundles work there."""
     fresh = Environment(tmp_path / "venv")

@@ -13,7 +13,7 @@ from torch import nn
 from edge_trt.capture import Input
 from edge_trt.errors import UnsupportedError
 from edge_trt.partitioning import Block
-from edge_trt.partitioning.program import export_program
+from edge_trt.partitioning.program import export, save
 from edge_trt.partitioning.values import describe
 from edge_trt_runtime.manifest import TensorSpec
 from tests.partitioning.cutting import Cut, assert_equal, cut_up
@@ -33,7 +33,7 @@ def fallbacks(done: Cut) -> list[Block]:
 
 
 def loaded(block: Block) -> Any:
-    return torch.export.load(io.BytesIO(export_program(block))).module()
+    return torch.export.load(io.BytesIO(save(block, export(block)))).module()
 
 
 @pytest.mark.parametrize("opt", [1, 2, 9])
@@ -107,7 +107,7 @@ def test_what_cannot_be_exported_says_where(monkeypatch: pytest.MonkeyPatch) -> 
 
     monkeypatch.setattr(torch.export, "export", fails)
     with pytest.raises(UnsupportedError) as caught:
-        export_program(block)
+        export(block)
     text = str(caught.value)
     assert "aten.fft_rfft.default" in text
     assert "tests/partitioning/test_program.py:" in text
@@ -125,7 +125,7 @@ def test_a_size_that_export_fixes_is_refused() -> None:
     placeholder.replace_all_uses_with(fixed, delete_user_cb=lambda user: user is not fixed)
     block.module.recompile()
     with pytest.raises(UnsupportedError, match=r"fixes the size 0 of \w+ to 2"):
-        export_program(block)
+        export(block)
 
 
 def test_types_of_the_values() -> None:

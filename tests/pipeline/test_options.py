@@ -16,14 +16,13 @@ from tests.pipeline.models import IMAGE, X, assert_as_eager, hybrid, net
 
 
 def kinds(bundle: edge_trt.Bundle) -> list[str]:
-    return ["tensorrt" if part.network else "torch" for part in bundle.parts]
+    return ["tensorrt" if part.network else "fallback" for part in bundle.parts]
 
 
 @pytest.mark.parametrize(
     "option",
     [
         {"precision": "int8"},
-        {"fallback": "onnxruntime"},
         {"calibration": "images/"},
         {"dla": "prefer"},
     ],
@@ -52,9 +51,18 @@ def test_options_are_recorded(tmp_path: Path) -> None:
     assert edge_trt.load(bundle.save(tmp_path / "m.edge")).options == bundle.options
 
 
-def test_fallback_torch_is_what_auto_does() -> None:
-    bundles = [edge_trt.compile(hybrid(), (X,), fallback=f) for f in ("auto", "torch")]
-    assert [kinds(b) for b in bundles] == [["tensorrt", "torch", "tensorrt"]] * 2
+@pytest.mark.parametrize("choice", ["auto", "onnxruntime", "torch"])
+def test_fallback_says_who_runs_it(choice: str) -> None:
+    bundle = edge_trt.compile(hybrid(), (X,), fallback=choice)
+    assert kinds(bundle) == ["tensorrt", "fallback", "tensorrt"]
+    _, part, _ = bundle.parts
+    _, block, _ = bundle.coverage["blocks"]
+    runner = "torch" if choice == "torch" else "onnxruntime"
+    assert block["runner"] == runner
+    assert (part.program is not None, part.onnx is not None) == (
+        runner == "torch",
+        runner != "torch",
+    )
 
 
 def test_fallback_forbid() -> None:
@@ -74,7 +82,7 @@ def test_kept_out_on_request(option: dict[str, str], tmp_path: Path) -> None:
     model = net()
     bundle = edge_trt.compile(model, (IMAGE,), **option)
     bundle.save(tmp_path / "m.edge")
-    assert "torch" in kinds(bundle)
+    assert "fallback" in kinds(bundle)
     assert [r["reason"] for r in bundle.coverage["refusals"] if next(iter(option)) in r["reason"]]
     assert_as_eager(model, bundle, IMAGE)
 
@@ -83,7 +91,7 @@ def test_small_blocks_fall_back(tmp_path: Path) -> None:
     model = hybrid()
     bundle = edge_trt.compile(model, (X,), min_block_size=2)
     bundle.save(tmp_path / "m.edge")
-    assert kinds(bundle) == ["tensorrt", "torch"]
+    assert kinds(bundle) == ["tensorrt", "fallback"]
     assert_as_eager(model, bundle, X)
 
 
@@ -94,7 +102,7 @@ def test_a_block_size_larger_than_the_model(tmp_path: Path) -> None:
     assert caught[0].filename == __file__
     assert "min_block_size 100" in str(caught[0].message)
     bundle.save(tmp_path / "m.edge")
-    assert kinds(bundle) == ["torch"]
+    assert kinds(bundle) == ["fallback"]
     assert bundle.coverage["by_calls"] == 0.0
     assert_as_eager(model, bundle, IMAGE)
 
@@ -104,7 +112,7 @@ def test_a_dry_run_reports_and_has_nothing_to_save(tmp_path: Path) -> None:
     assert bundle.parts == []
     assert bundle.plans == []
     assert len(bundle.coverage["refusals"]) == 2
-    assert set(bundle.seconds) == {"capture", "lowering", "partitioning"}
+    assert set(bundle.seconds) == {"capture", "lowering", "partitioning", "fallback"}
     with pytest.raises(edge_trt.EdgeTrtError, match="dry run has nothing to save"):
         bundle.save(tmp_path / "m.edge")
     with pytest.raises(edge_trt.EdgeTrtError, match="dry run has nothing to save"):

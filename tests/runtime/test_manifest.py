@@ -9,6 +9,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -104,10 +105,18 @@ def put(*keys: Any) -> Callable[[dict[str, Any], Any], None]:
 MALFORMED: list[tuple[tuple[Any, ...], Any, str]] = [
     (("schema",), "one", "Expected `int`, got `str` - at `$.schema`"),
     (("segments", 0, "name"), 3, "Expected `str`, got `int` - at `$.segments[0].name`"),
-    (("segments", 0, "kind"), "magic", "Invalid enum value 'magic' - at `$.segments[0].kind`"),
+    (("segments", 0, "kind"), 3, "Expected `str`, got `int` - at `$.segments[0].kind`"),
     (("signature", "dims", "n", "max"), 1.5, "Expected `int`, got `float` - at `$.signature.dims"),
     (("files",), [], "Expected `object`, got `array` - at `$.files`"),
 ]
+
+
+def test_a_kind_of_a_later_version_says_what_helps() -> None:
+    data = as_dict()
+    put("segments", 0, "kind")(data, "magic")
+    with pytest.raises(BundleError, match=r"kind 'magic', .*knows network, onnx, torch") as caught:
+        decode_manifest(msgspec.json.encode(data), bundle="m.edge")
+    assert "pip install --upgrade edge-trt-runtime" in str(caught.value)
 
 
 @pytest.mark.parametrize(("keys", "value", "message"), MALFORMED)
@@ -140,7 +149,8 @@ CONTRADICTIONS: list[tuple[tuple[Any, ...], Any, str]] = [
     (("segments", 0, "inputs"), ["late"], "reads 'late', which nothing before it gives"),
     (("segments", 0, "outputs"), ["x"], "gives 'x', which exists already"),
     (("segments", 0, "tensors"), [], "does not say the type of 'x'"),
-    (("segments", 0, "kind"), "torch", "is a torch program without a file"),
+    (("segments", 0, "kind"), "torch", "is a program of kind torch without a file"),
+    (("segments", 0, "kind"), "onnx", "is a program of kind onnx without a file"),
     (("engines", 0, "segment"), "other", "is for an unknown segment 'other'"),
 ]
 

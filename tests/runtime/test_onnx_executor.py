@@ -7,6 +7,7 @@ import os
 import sys
 from pathlib import Path
 
+import msgspec
 import numpy as np
 import onnx
 import onnxruntime
@@ -150,13 +151,10 @@ def test_a_fallback_program_may_be_onnx(tmp_path: Path) -> None:
     draft.torch("main", ["x"], ["main.0"], b"")
     draft.files = {"fallback/main.onnx": model}
     segment = draft.segments[0]
-    draft.segments = [type(segment)(**{**_fields(segment), "program": "fallback/main.onnx"})]
+    changed = {"kind": "onnx", "program": "fallback/main.onnx"}
+    draft.segments = [msgspec.structs.replace(segment, **changed)]
     with edge_trt_runtime.load(draft.write(tmp_path / "m.edge")) as session:
         assert session.run({"x": -np.ones((1, 4), np.float32)})["output"].sum() == 0
-
-
-def _fields(struct: object) -> dict[str, object]:
-    return {name: getattr(struct, name) for name in struct.__struct_fields__}  # type: ignore[attr-defined]
 
 
 def test_onnxruntime_missing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

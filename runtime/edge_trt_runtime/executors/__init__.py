@@ -42,15 +42,14 @@ def open_executor(bundle: OpenBundle, step: Step, threads: int | None) -> Execut
         EngineError: When there is none, or it can't be loaded.
     """
     segment = step.segment
-    program = segment.program
-    if segment.kind == "torch" and program is not None and not program.endswith(".onnx"):
+    if segment.kind == "torch" and segment.program is not None:
         from edge_trt_runtime.executors.torch import TorchExecutor
 
-        return TorchExecutor(bundle, step, program, threads)
+        return TorchExecutor(bundle, step, segment.program, threads)
     from edge_trt_runtime.executors.onnx import OnnxExecutor
 
-    if segment.kind == "torch" and program is not None:
-        return OnnxExecutor(bundle, step, program, threads)
+    if segment.kind == "onnx" and segment.program is not None:
+        return OnnxExecutor(bundle, step, segment.program, threads)
     return OnnxExecutor(bundle, step, _onnx_engine(bundle, segment), threads)
 
 

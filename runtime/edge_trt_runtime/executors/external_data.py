@@ -56,6 +56,42 @@ def external_files(model: bytes) -> set[str]:
     return found
 
 
+class ExternalTensor(NamedTuple):
+    """A tensor of an ONNX model whose bytes lie elsewhere."""
+
+    location: str
+    offset: int
+    length: int
+
+
+def external_tensors(model: bytes) -> list[ExternalTensor]:
+    """Return where a model that the compiler wrote has the bytes of its weights.
+
+    Raises:
+        ValueError: When it is not a whole protobuf message, or a reference is not complete.
+    """
+    found: list[ExternalTensor] = []
+    pending = [(_MODEL, memoryview(model))]
+    while pending:
+        message, data = pending.pop()
+        inner = [(number, value) for number, value in _fields(data) if number in message.fields]
+        if message is _TENSOR and inner:
+            entries = dict(_entry(value) for _, value in inner)
+            if not {"location", "offset", "length"} <= entries.keys():
+                raise ValueError("a reference to external data is not complete")
+            offset, length = int(entries["offset"]), int(entries["length"])
+            found.append(ExternalTensor(entries["location"], offset, length))
+            continue
+        pending.extend((message.fields[number], value) for number, value in inner)
+    return found
+
+
+def _entry(data: memoryview) -> tuple[str, str]:
+    """Return key and value of an entry."""
+    fields = {number: str(value, "utf-8") for number, value in _fields(data)}
+    return fields.get(1, ""), fields.get(2, "")
+
+
 def _fields(data: memoryview) -> Iterator[tuple[int, memoryview]]:
     """Yield (number, content) of the fields that hold bytes."""
     position = 0

@@ -51,8 +51,8 @@ class TorchExecutor:
             raise EngineError(
                 f"segment {self._segment!r} is a PyTorch program and torch can't be imported",
                 segment=self._segment,
-                hint="pip install torch, or build the bundle with --fallback forbid to see which "
-                "operators need it",
+                hint="pip install torch, or build the bundle with --fallback onnxruntime to see "
+                "what keeps it from running without",
             ) from error
         if threads is not None:
             torch.set_num_threads(threads)

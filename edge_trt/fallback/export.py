@@ -1,0 +1,116 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A fallback block as an ONNX model, by torch's own exporter."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib.util
+import io
+import logging
+import re
+import warnings
+from collections.abc import Generator
+from typing import Any
+
+import numpy as np
+import torch
+from torch.export import ExportedProgram
+
+from edge_trt.bundle.layout import WEIGHTS
+from edge_trt.bundle.onnx_program import OnnxProgram, assemble
+from edge_trt.engines.onnx.graph import INLINE_BYTES
+from edge_trt.engines.onnx.model import OPSET
+from edge_trt.fallback.translations import TRANSLATIONS
+from edge_trt.partitioning.blocks import Block
+
+
+class NotPortableError(Exception):
+    """A block has no ONNX form; the text says why, in one sentence without a full stop."""
+
+
+def export_onnx(block: Block, program: ExportedProgram) -> OnnxProgram:
+    """Exports a block whose `program` torch.export has made; its values keep their names.
+
+    Raises:
+        NotPortableError: the exporter is not installed or does not take the block.
+    """
+    if importlib.util.find_spec("onnxscript") is None:
+        raise NotPortableError(
+            "onnxscript is not installed, which writes ONNX: pip install 'edge-trt[cpu]'"
+        )
+    importlib.import_module("edge_trt.fallback.operators")  # registers our translations
+    try:
+        with _quietly():
+            exported: Any = torch.onnx.export(
+                program,
+                dynamo=True,
+                opset_version=OPSET,
+                input_names=block.inputs,
+                output_names=block.outputs,
+                custom_translation_table=dict(TRANSLATIONS),
+                verbose=False,
+            )
+            arrays = _take_weights(exported.model)
+            model = exported.model_proto
+            _strip(model)
+            return assemble(model, arrays, WEIGHTS)
+    except Exception as error:  # the exporter lets through whatever an operator's function raises
+        raise NotPortableError(_reason(error)) from error
+
+
+def _take_weights(model: Any) -> dict[str, np.ndarray]:
+    """Takes the larger weights out of the exporter's model before it is copied into protobuf."""
+    values = dict(model.graph.initializers)
+    large = {n: v for n, v in values.items() if v.const_value.nbytes > INLINE_BYTES}
+    for name in large:
+        model.graph.initializers.pop(name)
+    return {name: value.const_value.numpy() for name, value in large.items()}
+
+
+def _strip(model: Any) -> None:
+    """Drops what the exporter notes about this machine: stack traces with paths."""
+    _forget(model)
+    _strip_graph(model.graph)
+    for function in model.functions:
+        _strip_graph(function)
+
+
+def _strip_graph(graph: Any) -> None:
+    """Cleans a graph or a function, which have their nodes in common."""
+    values = (getattr(graph, name, ()) for name in ("input", "output", "initializer"))
+    _forget(graph, *(v for group in values for v in group if not isinstance(v, str)), *graph.node)
+    graph.ClearField("value_info")  # ONNX Runtime infers it
+    for node in graph.node:
+        for attribute in node.attribute:
+            if attribute.HasField("g"):  # a graph is there once it is touched
+                _strip_graph(attribute.g)
+            for inner in attribute.graphs:
+                _strip_graph(inner)
+
+
+def _forget(*messages: Any) -> None:
+    for message in messages:
+        message.ClearField("metadata_props")
+        message.ClearField("doc_string")
+
+
+@contextlib.contextmanager
+def _quietly() -> Generator[None]:
+    """The exporter warns, logs and prints what the reason says better."""
+    before = logging.root.manager.disable
+    logging.disable()
+    try:
+        with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logging.disable(before)
+
+
+def _reason(error: BaseException) -> str:
+    """The innermost cause on one line; the outer ones say how to report a bug to torch."""
+    while error.__cause__ is not None:
+        error = error.__cause__
+    text = str(error).strip().partition("\n")[0].rstrip(". ") or type(error).__name__
+    missing = re.search(r"No ONNX function found for <OpOverload\(op='([^']+)'", text)
+    return f"ONNX has no form of {missing[1]} here" if missing else text

@@ -1,0 +1,103 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Operators that TensorRT lacks, as ONNX: equal to PyTorch over the whole range of sizes."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import onnxruntime
+import pytest
+import torch
+
+from edge_trt.capture import Input
+from edge_trt.fallback.check import check
+from tests.fallback.blocks import alone
+
+X = torch.randn(3, 8)
+WHOLE = torch.randint(0, 5, (3, 8))
+ROWS = Input(("b", 8), min=1, opt=3, max=9)
+SEQUENCE = torch.linspace(-1, 1, 7)
+
+OPERATORS: dict[str, tuple[Any, tuple[Any, ...]]] = {
+    "masked_select": (lambda x: torch.masked_select(x, x > 0), (ROWS,)),
+    "masked_select broadcasts": (
+        lambda x: torch.masked_select(x, torch.tensor([True, False] * 4)),
+        (ROWS,),
+    ),
+    "nonzero": (lambda x: torch.nonzero(x > 0), (ROWS,)),
+    "rows by a mask": (lambda x: x[x[:, 0] > 0] * 2, (ROWS,)),
+    "unique": (lambda x: torch.unique(x, return_inverse=True, return_counts=True), (WHOLE,)),
+    "index_put accumulates": (
+        lambda x: torch.index_put(x, (torch.tensor([0, 1, 1]),), x, accumulate=True),
+        (X,),
+    ),
+    "bits of integers": (lambda x: ((x & 3) | 4) ^ (x << 1), (WHOLE,)),
+    "sort": (lambda x: torch.sort(x, dim=-1), (ROWS,)),
+    "sort stably": (lambda x: torch.sort(x, dim=0, descending=True, stable=True), (WHOLE,)),
+    "sort bools": (lambda x: torch.sort(x > 2, stable=True), (WHOLE,)),
+    "argsort": (lambda x: torch.argsort(x, stable=True, dim=0), (ROWS,)),
+    "searchsorted": (lambda x: torch.searchsorted(SEQUENCE, x), (ROWS,)),
+    "searchsorted from the right": (
+        lambda x: torch.searchsorted(SEQUENCE, (x * 3).round() / 3, right=True, out_int32=True),
+        (ROWS,),
+    ),
+    "cdist": (lambda x: torch.cdist(x, x.flip(-1)), (ROWS,)),
+    "cdist by sums": (lambda x: torch.cdist(x, x.flip(-1), p=1.0), (ROWS,)),
+    "cdist by the largest": (lambda x: torch.cdist(x, x.flip(-1), p=float("inf")), (ROWS,)),
+    "float64": (lambda x: (x.double() * 2).exp(), (ROWS,)),
+    "int16": (lambda x: x.to(torch.int16) * 2, (WHOLE,)),
+    "rfft": (lambda x: torch.fft.rfft(x).abs(), (ROWS,)),
+    "remainder of negatives": (lambda x: torch.remainder(x - 3, -2), (WHOLE,)),
+}
+
+
+@pytest.mark.parametrize("name", OPERATORS)
+def test_runs_without_torch(name: str) -> None:
+    """`check` compares values; here it must have had some, at every size of the range."""
+    function, inputs = OPERATORS[name]
+    saved = alone(function, *inputs).saved("onnxruntime")
+    assert saved.torch is None
+    assert saved.why.startswith(f"equals PyTorch on {10 if ROWS in inputs else 4} random inputs")
+
+
+def test_nan_sorts_as_the_largest() -> None:
+    x = torch.tensor([[1.0, float("nan"), -2.0, 5.0], [0.0, 3.0, float("nan"), float("nan")]])
+    for descending in (False, True):
+        done = alone(lambda x, d=descending: torch.sort(x, stable=True, descending=d), x)
+        model = done.saved("onnxruntime").onnx
+        assert model is not None
+        session = onnxruntime.InferenceSession(model.data)
+        got = session.run(None, {done.partition.blocks[0].inputs[0]: x.numpy()})
+        for array, eager in zip(
+            got, torch.sort(x, stable=True, descending=descending), strict=True
+        ):
+            np.testing.assert_array_equal(array, eager.numpy())
+
+
+@pytest.mark.parametrize(
+    ("function", "text"),
+    [
+        (lambda x: torch.special.i0(x), "ONNX has no form of"),
+        (lambda x: torch.cdist(x, x * 2, p=3.0), "for p of 1, 2 and infinity, not 3.0"),
+        (
+            lambda x: torch.searchsorted(x.sort().values, x),
+            "for one sequence in order only",
+        ),
+    ],
+)
+def test_what_has_no_form_stays_with_torch(function: Any, text: str) -> None:
+    saved = alone(function, X).saved()
+    assert (saved.runner, saved.onnx) == ("torch", None)
+    assert text in saved.why
+
+
+def test_the_check_can_fail() -> None:
+    """Another function in the place of the block's is noticed."""
+    done, other = alone(torch.special.expit, X), alone(lambda x: torch.tanh(x), X)
+    model = other.saved("onnxruntime").onnx
+    assert model is not None
+    from edge_trt.fallback.export import NotPortableError
+
+    with pytest.raises(NotPortableError, match="gives other values"):
+        check(done.partition.blocks[0], model, [[X]])
