@@ -91,16 +91,19 @@ def table(
 
 
 def refuse(reason: str, *operators: Any) -> None:
-    """Gives the reason why all overloads of some operators have no converter.
+    """Gives the reason why some overloads, or all overloads of an operator, have no converter.
 
     Raises:
         TypeError: at import, if one of them has a reason already.
     """
-    for packet in operators:
-        for overload in map(packet.__getattr__, packet.overloads()):
+    for operator in operators:
+        single = isinstance(operator, torch._ops.OpOverload)
+        for overload in (
+            [operator] if single else [getattr(operator, o) for o in operator.overloads()]
+        ):
             if overload in REFUSED:
                 raise TypeError(f"{overload} is refused already: {REFUSED[overload]}")
-            REFUSED[overload] = f"{packet}: {reason}"
+            REFUSED[overload] = f"{operator}: {reason}"
 
 
 def evaluator(*functions: Overload) -> Any:

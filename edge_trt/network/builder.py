@@ -52,7 +52,16 @@ class Builder(Sizes):
             return x
         if x.data is not None:
             return self.derived(x, in_type(x.data, dtype))
+        if dtype is DType.INT8 and x.dtype.is_integer:
+            x = self._last_bits(x)
         return self.network.add(Cast(dtype), x)
+
+    def _last_bits(self, x: Tensor) -> Tensor:
+        """Integers as their last eight bits read: TensorRT's cast to int8 does not say so."""
+        x = self.cast(x, DType.INT32) if x.dtype is DType.UINT8 else x
+        moved = self.elementwise("SUM", x, 128)
+        whole = self.elementwise("PROD", self.elementwise("FLOOR_DIV", moved, 256), 256)
+        return self.elementwise("SUB", x, whole)
 
     def identity(self, x: Tensor) -> Tensor:
         """A copy of `x`, for outputs that no layer computes."""

@@ -9,9 +9,20 @@ import pytest
 import torch
 
 from tests.conversion.checking import check_row
-from tests.conversion.rows import Row, boolean, f, i32, i64
+from tests.conversion.rows import Arg, Row, boolean, f, i32, i64
 
 NAN = torch.tensor([[math.nan, -3.0, 0.0], [math.inf, -math.inf, 0.5]])
+SPECIAL = torch.tensor([math.nan, math.inf, -math.inf, 0.0, 1.5, 1e-6])
+NEGATIVE = torch.tensor([-2.5, -1.0, -0.3, 0.4, 1.0, 1.7])
+WHOLE = (5, 6, 7, 13, -3, 2.0, -4.0)
+SIGNED = Arg(torch.int8, (3, 5), -128, 127)
+BYTES = Arg(torch.uint8, (3, 5), 0, 255)
+WRAPPING = {
+    "sum": lambda x: x + x,
+    "difference": lambda x: 3 - x,
+    "product": lambda x: x * 5,
+    "neg": torch.neg,
+}
 
 ROWS = [
     Row("add", torch.add, (f(2, 3), f(2, 3)), "ElementWise"),
@@ -43,45 +54,38 @@ ROWS = [
     Row("mul Scalar overload", lambda x: torch.ops.aten.mul.Scalar(x, 2.5), (i64(2, 3),)),
     Row("mul bools", torch.mul, (boolean(2, 3), boolean(3))),
     Row("mul bool by float", torch.mul, (boolean(2, 3), f(2, 3))),
-    Row("div", torch.div, (f(2, 3), f(2, 3, low=1)), "ElementWise"),
-    Row("div ints", torch.div, (i64(2, 3), i64(2, 3, low=1))),
-    Row("div number", lambda x: x / 3, (i32(2, 3),)),
-    Row("div Scalar overload", lambda x: torch.ops.aten.div.Scalar(x, 4), (f(2, 3),)),
-    Row("div by zero", torch.div, (torch.tensor([1.0, -1.0, 0.0]), torch.zeros(3))),
-    *(
-        Row(f"div {mode} {name}", lambda x, y, m=mode: torch.div(x, y, rounding_mode=m), args)
-        for mode in ("floor", "trunc", None)
-        for name, args in {
-            "floats": (f(3, 7, low=-9, high=9), f(7, low=0.5, high=2)),
-            "by negatives": (f(3, 7, low=-9, high=9), f(7, low=-2, high=-0.5)),
-            "ints": (i64(3, 7, low=-9, high=9), i64(7, low=2, high=4)),
-            "negative ints": (i32(3, 7, low=-9, high=9), i32(7, low=-4, high=-2)),
-        }.items()
-    ),
-    Row(
-        "div Scalar_mode",
-        lambda x: torch.ops.aten.div.Scalar_mode(x, 3, rounding_mode="trunc"),
-        (i64(2, 7, low=-9, high=9),),
-    ),
-    Row("floor_divide", lambda x: x // 3, (i64(2, 7, low=-9, high=9),), "ElementWise"),
-    Row("floor_divide negative", lambda x: x // -2, (f(2, 7, low=-9, high=9),)),
-    Row(
-        "floor_divide Scalar",
-        lambda x: torch.ops.aten.floor_divide.Scalar(x, 3),
-        (i64(2, 7, low=-9, high=9),),
-    ),
-    Row("remainder number", lambda x: x % 3, (i64("b", 7, low=-9, high=9),)),
-    Row("remainder negative number", lambda x: x % -3, (i64(2, 7, low=-9, high=9),)),
-    Row("remainder float", lambda x: x % 1.5, (f(2, 7, low=-9, high=9),)),
-    Row("remainder tensor", torch.remainder, (f(2, 7, low=-9, high=9), f(7, low=-3, high=-1))),
-    Row("remainder int by float", lambda x: x % 2.5, (i64(2, 7, low=-9, high=9),)),
     *(Row(f"pow {e}", lambda x, e=e: x**e, (f(2, 5, low=0.2),)) for e in (0, 1, 2, 3, 4, 5, 2.5)),
     *(Row(f"pow {e}", lambda x, e=e: x**e, (f(2, 5, low=0.2),)) for e in (0.5, -0.5, -1, -2)),
     *(Row(f"pow {e} of negatives", lambda x, e=e: x**e, (f(2, 5),)) for e in (2, 3, 4)),
     *(Row(f"pow {e} of ints", lambda x, e=e: x**e, (i64(2, 5),)) for e in (0, 1, 2, 3, 4)),
     Row("pow 0.5 of ints", lambda x: x**0.5, (i64(2, 5, low=0),)),
     Row("pow 0 dynamic", lambda x: x**0, (f("b", "n"),)),
-    Row("pow 5 of ints", lambda x: x**5, (i64(2, 5),), refusal="power 5 of integers"),
+    *(Row(f"pow {e} of negatives", lambda x, e=e: x**e, (NEGATIVE,), accuracy=2e-6) for e in WHOLE),
+    *(Row(f"pow {e} of ints", lambda x, e=e: x**e, (i64("b", 5),)) for e in (5, 39, 64)),
+    Row("pow 2 of int8", lambda x: x**2, (SIGNED,)),
+    Row("pow 100 of ints", lambda x: x**100, (i64(2, 5),), refusal="power 100 of integers"),
+    *(
+        Row(f"pow {e} of special numbers", lambda x, e=e: x**e, (SPECIAL,))
+        for e in (0, 1, 2, 0.5, -1, -2, 3.0)
+    ),
+    *(
+        Row(f"{name} of {x.dtype} wraps", function, (x,))
+        for x in (SIGNED, BYTES)
+        for name, function in WRAPPING.items()
+    ),
+    *(
+        Row(
+            f"to {dtype} wraps",
+            lambda x, dtype=dtype: x.to(dtype),
+            (i64("b", 5, low=-999, high=999),),
+        )
+        for dtype in (torch.int8, torch.uint8)
+    ),
+    Row("uint8 to int8 wraps", lambda x: x.to(torch.int8), (BYTES,)),
+    Row("float 0-d by ints", torch.mul, (f(), i64(2, 3))),
+    Row("int 0-d by float16", torch.mul, (i64(), Arg(torch.float16, (2, 3)))),
+    Row("int64 0-d and int32", torch.add, (i64(), i32(2, 3))),
+    Row("int16", lambda x: x + 1, (Arg(torch.int16, (2, 3)),), refusal="use int32"),
     Row("pow tensors", torch.pow, (f(2, 5, low=0.1), f(5))),
     Row("pow float by int tensor", torch.pow, (f(2, 5, low=0.1), i64(5))),
     Row("pow int tensors", torch.pow, (i64(2, 5), i64(5, low=0)), refusal="integer powers"),

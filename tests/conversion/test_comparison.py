@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import math
-import operator
 
 import pytest
 import torch
@@ -15,7 +14,6 @@ from tests.conversion.rows import Row, boolean, f, i32, i64
 ORDER = ("gt", "ge", "lt", "le", "eq", "ne")
 LEFT = torch.tensor([1.0, 2.0, math.nan, math.inf, -math.inf, math.nan])
 RIGHT = torch.tensor([1.0, 3.0, 1.0, math.inf, math.inf, math.nan])
-aten = torch.ops.aten
 
 ROWS = [
     *(Row(n, getattr(torch, n), (i64("b", 9), i64(9))) for n in ORDER),
@@ -32,31 +30,6 @@ ROWS = [
         for n in ("logical_and", "logical_or", "logical_xor")
     ),
     Row("logical_and of floats", torch.logical_and, (f(2, 9), i64(9))),
-    *(
-        Row(f"bitwise {n}", getattr(torch, f"bitwise_{n}"), (boolean(2, 9), boolean(9)))
-        for n in ("and", "or", "xor")
-    ),
-    *(
-        Row(
-            f"bitwise {n} number",
-            lambda x, n=n: getattr(aten, f"bitwise_{n}").Scalar(x, True),
-            (boolean(2, 9),),
-        )
-        for n in ("and", "or", "xor")
-    ),
-    *(
-        Row(f"operator {op.__name__}", op, (boolean(2, 9), boolean(9)))
-        for op in (operator.and_, operator.or_, operator.xor)
-    ),
-    Row(
-        "bitwise_and of ints", torch.bitwise_and, (i64(2, 9), i64(9)), refusal="bitwise operations"
-    ),
-    Row("bitwise_or with ints", torch.bitwise_or, (boolean(2, 9), i64(9)), refusal="bitwise"),
-    Row(
-        "bitwise_xor with 3", lambda x: torch.bitwise_xor(x, 3), (boolean(2, 9),), refusal="bitwise"
-    ),
-    Row("bitwise_not", torch.bitwise_not, (boolean(2, 9),), "Unary"),
-    Row("bitwise_not of ints", torch.bitwise_not, (i64(2, 9),), refusal="bitwise operations"),
     Row("where", torch.where, (boolean("b", 3), f("b", 3), f(3))),
     Row("where promotes", torch.where, (boolean(2, 3), f(2, 3), i64(3))),
     Row("where bools", torch.where, (boolean(2, 3), boolean(2, 3), boolean(3))),

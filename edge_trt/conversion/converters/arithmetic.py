@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Arithmetic on two tensors or a tensor and a number, with PyTorch's promotion."""
+"""Arithmetic on two tensors or a tensor and a number, with PyTorch's promotion.
+
+Division that rounds is in `division.py`.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +11,7 @@ from typing import Any
 import torch
 from torch import fx
 
-from edge_trt.conversion.context import Context
+from edge_trt.conversion.context import Context, widened
 from edge_trt.conversion.registry import converter, table
 from edge_trt.network.builder import Scalar
 from edge_trt.network.graph import Tensor
@@ -61,53 +64,38 @@ def rsub(ctx: Context, self: Tensor, other: Operand, alpha: Scalar) -> Tensor:
     return ctx.promoted("SUB", other, _scaled(ctx, self, alpha))
 
 
-@converter(aten.div.Tensor, aten.div.Scalar)
-def div(ctx: Context, self: Tensor, other: Operand) -> Tensor:
-    return ctx.promoted("DIV", self, other)
-
-
-@converter(aten.div.Tensor_mode, aten.div.Scalar_mode)
-def div_mode(ctx: Context, self: Tensor, other: Operand, rounding_mode: str | None) -> Tensor:
-    if rounding_mode == "floor":
-        return floor_divide(ctx, self, other)
-    quotient = ctx.promoted("DIV", self, other)
-    if rounding_mode is None or not quotient.dtype.is_float:  # integers divide towards zero
-        return quotient
-    magnitude = ctx.unary("FLOOR", ctx.unary("ABS", quotient))
-    return ctx.elementwise("PROD", ctx.unary("SIGN", quotient), magnitude)
-
-
-@converter(aten.floor_divide.default, aten.floor_divide.Scalar)
-def floor_divide(ctx: Context, self: Operand, other: Operand) -> Tensor:
-    # Rounds the rounded quotient: 1.0 // 0.1 is 10 here, where PyTorch corrects it to 9.
-    return ctx.promoted("FLOOR_DIV", self, other)
-
-
-@converter(aten.remainder.Scalar, aten.remainder.Tensor)
-def remainder(ctx: Context, self: Tensor, other: Operand) -> Tensor:
-    whole = ctx.promoted("PROD", ctx.promoted("FLOOR_DIV", self, other), other)
-    return ctx.promoted("SUB", self, whole)
+LONGEST = 64
+"""Largest whole exponent that is written as products: twice log2 of them at most."""
 
 
 def _power_ok(self: fx.Node, exponent: Scalar) -> str | None:
-    if self.meta["val"].is_floating_point() or not isinstance(exponent, int) or exponent <= 4:
+    integer = isinstance(exponent, int) and not self.meta["val"].is_floating_point()
+    if not integer or exponent <= LONGEST:
         return None
-    return f"power {exponent} of integers has no TensorRT layer: cast to float in the model"
+    return f"power {exponent} of integers would overflow: cast to float in the model"
 
 
-@converter(aten.pow.Tensor_Scalar, when=_power_ok, note="integers up to power 4")
+@converter(aten.pow.Tensor_Scalar, when=_power_ok, note=f"integers up to power {LONGEST}")
 def pow_scalar(ctx: Context, self: Tensor, exponent: Scalar) -> Tensor:
-    x = ctx.as_result(self)
-    if exponent in (0, 1):
-        return x if exponent else ctx.expand(ctx.like(x, 1), ctx.sizes(x))
-    if exponent in (2, 3, 4):
-        square = ctx.promoted("PROD", x, x)
-        rest = {2: None, 3: x, 4: square}[int(exponent)]
-        return square if rest is None else ctx.promoted("PROD", square, rest)
-    if exponent in (0.5, -0.5, -1):
-        root = ctx.unary("SQRT", x) if exponent != -1 else x
+    x = ctx.as_type(self, widened(ctx.result.dtype))
+    if exponent == 0:
+        return ctx.expand(ctx.constant(1, ctx.result.dtype), ctx.sizes(x))
+    if float(exponent).is_integer() and abs(exponent) <= LONGEST:
+        product = _product_of(ctx, x, abs(int(exponent)))
+        return ctx.unary("RECIP", product) if exponent < 0 else ctx.as_result(product)
+    if exponent in (0.5, -0.5):
+        root = ctx.unary("SQRT", x)
         return ctx.unary("RECIP", root) if exponent < 0 else root
     return ctx.elementwise("POW", x, exponent)
+
+
+def _product_of(ctx: Context, x: Tensor, count: int) -> Tensor:
+    """The product of `count` times x, by squaring."""
+    if count == 1:
+        return x
+    half = _product_of(ctx, x, count // 2)
+    square = ctx.elementwise("PROD", half, half)
+    return ctx.elementwise("PROD", square, x) if count % 2 else square
 
 
 def _float_power(self: object, exponent: object) -> str | None:

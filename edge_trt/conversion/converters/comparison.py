@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import torch
-from torch import fx
 
 from edge_trt.conversion.context import Context, promote
 from edge_trt.conversion.registry import converter, table
@@ -32,11 +31,6 @@ LOGIC: dict[object, ElementWiseOp] = {
     aten.logical_or.default: "OR",
     aten.logical_xor.default: "XOR",
 }
-BITWISE: dict[object, ElementWiseOp] = {
-    aten.bitwise_and.Tensor: "AND", aten.bitwise_and.Scalar: "AND", aten.__and__.Tensor: "AND",
-    aten.bitwise_or.Tensor: "OR", aten.bitwise_or.Scalar: "OR", aten.__or__.Tensor: "OR",
-    aten.bitwise_xor.Tensor: "XOR", aten.bitwise_xor.Scalar: "XOR", aten.__xor__.Tensor: "XOR",
-}  # fmt: skip
 
 
 def _order_or_equal(
@@ -54,28 +48,9 @@ def _as_bool(ctx: Context, op: ElementWiseOp, self: Tensor, other: Operand) -> T
     return ctx.elementwise(op, ctx.cast(self, DType.BOOL), ctx.as_type(other, DType.BOOL))
 
 
-_INTEGER_BITS = "bitwise operations on integers have no TensorRT layer: use bool tensors"
-
-
-def _bool_only(self: fx.Node) -> str | None:
-    return None if self.meta["val"].dtype is torch.bool else _INTEGER_BITS
-
-
-def _both_bool(self: fx.Node, other: object) -> str | None:
-    if isinstance(other, fx.Node):
-        return _bool_only(self) or _bool_only(other)
-    return _bool_only(self) or (None if isinstance(other, bool) else _INTEGER_BITS)
-
-
 table(COMPARISON, lambda ctx, op, self, other: ctx.compared(op, self, other))
 table(ORDER_OR_EQUAL, _order_or_equal)
 table(LOGIC, _as_bool)
-table(BITWISE, _as_bool, when=_both_bool, note="bool operands")
-
-
-@converter(aten.bitwise_not.default, when=_bool_only, note="bool input")
-def bitwise_not(ctx: Context, self: Tensor) -> Tensor:
-    return ctx.unary("NOT", self)
 
 
 @converter(aten.ne.Tensor, aten.ne.Scalar)
