@@ -6,10 +6,12 @@ from __future__ import annotations
 import pytest
 import torch
 
-from tests.conversion.checking import check_row
+from tests.conversion.checking import check_lowered, check_row
 from tests.conversion.rows import Row, boolean, f
 
 X = f("b", 5, "n")
+TIES = torch.tensor([[1.0, 3, 3, 0, 3], [2, 2, 2, 2, 2], [5, -1, -1, 5, 5], [0.0, -0.0, 0, 1, -1]])
+DEEP = f(6, 2, 1, "b", 2, 2)
 DISTINCT = torch.randperm(24).reshape(4, 6)
 
 
@@ -35,7 +37,14 @@ ROWS = [
     Row("max.dim of a scalar", call("max", 0), (f(),)),
     Row("min.dim of ints", call("min", 1), (DISTINCT,)),
     Row("max.dim of bools", lambda x: x.max(1)[0], (boolean(3, 4),)),
+    *(Row(f"{n} of ties", call(n, 1), (TIES,)) for n in ("argmax", "argmin", "max", "min")),
+    *(Row(f"{n} of equal ints", call(n, -1), (TIES.int(),)) for n in ("argmax", "max", "min")),
+    *(Row(f"{n} of bytes", call(n, 1), (TIES.abs().byte(),)) for n in ("argmax", "argmin", "max")),
+    Row("argmax of all ties", call("argmax"), (TIES.t(),)),
+    Row("argmax of infinities", call("argmin", 1), (torch.full((2, 3), float("inf")),)),
+    Row("argmax of a far dimension", call("argmax", 0), (DEEP,)),
     Row("topk", call("topk", 3, 1), (X,)),
+    Row("topk of a far dimension", call("topk", 2, 0), (DEEP,)),
     Row("topk smallest", call("topk", 2, 0, largest=False), (f(4, 3),)),
     Row("topk last", call("topk", 3), (f("b", 5),)),
     Row("topk of a vector", call("topk", 3), (f(5),)),
@@ -54,10 +63,48 @@ ROWS = [
     Row("sort of a vector", call("sort"), (f(5),)),
     Row("sort of a scalar", call("sort"), (f(),)),
     Row("sort of ints", call("sort"), (DISTINCT,)),
+    Row("sort of a far dimension", call("sort", 1), (DEEP,)),
+    *(
+        Row(f"sort stable {what}", call("sort", stable=True, dim=1, descending=down), (x,))
+        for what, x in (("ties", TIES), ("equal ints", TIES.int()), ("distinct", f("b", 5, 3)))
+        for down in (False, True)
+    ),
+    Row("sort stable of bytes", call("sort", stable=True), (TIES.abs().byte(),)),
+    Row("sort stable of a scalar", call("sort", stable=True), (f(),)),
+    Row("sort stable of many", call("sort", stable=True), ((torch.arange(3000) % 7),)),
+    Row("sort stable, values", lambda x: x.sort(stable=True)[0], (f("b", 5),), "TopK"),
+    Row("sort stable of a far dimension", call("sort", stable=True, dim=0), (DEEP,)),
+    *(Row(f"kthvalue {k}", call("kthvalue", k, 1), (X,)) for k in (1, 2, 5)),
+    Row("kthvalue keepdim", call("kthvalue", 2, keepdim=True), (f("b", 5),)),
+    Row("kthvalue of a vector", call("kthvalue", 2), (f(5),)),
+    Row("kthvalue of a scalar", call("kthvalue", 1), (f(),)),
+    Row("kthvalue of a symbolic axis", call("kthvalue", 2), (X,)),
+    *(Row(f"median of {n}", call("median", 1), (f("b", n),)) for n in (1, 4, 5)),
+    Row("median keepdim", call("median", 0, keepdim=True), (DISTINCT,)),
+    Row("median of a scalar", call("median", 0), (f(),)),
+    Row("median of all", call("median"), (f(3, 4),)),
+    Row("median of all of a scalar", call("median"), (f(),)),
+    Row("median of a symbolic axis", call("median", 0), (f("n", 2),), refusal="known k"),
+    Row("median of a symbolic number", call("median"), (f("n", 2),), refusal="known k"),
+    Row("nanmedian", call("nanmedian", 1), (f(2, 3),), refusal="replace NaN"),
+    Row("mode", call("mode", 1), (f(2, 3),), refusal="equal elements"),
     Row("sort of a symbolic axis", call("sort", 0), (f("n", 2),), refusal="known k"),
+]
+
+
+LOWERED = [
+    Row("msort", torch.msort, (f(5, "b"),), "TopK"),
+    Row("argsort", call("argsort", 1, descending=True), (f("b", 5),), "TopK Cast"),
+    Row("argsort stable", lambda x: torch.argsort(x, dim=1, stable=True), (TIES,)),
+    Row("quantile", call("quantile", 0.3, dim=1), (f(3, 5),)),
 ]
 
 
 @pytest.mark.parametrize("row", ROWS, ids=lambda row: row.name)
 def test_selection(row):
     check_row(row)
+
+
+@pytest.mark.parametrize("row", LOWERED, ids=lambda row: row.name)
+def test_lowered(row):
+    check_lowered(row)
