@@ -120,10 +120,10 @@ class CompileOptions:
         repeated=True,
         metavar="PATTERN",
     )
-    min_block_size: int = _field(
-        1,
+    min_block_size: int | None = _field(
+        None,
         "--min-block-size",
-        "fewest operators that are worth a TensorRT block",
+        "fewest operators that are worth a TensorRT block (default: the costs of copies decide)",
         parse=parse_whole_number,
         low=1,
         metavar="N",

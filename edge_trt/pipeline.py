@@ -145,7 +145,9 @@ def _partition(graph: fx.GraphModule, options: CompileOptions) -> tuple[Partitio
 
     operators, modules = _names(options.fallback_ops), _names(options.fallback_modules)
     refused = refusals(graph.graph, operators, modules)
-    partition, reasons = cut(graph, refused, options.min_block_size)
+    # What is forbidden is what TensorRT can't take, not what would be cheaper elsewhere.
+    least = options.min_block_size or (1 if options.fallback == "forbid" else None)
+    partition, reasons = cut(graph, refused, least)
     coverage = summarize(partition, reasons)
     if options.fallback == "forbid":
         forbid(coverage)

@@ -28,7 +28,7 @@ def command_line(*arguments: str) -> CompileOptions:
 def test_defaults():
     options = CompileOptions()
     assert options.targets == ("cpu",)
-    assert (options.precision, options.fallback, options.min_block_size) == ("fp32", "auto", 1)
+    assert (options.precision, options.fallback, options.min_block_size) == ("fp32", "auto", None)
     assert options.as_dict()["target"] == ["cpu"]
     json.dumps(options.as_dict())
 

@@ -1,33 +1,30 @@
 # SPDX-License-Identifier: Apache-2.0
 """Cuts a lowered graph into convex blocks, each for TensorRT or for the fallback.
 
-torch.fx's own capability-based partitioner finds the blocks, twice: first what TensorRT takes,
-then what is left. The common case, a graph that TensorRT takes whole, is one block at once.
+Which calls fall back beside those that must is a matter of cost (`placement.py`), and how the calls
+make as few blocks as possible one of their order (`phases.py`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
 import torch
 from torch import fx
-from torch.fx.passes.infra.partitioner import CapabilityBasedPartitioner
-from torch.fx.passes.operator_support import OperatorSupportBase
 from torch.fx.passes.utils.fuser_utils import fuse_by_partitions
 
+from edge_trt.partitioning.phases import Phase, repeat_fractions, split
+from edge_trt.partitioning.placement import cheaper_on_host
 from edge_trt.partitioning.sizes import compute_inside
 from edge_trt.partitioning.support import computes
 
 aten = torch.ops.aten
 BlockKind = Literal["tensorrt", "fallback"]
 
-SUBMODULES: dict[BlockKind, str] = {
-    "tensorrt": "edge_trt_block",
-    "fallback": "edge_trt_fallback",
-}
-"""Names of the submodules that groups become; weights are attributes of the same module."""
+SUBMODULE = "edge_trt_block"
+"""Start of the names of the submodules that phases become; weights are attributes of the module."""
 
 
 @dataclass(slots=True)
@@ -64,32 +61,41 @@ class Partition:
 
 
 def cut(
-    module: fx.GraphModule, refused: Mapping[fx.Node, str], min_block_size: int = 1
+    module: fx.GraphModule, refused: Mapping[fx.Node, str], min_block_size: int | None = None
 ) -> tuple[Partition, dict[fx.Node, str]]:
-    """Cuts the graph; also returns the refusals, with those added that are in too small blocks.
+    """Cuts the graph; also returns the refusals, with those added that had better fall back.
 
     Args:
         module: a lowered graph with a flat output tuple. It is taken apart.
         refused: the calls that TensorRT does not take, with reasons.
-        min_block_size: blocks with fewer calls fall back.
+        min_block_size: blocks with fewer calls fall back; None lets the costs of copies and
+            kernels decide what falls back beside the refused.
     """
     _compute_results(module)
-    reasons = dict(refused)
-    calls = [n for n in module.graph.nodes if computes(n)]
-    if not refused and (not calls or len(calls) >= min_block_size):
-        return _whole(module, "tensorrt"), reasons
-    groups: list[list[fx.Node]] = []
-    for group in _groups(module, lambda node: node not in refused):
-        size = sum(map(computes, group))
-        if size >= min_block_size:
-            groups.append(group)
+    repeat_fractions(module.graph)
+    graph, reasons = module.graph, dict(refused)
+    if refused and min_block_size is None:
+        reasons |= cheaper_on_host(graph, refused)
+    phases = split(graph, reasons)
+    while small := _too_small(phases, min_block_size or 1):
+        reasons |= small
+        phases = split(graph, reasons)
+    if len(phases) < 2:
+        on_host = bool(phases) and phases[0].on_host
+        return _whole(module, "fallback" if on_host else "tensorrt"), reasons
+    return _apart(module, phases), reasons
+
+
+def _too_small(phases: Sequence[Phase], least: int) -> dict[fx.Node, str]:
+    """The calls of blocks for TensorRT that are not worth one, with the reason."""
+    reasons: dict[fx.Node, str] = {}
+    for phase in phases:
+        if phase.on_host or phase.size >= least:
             continue
-        count = f"{size} operators" if size > 1 else "one operator"
-        sentence = f"its block of {count} is below min_block_size {min_block_size}"
-        reasons |= {n: sentence for n in group if computes(n)}
-    if not groups:
-        return _whole(module, "fallback"), reasons
-    return _apart(module, groups), reasons
+        count = f"{phase.size} operators" if phase.size > 1 else "one operator"
+        sentence = f"its block of {count} is below min_block_size {least}"
+        reasons |= {n: sentence for n in phase.calls if computes(n)}
+    return reasons
 
 
 def _compute_results(module: fx.GraphModule) -> None:
@@ -122,33 +128,17 @@ def _results(module: fx.GraphModule) -> Sequence[fx.Node]:
     return results
 
 
-class _Accepted(OperatorSupportBase):
-    """Tells the partitioner which calls may go into a group."""
-
-    def __init__(self, accepts: Callable[[fx.Node], bool]) -> None:
-        self._accepts = accepts
-
-    def is_node_supported(self, submodules: Mapping[str, torch.nn.Module], node: fx.Node) -> bool:
-        return node.op == "call_function" and self._accepts(node)
-
-
-def _groups(module: fx.GraphModule, accepts: Callable[[fx.Node], bool]) -> list[list[fx.Node]]:
-    """Convex groups of accepted calls, as large as the partitioner makes them."""
-    partitioner = CapabilityBasedPartitioner(
-        module, _Accepted(accepts), allows_single_node_partition=True
-    )
-    return [list(p.nodes) for p in partitioner.propose_partitions()]
-
-
-def _apart(module: fx.GraphModule, groups: list[list[fx.Node]]) -> Partition:
-    """Makes the groups blocks for TensorRT and everything else fallbacks, in execution order."""
-    _fuse(module, groups, "tensorrt")
-    _fuse(module, _groups(module, lambda node: True), "fallback")
+def _apart(module: fx.GraphModule, phases: Sequence[Phase]) -> Partition:
+    """Makes every phase a block."""
+    groups: list[dict[fx.Node, int | None]] = [dict.fromkeys(p.calls) for p in phases]
+    fuse_by_partitions(module, groups, prefix=SUBMODULE, always_return_tuple=True)
     blocks: list[Block] = []
     names: dict[fx.Node, Any] = dict(_inputs(module))
     for node in module.graph.nodes:
         if node.op == "call_module":
-            block = _block(module, node, names, blocks)
+            number = int(str(node.target).removeprefix(SUBMODULE))
+            kind = "fallback" if phases[number].on_host else "tensorrt"
+            block = _block(module, node, names, kind, sum(b.kind == kind for b in blocks))
             names[node] = block.outputs
             blocks.append(block)
         elif node.op == "call_function":  # only the choices among blocks' results are left
@@ -158,19 +148,12 @@ def _apart(module: fx.GraphModule, groups: list[list[fx.Node]]) -> Partition:
     return Partition(_needed(blocks, results), results)
 
 
-def _fuse(module: fx.GraphModule, groups: list[list[fx.Node]], kind: BlockKind) -> None:
-    """Replaces every group by a call of a submodule."""
-    order = {n: i for i, n in enumerate(module.graph.nodes)}
-    partitions: list[dict[fx.Node, int | None]] = [
-        dict.fromkeys(sorted(group, key=order.__getitem__)) for group in groups
-    ]
-    if partitions:
-        prefix = SUBMODULES[kind]
-        fuse_by_partitions(module, partitions, prefix=prefix, always_return_tuple=True)
-
-
 def _block(
-    module: fx.GraphModule, call: fx.Node, names: Mapping[fx.Node, Any], before: Sequence[Block]
+    module: fx.GraphModule,
+    call: fx.Node,
+    names: Mapping[fx.Node, Any],
+    kind: BlockKind,
+    number: int,
 ) -> Block:
     """The block behind the call of a submodule.
 
@@ -178,12 +161,10 @@ def _block(
         module: the whole model.
         call: the call of the submodule.
         names: names of the values so far.
-        before: the blocks so far.
+        kind: who runs it.
+        number: how many blocks of this kind are before it.
     """
-    target = str(call.target)
-    kind: BlockKind = "tensorrt" if target.startswith(SUBMODULES["tensorrt"]) else "fallback"
-    number = sum(b.kind == kind for b in before)
-    inner: Any = module.get_submodule(target)
+    inner: Any = module.get_submodule(str(call.target))
     block = Block(f"{'block' if kind == 'tensorrt' else kind}{number}", kind, inner)
     placeholders = inner.graph.find_nodes(op="placeholder")
     arguments: Any = call.args

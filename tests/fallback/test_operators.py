@@ -92,6 +92,11 @@ def test_what_has_no_form_stays_with_torch(function: Any, text: str) -> None:
     assert text in saved.why
 
 
+def test_a_result_that_was_never_there_is_told() -> None:
+    saved = alone(lambda x: (torch.masked_select(x, x > 1e6), x.exp()), X).saved("onnxruntime")
+    assert saved.why.endswith("; fallback0.0 always empty)")
+
+
 def test_the_check_can_fail() -> None:
     """Another function in the place of the block's is noticed."""
     done, other = alone(torch.special.expit, X), alone(lambda x: torch.tanh(x), X)

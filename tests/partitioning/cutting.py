@@ -49,7 +49,7 @@ def cut_up(
     *,
     fallback_ops: Sequence[str] = (),
     fallback_modules: Sequence[str] = (),
-    min_block_size: int = 1,
+    min_block_size: int | None = 1,
 ) -> Cut:
     captured, graph = lowered(module, inputs)
     refused = refusals(graph.graph, fallback_ops, fallback_modules)

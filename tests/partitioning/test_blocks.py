@@ -87,7 +87,7 @@ def test_blocks_in_order_are_the_graph(drawing: tuple[Drawn, set[fx.Node]]) -> N
     kept_out = {n.name for n in refused}
     weights = {name: getattr(drawn.module, name) for name in ("w0", "w1")}
 
-    partition, _ = cut(drawn.module, dict.fromkeys(refused, "asked for"))
+    partition, _ = cut(drawn.module, dict.fromkeys(refused, "asked for"), 1)
 
     assert_equal(run(partition, drawn.inputs), expected)
     placed = {kind: set[str]() for kind in ("tensorrt", "fallback")}

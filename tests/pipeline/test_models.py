@@ -153,6 +153,18 @@ class TestHybrid:
         for size in (1, 2, 5):
             assert_as_eager(Mean(), bundle, torch.randn(size, 8))
 
+    def test_a_fraction_that_several_blocks_read(self, tmp_path: Path) -> None:
+        class Twice(nn.Module):
+            def forward(self, x):
+                third = x.shape[0] / 3
+                y = torch.fft.rfft(x * third).abs().relu()
+                return torch.fft.rfft(y * third).abs(), y
+
+        bundle = edge_trt.compile(Twice().eval(), (batch(8),))
+        bundle.save(tmp_path / "m.edge")
+        for size in (1, 2, 5):
+            assert_as_eager(Twice(), bundle, torch.randn(size, 8))
+
     def test_sizes_that_depend_on_values(self, tmp_path: Path) -> None:
         class Positive(nn.Module):
             def forward(self, x):
