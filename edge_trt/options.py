@@ -96,6 +96,12 @@ class CompileOptions:
         repeated=True,
         metavar="PATTERN",
     )
+    float64_as_float32: bool = _field(
+        False,
+        "--float64-as-float32",
+        "compute float64 in float32; inputs and outputs of float64 become float32 too",
+        parse=None,
+    )
     fallback: str = _field(
         "auto",
         "--fallback",

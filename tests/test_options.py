@@ -164,6 +164,7 @@ CHANGES_THE_ENGINE = {
     "min_block_size": 2,
     "workspace": 2**30,
     "optimization_level": 5,
+    "float64_as_float32": True,
 }
 LEAVES_THE_ENGINE = {
     "target": ("rtx",),

@@ -9,7 +9,7 @@ import logging
 import os
 import sys
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import torch
 from torch.export import Dim, ExportedProgram, ShapesCollection
@@ -20,6 +20,7 @@ from edge_trt.capture.failures import explain
 from edge_trt.capture.mixed_types import refuse_mixed_types
 from edge_trt.capture.module_state import evaluation_mode, on_cpu, warn_about_bad_weights
 from edge_trt.capture.mutations import refuse_mutations
+from edge_trt.capture.narrow_float64 import narrow_examples, narrow_float64
 from edge_trt.capture.operators import find_operators
 from edge_trt.capture.program_inputs import known_of_program
 from edge_trt.capture.rename import rename_inputs
@@ -85,19 +86,27 @@ def capture(model: object, inputs: Any = None, options: CompileOptions | None = 
     for name in options.fallback_ops if options else ():
         find_operators(name)
     source = load_source(model)
+    narrow = options is not None and options.float64_as_float32
     if isinstance(source.model, ExportedProgram):
-        return _from_program(source, source.model, inputs)
-    return _from_module(source, source.model, inputs)
-
-
-def _from_program(source: Source, program: ExportedProgram, inputs: Any) -> Captured:
-    """Derive everything from a program that was exported elsewhere."""
-    refuse_mutations(program)
-    known = known_of_program(program, source.inputs if inputs is None else inputs)
+        program, known = _from_program(source, source.model, inputs)
+    else:
+        program, known = _from_module(source, source.model, inputs)
+    if narrow:
+        program, known = narrow_float64(program), narrow_examples(known)
     return _captured(source, program, known)
 
 
-def _from_module(source: Source, model: nn.Module, inputs: Any) -> Captured:
+Exported: TypeAlias = "tuple[ExportedProgram, dict[int, Known]]"
+"""A program, and what is known of its inputs."""
+
+
+def _from_program(source: Source, program: ExportedProgram, inputs: Any) -> Exported:
+    """Derive everything from a program that was exported elsewhere."""
+    refuse_mutations(program)
+    return program, known_of_program(program, source.inputs if inputs is None else inputs)
+
+
+def _from_module(source: Source, model: nn.Module, inputs: Any) -> Exported:
     """Export a module."""
     given = source.inputs if inputs is None else inputs
     if given is None:
@@ -125,7 +134,7 @@ def _from_module(source: Source, model: nn.Module, inputs: Any) -> Captured:
         )
         for tensor in call.tensors
     }
-    return _captured(source, program, known)
+    return program, known
 
 
 def _captured(source: Source, program: ExportedProgram, known: dict[int, Known]) -> Captured:

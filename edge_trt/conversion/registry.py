@@ -200,7 +200,8 @@ def _type_reason(node: fx.Node) -> str | None:
 
 _TYPES = {t.value for t in DType}
 _REMEDIES = {
-    "float64": "TensorRT has no float64, so cast to float32 in the model",
+    "float64": "TensorRT has no float64, so cast to float32 in the model, or allow"
+    " float64_as_float32",
     "int16": "TensorRT has no int16, so use int32 in the model",
     "complex64": "TensorRT has no complex numbers, so compute with real pairs",
 }

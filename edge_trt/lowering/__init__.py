@@ -21,6 +21,7 @@ from edge_trt.lowering.functionalise_writes import functionalise_writes
 from edge_trt.lowering.inline_contexts import inline_contexts
 from edge_trt.lowering.merge_duplicates import merge_duplicates
 from edge_trt.lowering.merge_views import merge_views
+from edge_trt.lowering.narrow_scalars import narrow_scalars
 from edge_trt.lowering.normalise_variants import normalise_variants
 from edge_trt.lowering.remove_dead_code import remove_dead_code
 from edge_trt.lowering.remove_no_ops import remove_no_ops
@@ -52,6 +53,7 @@ SIMPLIFICATION: tuple[Pass, ...] = (
     normalise_variants,  # for the parts of decompositions
     remove_no_ops,  # brings batch-norms next to their convolutions and views next to views
     fold_constants,  # before batch-norm: weights that are computed (weight norm) become constants
+    narrow_scalars,  # where operators of constants are gone, but for those that stay
     fold_batch_norm,
     merge_views,  # after the no-ops between views are gone
     cancel_permutes,  # needs merged permutations
