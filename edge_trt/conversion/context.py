@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from edge_trt.network.builder import Builder, Scalar
+from edge_trt.network.builder import Builder, Scalar, Size
 from edge_trt.network.graph import Network, Tensor
 from edge_trt.network.layers.elementwise import ElementWiseOp, UnaryOp
 from edge_trt.network.types import Dim, DType, TensorType
@@ -24,6 +24,10 @@ class Context(Builder):
         super().__init__(network)
         self.dim_names = dict(dim_names or {})
         """Torch's names of symbolic sizes (`s77`) -> the signature's (`batch`)."""
+        self.ranges: dict[Tensor, tuple[float, float]] = {}
+        """The least and largest value that torch knows of a computed size."""
+        self.counts: set[Tensor] = set()
+        """Computed sizes that can't be negative, whatever the sizes that they come from."""
         self.results: tuple[TensorType, ...] = ()
         """Types of the current call's results, as torch infers them."""
 
@@ -31,6 +35,10 @@ class Context(Builder):
     def result(self) -> TensorType:
         """Type of the current call's only or first result."""
         return self.results[0]
+
+    def is_count(self, size: Size) -> bool:
+        """Whether a size is at least 0, which torch's guards do not promise."""
+        return size >= 0 if isinstance(size, int) else size in self.counts
 
     def as_result(self, value: Tensor | Scalar) -> Tensor:
         """A tensor or number in the element type of the result."""

@@ -18,6 +18,8 @@ from torch import fx
 from edge_trt.conversion.context import Context
 from edge_trt.conversion.origin import origin_of
 from edge_trt.conversion.registry import Converter, bind, lookup, support
+from edge_trt.conversion.size_functions import SizeFunction, tabulated
+from edge_trt.conversion.size_ranges import bounds
 from edge_trt.errors import ConversionError
 from edge_trt.network.graph import Network, NetworkError, Tensor, check_type
 from edge_trt.network.types import UNKNOWN, Dim, DType, TensorType
@@ -92,6 +94,8 @@ class _Driver:
         value = node.meta["val"]
         if isinstance(value, torch.Tensor):
             return self.network.input(name, self.context.type_of(value))
+        if not isinstance(value, torch.SymInt):
+            raise _error(node, f"a network has no input for {value}, a number that is not whole")
         size = self.network.input(name, TensorType(DType.INT64, ()))  # of another segment
         self._sized(value, size)
         return size
@@ -120,7 +124,7 @@ class _Driver:
         bound = bind(node)
         if entry.evaluates:
             return {p: self._value(v) for p, v in zip(entry.parameters, bound.values())}  # noqa: B905
-        return {name: self._value(bound[name]) for name in entry.parameters}
+        return {name: self._tensor(self._value(bound[name])) for name in entry.parameters}
 
     def _value(self, argument: Any) -> Any:
         if isinstance(argument, fx.Node):
@@ -129,6 +133,10 @@ class _Driver:
             return [self._value(a) for a in argument]
         return argument
 
+    def _tensor(self, argument: Any) -> Any:
+        """An argument of a converter, which does not know functions of sizes."""
+        return tabulated(self.context, argument) if isinstance(argument, SizeFunction) else argument
+
     def _sized(self, value: Any, result: Any) -> Any:
         """An evaluator's result, as a number or under its name if torch knows either."""
         if not isinstance(value, (int, torch.SymInt)):
@@ -136,8 +144,13 @@ class _Driver:
         known = self.context.dim_of(value)
         if isinstance(known, int):
             return known
+        if isinstance(result, SizeFunction):
+            result = tabulated(self.context, result)
         if isinstance(result, Tensor):
             self.context.name_size(result, known)
+            self.context.ranges[result] = bounds(value)
+            if value.node.expr.is_nonnegative:
+                self.context.counts.add(result)
         return result
 
     def _checked(self, node: fx.Node, result: Any) -> Any:

@@ -106,12 +106,15 @@ def refuse(reason: str, *operators: Any) -> None:
             REFUSED[overload] = f"{operator}: {reason}"
 
 
-def evaluator(*functions: Overload) -> Any:
-    """Registers the decorated function for what is computed on sizes and Python values."""
+def evaluator(*functions: Overload, when: Callable[[fx.Node], str | None] | None = None) -> Any:
+    """Registers the decorated function for what is computed on sizes and Python values.
+
+    `when` is asked about the whole call, since Python's functions have no named arguments.
+    """
 
     def register(function: Callable[..., Any]) -> Callable[..., Any]:
         for target in functions:
-            _register(target, function, None, "", evaluates=True)
+            _register(target, function, when, "", evaluates=True)
         return function
 
     return register
@@ -129,7 +132,7 @@ def _register(
         raise TypeError(f"{target} has a converter already: {CONVERTERS[target].function}")
     parameters = tuple(inspect.signature(function).parameters)[1:]
     asked = tuple(inspect.signature(when).parameters) if when is not None else ()
-    if isinstance(target, torch._ops.OpOverload):
+    if isinstance(target, torch._ops.OpOverload) and not evaluates:
         names = {a.name for a in target._schema.arguments}
         unknown = [p for p in (*parameters, *asked) if p not in names]
         if unknown:
@@ -160,9 +163,11 @@ def support(node: fx.Node) -> str | None:
     entry = lookup(node.target)
     if entry is None:
         return REFUSED.get(node.target, f"{operator_of(node)} has no converter")
-    reason = _type_reason(node)
+    reason = _type_reason(node) or (None if entry.evaluates else _number_reason(node))
     if reason is not None or entry.predicate is None:
         return reason
+    if entry.evaluates:
+        return entry.predicate(node)
     bound = bind(node)
     return entry.predicate(**{name: bound[name] for name in entry.predicate_parameters})
 
@@ -195,6 +200,19 @@ def _type_reason(node: fx.Node) -> str | None:
             return f"{node.target} works on {name}: {remedy}"
         if value.dim() > 8:
             return f"{node.target} works on {value.dim()} dimensions, TensorRT has at most 8"
+    return None
+
+
+def _number_reason(node: fx.Node) -> str | None:
+    """Numbers computed from sizes become tensors, which are no attributes of a layer."""
+    schema = {a.name: str(a.type) for a in node.target._schema.arguments}  # type: ignore[union-attr]
+    for name, argument in bind(node).items():
+        value = argument.meta["val"] if isinstance(argument, fx.Node) else None
+        if isinstance(value, (torch.SymFloat, torch.SymBool)) and schema[name] != "Tensor":
+            return (
+                f"{operator_of(node)} takes a number computed from sizes that is no whole number"
+                f" as its {name}: give it a number, or compute with tensors"
+            )
     return None
 
 

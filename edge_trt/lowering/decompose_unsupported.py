@@ -3,7 +3,9 @@
 
 from __future__ import annotations
 
+import logging
 import operator
+from contextlib import contextmanager, nullcontext
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -32,10 +34,12 @@ from edge_trt.lowering.remove_no_ops import remove_no_ops
 from edge_trt.lowering.shapes import same_type
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Generator
 
 DEPTH = 6
 """How often a decomposition may be decomposed again; torch's deepest chains need four."""
+
+_SHAPES_LOG = logging.getLogger("torch.fx.experimental.symbolic_shapes")
 
 
 def decompose_unsupported(gm: fx.GraphModule, supported: Callable[[fx.Node], str | None]) -> bool:
@@ -117,15 +121,15 @@ def _record(
     def call(*values: Any) -> Any:
         given = dict(zip(sources, values, strict=True))
         args, kwargs = map_arg((node.args, node.kwargs), given.__getitem__)
-        result = function(*args, **kwargs)
+        result = function(*map(_plain, args), **kwargs)
         if result is NotImplemented:
             raise _NoDecompositionError
         return tuple(result) if isinstance(result, (tuple, list)) else result
 
     try:
-        with torch.no_grad(), fake_mode(gm):
+        with torch.no_grad(), fake_mode(gm), _no_guards(gm):
             traced = make_fx(call, pre_dispatch=large)(*map(value, sources))
-    except (_NoDecompositionError, NotImplementedError):
+    except Exception:  # it asks for a symbolic size, or for a value: it has no general form
         return None
     normalise_variants(traced)
     functionalise_writes(traced)
@@ -133,6 +137,23 @@ def _record(
     remove_no_ops(traced)
     remove_dead_code(traced)
     return traced
+
+
+def _plain(argument: Any) -> Any:
+    """An argument as torch's decompositions expect it, which change lists in place."""
+    return list(argument) if isinstance(argument, list) else argument
+
+
+@contextmanager
+def _no_guards(gm: fx.GraphModule) -> Generator[None]:
+    """Let a question about a symbolic size fail: its answer would hold for the example only."""
+    shapes, level = fake_mode(gm).shape_env, _SHAPES_LOG.level
+    _SHAPES_LOG.setLevel(logging.ERROR)  # a question that fails is no news to the user
+    try:
+        with nullcontext() if shapes is None else shapes.error_on_new_guards():
+            yield
+    finally:
+        _SHAPES_LOG.setLevel(level)
 
 
 def _is_usable(traced: fx.GraphModule, node: fx.Node) -> bool:
@@ -186,6 +207,8 @@ def _hand_over(node: fx.Node, holder: fx.Node) -> bool:
         readers = list(node.users)
         if any(reader.target is not operator.getitem for reader in readers):
             return False
+        if any(results[reader.args[1]] is None for reader in readers if reader.users):
+            return False  # the decomposition leaves out what is seldom read
         holder.graph.erase_node(holder)
         for reader in readers:
             replace(reader, results[reader.args[1]])

@@ -13,6 +13,7 @@ import torch
 from torch._decomp import decomposition_table
 from torch._ops import OpOverload
 
+from edge_trt.lowering.decompositions_indexing import INDEXING
 from edge_trt.lowering.decompositions_math import MATH
 from edge_trt.lowering.decompositions_matrix import MATRIX
 from edge_trt.lowering.decompositions_reductions import REDUCTIONS
@@ -34,28 +35,6 @@ def _rms_norm(
     return result if weight is None else result * weight
 
 
-def _scatter_slice(
-    self: Any, src: Any, dim: int = 0, start: Any = None, end: Any = None, step: int = 1
-) -> Any:
-    """Concatenate what stays and what is written: one layer where step is 1."""
-    size = self.shape[dim]
-    if step != 1 or not isinstance(size, int):
-        return NotImplemented
-    start = 0 if start is None else start + size if start < 0 else min(start, size)
-    end = size if end is None else end + size if end < 0 else min(end, size)
-    before, after = self.narrow(dim, 0, start), self.narrow(dim, end, size - end)
-    parts = [part for part in (before, src, after) if part.shape[dim] != 0]
-    return torch.cat(parts, dim) if len(parts) > 1 else src
-
-
-def _scatter_select(self: Any, src: Any, dim: int, index: int) -> Any:
-    size = self.shape[dim]
-    if not isinstance(size, int):
-        return NotImplemented
-    start = index % size
-    return _scatter_slice(self, src.unsqueeze(dim), dim, start, start + 1)
-
-
 def _not_of_bytes(target: OpOverload) -> Callable[..., Any]:
     """PyTorch resizes uint8 in fixed point and its decomposition in float: they differ by one."""
     function = decomposition_table[target]
@@ -67,12 +46,11 @@ def _not_of_bytes(target: OpOverload) -> Callable[..., Any]:
 
 
 DECOMPOSITIONS: dict[OpOverload, Callable[..., Any]] = {
+    **INDEXING,
     **MATH,
     **MATRIX,
     **REDUCTIONS,
     aten.rms_norm.default: _rms_norm,
-    aten.select_scatter.default: _scatter_select,
-    aten.slice_scatter.default: _scatter_slice,
     aten.upsample_bicubic2d.vec: _not_of_bytes(aten.upsample_bicubic2d.vec),
     aten.upsample_bilinear2d.vec: _not_of_bytes(aten.upsample_bilinear2d.vec),
 }

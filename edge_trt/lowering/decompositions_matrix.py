@@ -65,10 +65,6 @@ def _bilinear(input1: Any, input2: Any, weight: Any, bias: Any = None) -> Any:
     return result if bias is None else result + bias
 
 
-def _trace(self: Any) -> Any:
-    return torch.sum(torch.diagonal(self))
-
-
 MATRIX: dict[Any, Callable[..., Any]] = {
     aten.addbmm.default: _addbmm,
     aten.addmm.default: _addmm,
@@ -80,5 +76,4 @@ MATRIX: dict[Any, Callable[..., Any]] = {
     aten.matmul.default: _matmul,
     aten.mm.default: _matmul,
     aten.mv.default: _matmul,
-    aten.trace.default: _trace,
 }

@@ -3,6 +3,11 @@
 
 from __future__ import annotations
 
+import math
+import operator
+from collections.abc import Callable
+from typing import Any
+
 import torch
 from torch import fx
 from torch.fx.proxy import GraphAppendingTracer, Proxy
@@ -12,6 +17,27 @@ from torch.utils._sympy.reference import PythonReferenceAnalysis
 from edge_trt.conversion.registry import support
 
 aten = torch.ops.aten
+
+
+def _call(function: Callable[..., Any], x: Proxy) -> Proxy:
+    return x.tracer.create_proxy("call_function", function, (x,), {})
+
+
+_CALLS: dict[str, Callable[..., Any]] = {
+    "truediv": operator.truediv,
+    "int_truediv": operator.truediv,
+    "pow": operator.pow,
+    "pow_by_natural": operator.pow,
+    "floor_to_int": lambda x, dtype: _call(math.floor, x),
+    "ceil_to_int": lambda x, dtype: _call(math.ceil, x),
+    "trunc_to_int": lambda x, dtype: _call(math.trunc, x),
+    "round_to_int": lambda x, dtype: _call(round, x),
+    "to_dtype": lambda x, dtype: _call(torch.sym_float, x),
+}
+"""Calls of Python's functions, where torch's analysis has sympy's."""
+_Calls: Any = type(
+    "_Calls", (PythonReferenceAnalysis,), {name: staticmethod(f) for name, f in _CALLS.items()}
+)
 
 
 def compute_inside(graph: fx.Graph) -> None:
@@ -29,7 +55,7 @@ def compute_inside(graph: fx.Graph) -> None:
         first.prepend(placeholder)
     known = _known_sizes(placeholders)
     for placeholder in placeholders:
-        if isinstance(placeholder.meta["val"], torch.SymInt):
+        if isinstance(placeholder.meta["val"], (torch.SymInt, torch.SymFloat, torch.SymBool)):
             _replace(graph, placeholder, known)
 
 
@@ -65,7 +91,7 @@ def _replace(
         if expression in proxies:
             result = proxies[expression]
         else:
-            result = sympy_interp(PythonReferenceAnalysis, proxies, expression)
+            result = sympy_interp(_Calls, proxies, expression)
     added = [n for n in graph.nodes if n not in before]
     for node in added:
         node.meta = {**placeholder.meta, "val": _value(node)}

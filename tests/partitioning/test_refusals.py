@@ -142,17 +142,30 @@ def test_a_choice_among_results_goes_with_the_call() -> None:
     assert set(double.refused) == {"aten.topk.default", "aten.relu.default"}
 
 
-def test_a_fraction_of_a_size_never_enters_tensorrt() -> None:
+def test_a_fraction_of_a_size_is_computed_where_it_is_needed() -> None:
     class Mean(nn.Module):
         def forward(self, x):
-            return torch.fft.rfft(x).abs().relu() * (x.shape[0] / 3)
+            share = x.shape[0] / 3
+            return torch.fft.rfft(x * share).abs().relu() * share
 
     done = cut_up(Mean(), (Input(("b", 8), min=1, opt=2, max=9),))
-    assert done.refused["operator.truediv"] == "operator.truediv has no converter"
-    assert "no whole number" in done.refused["aten.mul.Tensor"]
+    assert set(done.refused) == {"aten.fft_rfft.default", "aten.abs.default"}
+    assert sorted(done.kinds) == ["fallback", "tensorrt", "tensorrt"]
     for size in (1, 2, 7):
         x = torch.randn(size, 8)
         assert_equal(done(x), [Mean()(x)])
+
+
+def test_a_fraction_of_a_size_is_no_attribute() -> None:
+    class Clamped(nn.Module):
+        def forward(self, x):
+            return x.clamp(max=x.shape[0] / 3).relu()
+
+    done = cut_up(Clamped(), (Input(("b", 8), min=1, opt=2, max=9),))
+    assert "no whole number" in done.refused["aten.clamp.default"]
+    for size in (1, 2, 7):
+        x = torch.randn(size, 8)
+        assert_equal(done(x), [Clamped()(x)])
 
 
 def test_sizes_that_depend_on_values_stay_in_the_fallback() -> None:

@@ -21,6 +21,7 @@ from edge_trt.conversion.converters import (  # noqa: F401
     pooling,
     reduction,
     resize,
+    scatter,
     selection,
     unary,
 )

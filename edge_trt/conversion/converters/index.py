@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Picking elements: slices, lookups, gathers."""
+"""Picking and replacing elements: slices, lookups, gathers."""
 
 from __future__ import annotations
 
@@ -7,13 +7,12 @@ from collections.abc import Sequence
 
 import torch
 from torch import fx
-from torch.fx.experimental.symbolic_shapes import statically_known_true
 
 from edge_trt.conversion.context import Context
 from edge_trt.conversion.registry import converter
 from edge_trt.network.builder import Size
 from edge_trt.network.graph import Tensor
-from edge_trt.network.layers import Gather
+from edge_trt.network.layers import Gather, Scatter
 from edge_trt.network.types import DType
 
 aten = torch.ops.aten
@@ -21,32 +20,29 @@ END = 2**62
 """Slice ends beyond this mean: up to the end (torch writes 2**63 - 1)."""
 
 
-def _known_sign(index: object) -> str | None:
-    if isinstance(index, fx.Node) and not statically_known_true(index.meta["val"] >= 0):
-        return "a computed index that may be negative: add the dimension's size to it in the model"
-    return None
-
-
-def _known_start(start: object) -> str | None:
-    return _known_sign(start)
-
-
-def _known_bounds(start: object, end: object) -> str | None:
-    return _known_sign(start) or _known_sign(end)
+def _from_end(ctx: Context, value: Size, size: Size) -> Size:
+    """A computed place with a negative one counted from the end."""
+    if ctx.is_count(value):
+        return value
+    below = ctx.calculate("MIN", ctx.calculate("MAX", ctx.calculate("SUB", 0, value), 0), 1)
+    return ctx.calculate("SUM", value, ctx.calculate("PROD", below, size))
 
 
 def _bound(ctx: Context, value: Size | None, default: Size, size: Size) -> Size:
     """A slice's start or end as PyTorch reads it: from the end if negative, and clipped."""
     if value is None or (isinstance(value, int) and value >= END):
         return default
-    if isinstance(value, int) and value < 0:
+    if ctx.is_count(value):
+        return ctx.calculate("MIN", value, size)
+    if isinstance(value, int):
         return ctx.calculate("MAX", ctx.calculate("SUM", size, value), 0)
-    return ctx.calculate("MIN", value, size)
+    inside = ctx.calculate("MAX", _from_end(ctx, value, size), 0)
+    return ctx.calculate("MIN", inside, size)
 
 
-@converter(aten.slice.Tensor, when=_known_bounds, note="computed bounds at least 0")
+@converter(aten.slice.Tensor)
 def slice_(
-    ctx: Context, self: Tensor, dim: int, start: Size | None, end: Size | None, step: int
+    ctx: Context, self: Tensor, dim: int, start: Size | None, end: Size | None, step: Size
 ) -> Tensor:
     size = ctx.size(self, dim)
     first = 0 if start == 0 else _bound(ctx, start, 0, size)
@@ -56,24 +52,75 @@ def slice_(
     elif first == 0 and step == 1:
         count = _bound(ctx, end, size, size)
     else:
-        span = ctx.calculate("SUB", _bound(ctx, end, size, size), first)
-        steps = ctx.calculate("FLOOR_DIV", ctx.calculate("SUM", span, step - 1), step)
-        count = ctx.calculate("MAX", steps, 0)
+        count = _count(ctx, first, _bound(ctx, end, size, size), step)
     if count is size or count == size:
         return self
+    if isinstance(step, Tensor):
+        steps = ctx.elementwise("PROD", ctx.arange(count), step)
+        return ctx.gather(self, ctx.elementwise("SUM", steps, first), dim)
     return ctx.slice(self, dim, first, count, step)
 
 
-@converter(aten.select.int, when=_known_sign, note="computed index at least 0")
+def _count(ctx: Context, first: Size, last: Size, step: Size) -> Size:
+    """How many elements there are from one place to before another."""
+    rounding = ctx.calculate("SUB", step, 1)
+    span = ctx.calculate("SUM", ctx.calculate("SUB", last, first), rounding)
+    return ctx.calculate("MAX", ctx.calculate("FLOOR_DIV", span, step), 0)
+
+
+@converter(aten.select.int)
 def select(ctx: Context, self: Tensor, dim: int, index: Size) -> Tensor:
     if isinstance(index, Tensor):
-        return ctx.gather(self, index, dim)
+        place = _from_end(ctx, index, ctx.size(self, dim))
+        return ctx.gather(self, ctx.as_tensor(place), dim)
     return ctx.take(self, dim, index)
 
 
-@converter(aten.narrow.default, when=_known_start, note="computed start at least 0")
+@converter(aten.narrow.default)
 def narrow(ctx: Context, self: Tensor, dim: int, start: Size, length: Size) -> Tensor:
     return ctx.slice(self, dim, _bound(ctx, start, 0, ctx.size(self, dim)), length)
+
+
+@converter(aten.slice_scatter.default)
+def slice_scatter(
+    ctx: Context,
+    self: Tensor,
+    src: Tensor,
+    dim: int,
+    start: Size | None,
+    end: Size | None,
+    step: Size,
+) -> Tensor:
+    size, axis = ctx.size(self, dim), dim % self.rank
+    first, count = _bound(ctx, start, 0, size), ctx.size(src, axis)
+    src = ctx.as_result(src)
+    if step == 1:
+        after = ctx.calculate("SUM", first, count)
+        rest = ctx.calculate("SUB", size, after)
+        before, behind = ctx.slice(self, axis, 0, first), ctx.slice(self, axis, after, rest)
+        parts = [part for part in (before, src, behind) if part.shape[axis] != 0]
+        return ctx.concat(parts, axis) if parts else self
+    steps = ctx.elementwise("PROD", ctx.arange(count), step)
+    return write_slices(ctx, self, axis, ctx.elementwise("SUM", steps, first), src)
+
+
+@converter(aten.select_scatter.default)
+def select_scatter(ctx: Context, self: Tensor, src: Tensor, dim: int, index: Size) -> Tensor:
+    axis = dim % self.rank
+    place = index
+    if isinstance(index, Tensor):
+        place = _from_end(ctx, index, ctx.size(self, axis))
+    elif index < 0:
+        place = ctx.calculate("SUM", ctx.size(self, axis), index)
+    return slice_scatter(ctx, self, ctx.unsqueeze(src, [axis]), axis, place, None, 1)
+
+
+def write_slices(ctx: Context, x: Tensor, axis: int, index: Tensor, updates: Tensor) -> Tensor:
+    """Slices of x along an axis replaced, at the places of a vector of indices."""
+    order = [axis, *(a for a in range(x.rank) if a != axis)]
+    front = [ctx.permute(t, order) for t in (x, updates)]
+    written = ctx.network.add(Scatter("ND"), front[0], ctx.unsqueeze(index, [1]), front[1])
+    return ctx.permute(written, [order.index(a) for a in range(x.rank)])
 
 
 def positive(ctx: Context, indices: Tensor, size: Size) -> Tensor:
@@ -114,16 +161,34 @@ def _integer_indices(indices: Sequence[fx.Node | None]) -> str | None:
     return None
 
 
-@converter(aten.index.Tensor, when=_integer_indices, note="integer indices")
+@converter(
+    aten.index.Tensor,
+    aten._unsafe_index.Tensor,
+    when=_integer_indices,
+    note="integer indices; masks give a shape that depends on data",
+)
 def index(ctx: Context, self: Tensor, indices: Sequence[Tensor | None]) -> Tensor:
+    x, flat, axis, _ = addressed(ctx, self, indices)
+    return ctx.gather(x, flat, axis)
+
+
+def addressed(
+    ctx: Context, x: Tensor, indices: Sequence[Tensor | None]
+) -> tuple[Tensor, Tensor, int, list[int]]:
+    """Several indices as one index into one axis.
+
+    Returns:
+        x with the indexed axes merged into one, the index of all of them, that axis, and the order
+        in which the axes of x stand.
+    """
     places = [place for place, i in enumerate(indices) if i is not None]
-    given = [positive(ctx, i, ctx.size(self, p)) for p in places if (i := indices[p]) is not None]
-    first = places[0]
+    given = [positive(ctx, i, ctx.size(x, p)) for p in places if (i := indices[p]) is not None]
+    first, order = places[0], list(range(x.rank))
     if places != list(range(first, first + len(places))):
         # With a slice between the indices, PyTorch puts what they pick in front.
-        rest = [axis for axis in range(self.rank) if axis not in places]
-        self, first = ctx.permute(self, [*places, *rest]), 0
-    return ctx.gather(*_flattened(ctx, self, given, first), first)
+        order, first = [*places, *(axis for axis in order if axis not in places)], 0
+        x = ctx.permute(x, order)
+    return *_flattened(ctx, x, given, first), first, order
 
 
 def _flattened(
