@@ -38,7 +38,7 @@ def export_onnx(block: Block, program: ExportedProgram) -> OnnxProgram:
         raise NotPortableError(
             "onnxscript is not installed, which writes ONNX: pip install 'edge-trt[cpu]'"
         )
-    importlib.import_module("edge_trt.fallback.operators")  # registers our translations
+    operators = importlib.import_module("edge_trt.fallback.operators")  # registers our forms
     try:
         with _quietly():
             exported: Any = torch.onnx.export(
@@ -47,7 +47,7 @@ def export_onnx(block: Block, program: ExportedProgram) -> OnnxProgram:
                 opset_version=OPSET,
                 input_names=block.inputs,
                 output_names=block.outputs,
-                custom_translation_table=dict(TRANSLATIONS),
+                custom_translation_table={**operators.torchvision_forms(), **TRANSLATIONS},
                 verbose=False,
             )
             arrays = _take_weights(exported.model)

@@ -18,7 +18,7 @@ import edge_trt_runtime
 from edge_trt.bundle.onnx_program import OnnxProgram
 from edge_trt.network.weights import Extent
 from edge_trt_runtime.executors.external_data import external_tensors
-from tests.pipeline.models import X, assert_as_eager, batch, hybrid
+from tests.pipeline.models import FACTORY, X, assert_as_eager, batch, hybrid
 
 WITHOUT_TORCH = """
 import sys
@@ -195,3 +195,20 @@ def test_torch_is_named_where_it_is_needed(choice: str, tmp_path: Path) -> None:
     assert "is a PyTorch program and torch can't be imported: pip install torch" in done.stderr
     with edge_trt_runtime.load(path) as session:
         assert session.run({"x": X.numpy()})
+
+
+def test_build_and_dryrun_print_who_runs_what(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from edge_trt.cli import main
+
+    (tmp_path / "models.py").write_text(FACTORY)
+    command = ["build", f"{tmp_path}/models.py:hybrid", "--input", "x=1..2..6x8"]
+    for more in (["--dryrun"], ["-o", f"{tmp_path}/m.edge"]):
+        assert main([*command, *more]) == 0
+        text = capsys.readouterr().out
+        assert "fallback0 runs in ONNX Runtime: equals PyTorch on 10 random inputs" in text
+        assert "64 bytes to the host, 40 bytes to the device" in text
+    failing = [*command, "--dryrun", "--fallback-ops", "aten.relu", "--fallback", "forbid"]
+    assert main(failing) == 1
+    assert "aten.fft_rfft.default" in capsys.readouterr().err
