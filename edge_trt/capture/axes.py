@@ -64,6 +64,17 @@ class Axis:
         middle = "" if self.opt == self.max else f"{self.opt}.."
         return f"{name}{self.min}..{middle}{self.max}"
 
+    def in_steps(self, step: int) -> Axis | None:
+        """Return the multiples of ``step`` in the range, or None when there are none.
+
+        The optimum becomes the nearest one, and of two the greater.
+        """
+        low, high = -(-self.min // step) * step, self.max // step * step
+        if low > high:
+            return None
+        opt = (self.opt + step // 2) // step * step
+        return Axis(low, min(max(opt, low), high), high, self.name)
+
 
 Shape = tuple["int | Axis", ...]
 """One entry per dimension."""

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import inspect
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -47,6 +48,13 @@ class TensorArgument:
         """Dimensions that may change, by index."""
         shape = self.described.shape if self.described else ()
         return {index: size for index, size in enumerate(shape) if isinstance(size, Axis)}
+
+    def with_axes(self, axes: Mapping[int, Axis]) -> TensorArgument:
+        """Return the argument with other ranges, and tensors that fit them."""
+        assert self.described is not None
+        shape = [axes.get(index, size) for index, size in enumerate(self.described.shape)]
+        changed = _described_argument(self.label, self.position, self.described.with_shape(shape))
+        return dataclasses.replace(changed, label=self.label)
 
 
 @dataclass(frozen=True)

@@ -23,6 +23,9 @@ _GUARD = re.compile(
     r"(.+?)\.?$",
     re.MULTILINE,
 )
+_FIXED = re.compile(r"You marked (\w+) as dynamic but your code specialized it .* \((\d+)\)")
+_VIOLATED = "Constraints violated"
+_SPECIAL = 4  # sizes that become 1, or equal a number of the model, when a little is cut off
 _MULTIPLE = re.compile(r"(\d+)\*_\w+")
 
 
@@ -60,7 +63,7 @@ def explain_constraints(
         places: Where each dimension name given to export appears, in order.
     """
     text = str(error)
-    if not text.startswith("Constraints violated"):
+    if not text.startswith(_VIOLATED):
         return None
     _, _, fixes = text.partition("Suggested fixes:")
     said = [
@@ -78,6 +81,40 @@ def explain_constraints(
         )
     whats, writes = zip(*said, strict=True)
     return CaptureError("; ".join(whats), hint="; ".join(dict.fromkeys(writes)))
+
+
+def needed_multiples(text: str, places: Mapping[str, Sequence[Place]]) -> dict[str, int]:
+    """Return the dimensions that export wants to be a multiple of a number, with that number."""
+    _, _, fixes = text.partition("Suggested fixes:")
+    matches = {name: _MULTIPLE.fullmatch(fix.strip()) for name, fix in _FIX.findall(fixes)}
+    return {name: int(match[1]) for name, match in matches.items() if match and name in places}
+
+
+def fixed_low(text: str, places: Mapping[str, Sequence[Place]]) -> frozenset[str]:
+    """Return the dimensions that export fixed at a size that is special to it, for it is small."""
+    found = _FIXED.findall(text) if text.startswith(_VIOLATED) else []
+    return frozenset(n for n, size in found if n in places and int(size) <= _SPECIAL)
+
+
+def refused_sizes(text: str, places: Mapping[str, Sequence[Place]]) -> dict[str, list[int]]:
+    """Return for each dimension some of the sizes that don't satisfy export's conditions.
+
+    Empty when export refuses for another reason, or the conditions are of several dimensions.
+    """
+    refused: dict[str, list[int]] = {}
+    for name, source, guard in _GUARD.findall(text) if text.startswith(_VIOLATED) else ():
+        if name not in places:
+            return {}
+        axis = places[name][0].axis
+        try:
+            condition = [compile(guard.replace(source, "size"), "<guard>", "eval")]
+            sizes = [n for n in range(axis.min, axis.max + 1) if not _holds(condition, n)]
+        except (ArithmeticError, NameError, SyntaxError, TypeError):
+            return {}
+        middle = sizes[len(sizes) // 2 : len(sizes) // 2 + 1]
+        some = {*refused.get(name, ()), *sizes[:2], *middle, *sizes[-1:]}
+        refused[name] = sorted(some)
+    return refused
 
 
 def _guarded(text: str, places: Mapping[str, Sequence[Place]]) -> list[tuple[str, str]]:

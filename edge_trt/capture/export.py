@@ -3,20 +3,13 @@
 
 from __future__ import annotations
 
-import contextlib
-import io
-import logging
-import os
-import sys
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import torch
-from torch.export import Dim, ExportedProgram, ShapesCollection
+from torch.export import ExportedProgram
 
-from edge_trt.capture.call import Call, prepare_call
-from edge_trt.capture.constraints import Place, explain_constraints
-from edge_trt.capture.failures import explain
+from edge_trt.capture.call import prepare_call
 from edge_trt.capture.mixed_types import refuse_mixed_types
 from edge_trt.capture.module_state import evaluation_mode, on_cpu, warn_about_bad_weights
 from edge_trt.capture.mutations import refuse_mutations
@@ -26,11 +19,10 @@ from edge_trt.capture.program_inputs import known_of_program
 from edge_trt.capture.rename import rename_inputs
 from edge_trt.capture.signature import Known, make_signature, user_inputs
 from edge_trt.capture.sources import Source, load_source
+from edge_trt.capture.tracing import trace
 from edge_trt.errors import CaptureError
 
 if TYPE_CHECKING:
-    from collections.abc import Generator
-
     from torch import nn
 
     from edge_trt.options import CompileOptions
@@ -118,7 +110,7 @@ def _from_module(source: Source, model: nn.Module, inputs: Any) -> Exported:
     warn_about_bad_weights(model)
     call = prepare_call(model.forward, given)
     with evaluation_mode(model, tell=not source.ours):
-        program = _export(model, call)
+        program, call = trace(model, call)
     refuse_mutations(program)
     refuse_mixed_types(program)
     present = user_inputs(program)
@@ -148,79 +140,3 @@ def _captured(source: Source, program: ExportedProgram, known: dict[int, Known])
         symbols={str(symbol): name for symbol, name in symbols.names.items()},
         name=source.name,
     )
-
-
-def _export(model: nn.Module, call: Call) -> ExportedProgram:
-    """Run torch.export, and turn whatever it raises into a CaptureError."""
-    shapes, places = _dynamic_shapes(model, call)
-    try:
-        with _quiet():
-            return torch.export.export(
-                model, call.args, call.kwargs, dynamic_shapes=shapes, strict=False
-            )
-    except Exception as error:
-        raise explain_constraints(error, places) or explain(error, call.tensors) from error
-
-
-def _dynamic_shapes(model: nn.Module, call: Call) -> tuple[Any, dict[str, list[Place]]]:
-    """Return what export needs to know of dynamic sizes, and where each of its names appears."""
-    collection = ShapesCollection()
-    dims: dict[str, Any] = {}
-    places: dict[str, list[Place]] = {}
-    for tensor in call.tensors:
-        entry: dict[int, Any] = {}
-        for index, axis in tensor.axes.items():
-            name = axis.name or f"dim{index}_of_argument{tensor.position}"
-            # Sizes 0 and 1 are constants to export: with 2 allowed, it keeps such a size symbolic.
-            entry[index] = dims.setdefault(name, Dim(name, min=axis.min, max=max(axis.max, 2)))
-            places.setdefault(name, []).append(Place(tensor, index))
-        if entry:
-            collection[tensor.traced] = entry
-    if not places:
-        return None, places
-    return collection.dynamic_shapes(model, call.args, call.kwargs), places
-
-
-@contextlib.contextmanager
-def _quiet() -> Generator[None]:
-    """Keep torch from logging what the raised error says too (``EDGE_TRT_DEBUG=1`` shows it)."""
-    if os.environ.get("EDGE_TRT_DEBUG"):
-        yield
-        return
-    noisy = [
-        logging.getLogger(name)
-        for name in ("torch._subclasses.fake_tensor", "torch.fx.experimental.symbolic_shapes")
-    ]
-    levels = [logger.level for logger in noisy]
-    for logger in noisy:
-        logger.setLevel(logging.CRITICAL)
-    try:
-        with contextlib.redirect_stderr(_WithoutGraphs()):
-            yield
-    finally:
-        for logger, level in zip(noisy, levels, strict=True):
-            logger.setLevel(level)
-
-
-class _WithoutGraphs(io.TextIOBase):
-    """The standard error stream, less the half-traced graphs that export prints when it fails."""
-
-    def __init__(self) -> None:
-        self._stream = sys.stderr
-        self._dropped = False
-
-    def write(self, text: str) -> int:
-        """Pass on everything but the source of a graph, and the line end that follows it."""
-        rest_of_line = self._dropped and text == "\n"
-        self._dropped = "def forward(self" in text
-        if not self._dropped and not rest_of_line:
-            self._stream.write(text)
-        return len(text)
-
-    def flush(self) -> None:
-        """Flush the stream behind."""
-        self._stream.flush()
-
-    def isatty(self) -> bool:
-        """Whether the stream behind is a terminal."""
-        return self._stream.isatty()

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import copy
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -104,9 +105,14 @@ class Input:
                 f"can't read {rest!r} at the end of the input {text!r}",
                 hint="separate sizes by 'x', and the type by ':'",
             )
-        described = cls((), dtype=rest[1:] if rest else "float32", name=name if equals else None)
-        object.__setattr__(described, "shape", shape)
-        return described
+        dtype = rest[1:] if rest else "float32"
+        return cls((), dtype=dtype, name=name if equals else None).with_shape(shape)
+
+    def with_shape(self, shape: Sequence[int | Axis]) -> Input:
+        """Return the same input with another shape."""
+        changed = copy.copy(self)
+        object.__setattr__(changed, "shape", tuple(shape))
+        return changed
 
     def __str__(self) -> str:
         """Return the input in the grammar of the command line."""

@@ -12,6 +12,7 @@ from edge_trt.lowering.unlifting import STATE, unlift
 
 if TYPE_CHECKING:
     import numpy as np
+    from torch import fx
     from torch.export import ExportedProgram
 
 Eager = Callable[[Sequence[torch.Tensor]], "list[np.ndarray]"]
@@ -23,10 +24,7 @@ def eager(program: ExportedProgram) -> Eager:
     `ExportedProgram.module()` does the same behind a check of every shape, whose code takes longer
     to make than most models take to run.
     """
-    gm = unlift(program)
-    for node in gm.graph.nodes:  # what the program writes to must not change in the user's model
-        if node.op == "get_attr" and node.meta.get("fqn") in gm.meta[STATE]:
-            setattr(gm, str(node.target), getattr(gm, str(node.target)).clone())
+    gm = harmless(program)
 
     def run(inputs: Sequence[torch.Tensor]) -> list[np.ndarray]:
         with torch.inference_mode():
@@ -34,6 +32,15 @@ def eager(program: ExportedProgram) -> Eager:
         return [r.detach().resolve_conj().resolve_neg().numpy() for r in results]
 
     return run
+
+
+def harmless(program: ExportedProgram) -> fx.GraphModule:
+    """The program as a module that can be run: what it writes to is not the user's model."""
+    gm = unlift(program)
+    for node in gm.graph.nodes:
+        if node.op == "get_attr" and node.meta.get("fqn") in gm.meta[STATE]:
+            setattr(gm, str(node.target), getattr(gm, str(node.target)).clone())
+    return gm
 
 
 def vary(examples: Sequence[torch.Tensor], seed: int) -> list[torch.Tensor]:

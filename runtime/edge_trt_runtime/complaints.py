@@ -13,7 +13,7 @@ from edge_trt_runtime.errors import InputError
 from edge_trt_runtime.names import close_matches
 
 if TYPE_CHECKING:
-    from edge_trt_runtime.manifest import Signature, TensorSpec
+    from edge_trt_runtime.manifest import Range, Signature, TensorSpec
 
 
 def complain(signature: Signature, inputs: Any) -> InputError:
@@ -54,7 +54,13 @@ def format_ranges(signature: Signature, spec: TensorSpec) -> str:
     """Return the symbols of a shape with their ranges: ``n: 1..8``; empty when there are none."""
     symbols = dict.fromkeys(size for size in spec.shape if size in signature.dims)
     ranges = ((symbol, signature.dims[str(symbol)]) for symbol in symbols)
-    return ", ".join(f"{symbol}: {range_.min}..{range_.max}" for symbol, range_ in ranges)
+    return ", ".join(f"{symbol}: {format_range(range_)}" for symbol, range_ in ranges)
+
+
+def format_range(range_: Range) -> str:
+    """Return a range as people write it: ``1..8``, ``192..512 in steps of 32``."""
+    steps = f" in steps of {range_.step}" if range_.step > 1 else ""
+    return f"{range_.min}..{range_.max}{steps}"
 
 
 def _name_error(signature: Signature, inputs: Any) -> InputError | None:
@@ -149,8 +155,11 @@ def _size_error(
         elif (range_ := signature.dims.get(want)) is not None:
             known, other = sizes.setdefault(want, (got, f"{spec.name!r} in dimension {axis}"))
             if not range_.min <= got <= range_.max:
-                wrong = f"{where}, which must be {range_.min}..{range_.max} ({want!r})"
+                wrong = f"{where}, which must be {format_range(range_)} ({want!r})"
                 remedy = "split the input, or build the bundle with a wider range"
+            elif got % range_.step:
+                wrong = f"{where}, which must be {format_range(range_)} ({want!r})"
+                remedy = f"pad or resize it to a multiple of {range_.step}"
             elif got != known:
                 wrong = f"{where}, but {other} has size {known}"
                 remedy = f"both are {want!r} and must be equal"

@@ -88,6 +88,9 @@ def _signature_problems(signature: Signature) -> Iterator[str]:
                 f"dimension {name!r} has min {range_.min}, opt {range_.opt}, max {range_.max}, "
                 "which are not in order"
             )
+        ends = (range_.min, range_.opt, range_.max)
+        if range_.step < 1 or any(size % range_.step for size in ends):
+            yield f"dimension {name!r} has sizes that are no multiples of {range_.step}"
 
 
 def _segment_problems(manifest: Manifest) -> Iterator[str]:

@@ -73,25 +73,28 @@ class InputChecker:
         return arrays
 
 
-_Axis = tuple[int, int, str | None]  # least size, greatest size, symbol shared with other axes
+# Least size, greatest size, what it is a multiple of, symbol shared with other axes.
+_Axis = tuple[int, int, int, str | None]
 _Row = tuple[str, np.dtype, tuple[int | str, ...] | None, list[_Axis]]
 _ANY_SIZE = 1 << 62
 
 
 def _axis(signature: Signature, size: int | str) -> _Axis:
     if isinstance(size, int):
-        return size, size, None
+        return size, size, 1, None
     range_ = signature.dims.get(size)
     # An expression such as "2*n" is opaque: the engine itself is left to refuse a wrong size.
-    return (range_.min, range_.max, size) if range_ is not None else (0, _ANY_SIZE, None)
+    if range_ is None:
+        return 0, _ANY_SIZE, 1, None
+    return range_.min, range_.max, range_.step, size
 
 
 def _fits(shape: tuple[int, ...], axes: list[_Axis], sizes: dict[str, int]) -> bool:
     """Compare a shape with ranges, and collect in ``sizes`` what each symbol stands for."""
     if len(shape) != len(axes):
         return False
-    for size, (least, greatest, symbol) in zip(shape, axes, strict=True):
-        if not least <= size <= greatest:
+    for size, (least, greatest, step, symbol) in zip(shape, axes, strict=True):
+        if not least <= size <= greatest or size % step:
             return False
         if symbol is not None and sizes.setdefault(symbol, size) != size:
             return False

@@ -30,11 +30,15 @@ Size = int | str
 
 
 class Range(msgspec.Struct, frozen=True):
-    """Sizes that a symbolic dimension may take; the engine is tuned for ``opt``."""
+    """Sizes that a symbolic dimension may take; the engine is tuned for ``opt``.
+
+    All three are multiples of ``step``, and no other sizes may be taken.
+    """
 
     min: int
     opt: int
     max: int
+    step: int = 1
 
 
 class ImageSpec(msgspec.Struct, frozen=True):

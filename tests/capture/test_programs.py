@@ -106,10 +106,14 @@ def test_a_size_that_is_an_expression():
         Halves().eval(), (torch.randn(4, 3),), dynamic_shapes=({0: 2 * Dim("half", min=2, max=5)},)
     )
     captured = capture(given)
-    assert captured.signature.dims == {"x_dim0_base": Range(2, 5, 5)}
-    assert captured.signature.inputs[0].shape == ["2*x_dim0_base", 3]
-    assert captured.signature.outputs[0].shape == ["x_dim0_base", 3]
-    assert list(captured.examples[0].shape) == [10, 3]
+    assert captured.signature.dims == {"batch": Range(4, 4, 10, 2)}
+    assert captured.signature.inputs[0].shape == ["batch", 3]
+    assert captured.signature.outputs[0].shape == ["(batch//2)", 3]
+    assert list(captured.examples[0].shape) == [4, 3]
+    narrower = capture(given, Input(("n", 3), min=5, opt=7, max=9))
+    assert narrower.signature.dims == {"n": Range(6, 8, 8, 2)}
+    with pytest.raises(OptionError, match=r"asked to be 4..12.*takes 4..10 in multiples of 2"):
+        capture(given, Input(("n", 3), min=4, opt=7, max=12))
 
 
 @pytest.mark.filterwarnings("ignore::FutureWarning")  # torch about itself

@@ -7,9 +7,11 @@ import pytest
 import torch
 from torch import nn
 
-from edge_trt.capture import Input, capture
+from edge_trt.capture import CaptureWarning, Input, capture
 from edge_trt.errors import CaptureError
+from edge_trt.lowering.eager import eager
 from edge_trt_runtime.manifest import Range
+from tests.support.models import Detector
 
 
 def module(function):
@@ -112,19 +114,57 @@ def narrow(x):
         (narrow, (batch(1, 4, 8, name="image"),), "write image=1..4..5x3:float32"),
         (lambda x: x.reshape(4, 3), (batch(1, 4, 8),),
          r"fixes dimension 0 of 'x' at 4, but 1..4..8 was asked for: write x=4x3:float32"),
-        (lambda x: x.reshape(x.shape[0] // 2, 6), (batch(1, 4, 8),),
-         "dimension 0 of 'x' only in multiples of 2: fix it"),
         (lambda x, y: x + y, (batch(1, 4, 8), batch(1, 4, 8)),
          r"needs dimension 0 of 'y' equal to dimension 0 of 'x'.* y=n:1..4..8x3:float32"),
         (lambda x, y: x[1:] + y, (batch(2, 4, 8), batch(1, 3, 7)),
          "needs dimension 0 of 'x' to be dimension 0 of 'y' \\+ 1"),
-        (lambda x: x[::2], (Input(("n", 3), min=1, opt=4, max=8),),
+        (lambda x: x[::2].squeeze(), (Input(("n", 3), min=1, opt=4, max=8),),
          r"takes dimension 0 of 'x' only where .*: write x=n:3..4..8x3:float32"),
+        (lambda x: x * 2 if x.shape[0] == 2 else x + 1, (batch(1, 2, 8),), "write x=2x3"),
     ],
 )  # fmt: skip
 def test_a_model_that_needs_other_sizes_says_which_and_what_to_write(function, inputs, says):
     with pytest.raises(CaptureError, match=says):
         capture(module(function), inputs)
+
+
+@pytest.mark.parametrize(
+    ("function", "sizes"),
+    [
+        (lambda x: x[1:] - x[:-1], (1, 2, 8)),
+        (lambda x: x[1:] - x[:-1], (2, 2, 5)),
+        (lambda x: x[1:] - x[:-1], (1, 4, 8)),
+        (lambda x: x[2:] * x[:-2].sum(1, keepdim=True), (2, 2, 6)),
+        (lambda x: x[::2].relu(), (1, 4, 8)),
+    ],
+)
+def test_one_row_of_a_cut_is_no_other_size(function, sizes):
+    captured = capture(module(function), batch(*sizes))
+    assert captured.signature.dims == {"batch": Range(*sizes)}
+    run = eager(captured.program)
+    for size in range(sizes[0], sizes[2] + 1):
+        x = torch.randn(size, 3)
+        torch.testing.assert_close(torch.as_tensor(run([x])[0]), function(x))
+
+
+def test_multiples_are_found():
+    halves = module(lambda x: x.reshape(x.shape[0] // 2, 6))
+    with pytest.warns(CaptureWarning, match=r"dimension 0 of 'x' is a multiple .* n:1..6..9 becomes"):
+        captured = capture(halves, Input(("n", 3), min=1, opt=6, max=9))
+    assert captured.signature.dims == {"n": Range(2, 6, 8, 2)}
+    assert shapes(captured) == [["n", 3], ["(n//2)", 6]]
+    assert list(captured.examples[0].shape) == [6, 3]
+    assert captured.symbols.popitem()[1] == "(n//2)"
+
+
+def test_an_image_of_any_size_that_a_detector_halves():
+    described = Input.parse("images=1..2..8x3x192..224..512x192..224..512")
+    captured = capture(Detector(width=4, classes=3).eval(), (described,))
+    assert captured.signature.dims == {
+        "images_dim0": Range(1, 2, 8),
+        "images_dim2": Range(192, 224, 512, 32),
+        "images_dim3": Range(192, 224, 512, 32),
+    }
 
 
 def test_what_to_write_works():

@@ -171,3 +171,16 @@ def test_agrees_with_the_plain_definition(
     else:
         with pytest.raises(InputError):
             checker.check(inputs)
+
+
+def test_sizes_in_steps() -> None:
+    signature = Signature(
+        inputs=[spec("image", [1, "h"])], outputs=[], dims={"h": Range(32, 64, 128, 32)}
+    )
+    checker = InputChecker(signature)
+    for size in (32, 64, 96, 128):
+        checker.check({"image": np.zeros((1, size), np.float32)})
+    for size, hint in ((48, "pad or resize it to a multiple of 32"), (160, "split the input")):
+        with pytest.raises(InputError, match=r"must be 32..128 in steps of 32 \('h'\)") as caught:
+            checker.check({"image": np.zeros((1, size), np.float32)})
+        assert hint in str(caught.value)

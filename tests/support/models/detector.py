@@ -148,7 +148,7 @@ def anchor_points(maps: list[Tensor]) -> tuple[Tensor, Tensor]:
         height, width = x.shape[2:]
         rows = torch.arange(height, dtype=x.dtype, device=x.device) + 0.5
         columns = torch.arange(width, dtype=x.dtype, device=x.device) + 0.5
-        y, across = torch.meshgrid(rows, columns, indexing="ij")
-        centres.append(torch.stack((across, y)).reshape(2, -1))
+        grid = (columns.expand(height, width), rows[:, None].expand(height, width))
+        centres.append(torch.stack(grid).reshape(2, -1))
         strides.append(torch.full((1, height * width), float(stride), dtype=x.dtype))
     return torch.cat(centres, 1), torch.cat(strides, 1)

@@ -1,0 +1,105 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Whether an exported program does what its model does, and has the shapes that it says."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import torch
+from sympy import sympify
+from torch import fx
+from torch.utils import _pytree as pytree
+
+from edge_trt.lowering.eager import harmless
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from torch import nn
+    from torch.export import ExportedProgram
+
+_TOLERANCE = 1e-4
+
+
+def agrees(
+    model: nn.Module,
+    program: ExportedProgram,
+    tensors: Mapping[int, torch.Tensor],
+    args: tuple[Any, ...],
+    kwargs: Mapping[str, Any],
+) -> bool:
+    """Compare a program with its model on one call.
+
+    The shapes inside are compared too: what is converted is what the program says of them, and an
+    operator such as ``squeeze`` may do something else at one size than at all others.
+
+    Args:
+        model: The model; neither it nor its buffers change.
+        program: What was exported of it.
+        tensors: The tensors of the call, by position.
+        args: The call.
+        kwargs: Its keyword arguments.
+    """
+    buffers = {name: buffer.clone() for name, buffer in model.named_buffers()}
+    with torch.inference_mode():
+        expected = torch.func.functional_call(model, buffers, args, dict(kwargs))
+        try:
+            results = _Checking(harmless(program)).run(*(tensors[i] for i in sorted(tensors)))
+        except _OtherShapeError:
+            return False
+    wanted = [v for v in pytree.tree_leaves(expected) if isinstance(v, torch.Tensor)]
+    return len(wanted) == len(results) and all(map(_close, results, wanted))
+
+
+class _OtherShapeError(Exception):
+    """A tensor has another shape than the program says."""
+
+
+class _Checking(fx.Interpreter):
+    """Runs a graph, and compares every tensor's shape with the symbolic one."""
+
+    def __init__(self, module: fx.GraphModule) -> None:
+        super().__init__(module)
+        self._sizes: dict[Any, Any] = {}
+
+    def run_node(self, n: fx.Node) -> Any:
+        """Run one node.
+
+        Raises:
+            _OtherShapeError: When its result has another shape than the program says.
+        """
+        result = super().run_node(n)
+        said = n.meta.get("val")
+        if isinstance(result, torch.Tensor) and isinstance(said, torch.Tensor):
+            if result.dim() != said.dim():
+                raise _OtherShapeError(n.name)
+            for size, symbolic in zip(result.shape, said.shape, strict=True):
+                self._compare(n, size, symbolic)
+        return result
+
+    def _compare(self, node: fx.Node, size: int, symbolic: int | torch.SymInt) -> None:
+        if isinstance(symbolic, int):
+            if symbolic != size:
+                raise _OtherShapeError(node.name)
+            return
+        expression: Any = symbolic.node.expr
+        if node.op == "placeholder":
+            self._learn(expression, size)
+        known = sympify(expression).xreplace(self._sizes)
+        if known.is_number and int(known) != size:  # others depend on values
+            raise _OtherShapeError(node.name)
+
+    def _learn(self, expression: Any, size: int) -> None:
+        """Find the symbol of an input's size, which may be a multiple of it."""
+        for symbol in expression.free_symbols:
+            times = expression / symbol
+            if times.is_Integer:
+                self._sizes.setdefault(symbol, sympify(size // int(times)))
+
+
+def _close(got: torch.Tensor, wanted: torch.Tensor) -> bool:
+    if got.shape != wanted.shape or got.dtype != wanted.dtype:
+        return False
+    if not got.is_floating_point():
+        return torch.equal(got, wanted)
+    return torch.allclose(got, wanted, rtol=_TOLERANCE, atol=_TOLERANCE, equal_nan=True)
