@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+import math
+
 import pytest
 import torch
 from torch import nn
@@ -12,6 +14,8 @@ from tests.conversion.checking import check_row
 from tests.conversion.rows import Row, f, i64
 
 X = f("b", 3, 5, low=-9, high=9)
+SPECIAL = torch.tensor([math.nan, math.inf, -math.inf, -0.0, 1.0, -1.0, 0.5, 7.25])
+FAR = torch.tensor([-200.0, -20.0, -1.0, 0.0, 1.0, 10.0])
 
 ROWS = [
     Row("relu", F.relu, (X,), "Activation"),
@@ -49,6 +53,16 @@ ROWS = [
     Row("prelu of a vector", nn.PReLU(), (f(5),)),
     Row("prelu of a matrix", nn.PReLU(4), (f(2, 4),)),
     Row("prelu computed slopes", F.prelu, (f(2, 3, 4), f(3))),
+    Row("logsigmoid", F.logsigmoid, (X,), "Activation"),
+    Row("logsigmoid far out", F.logsigmoid, (FAR,), accuracy=1e-5),
+    Row("hardshrink", F.hardshrink, (X,), "Unary ElementWise Cast ElementWise"),
+    Row("hardshrink of special numbers", lambda x: F.hardshrink(x, 1), (SPECIAL,), accuracy=0),
+    Row("softshrink", lambda x: F.softshrink(x, 0.7), (X,), "Activation ElementWise"),
+    Row("softshrink of special numbers", lambda x: F.softshrink(x, 1), (SPECIAL,), accuracy=0),
+    Row("threshold", lambda x: F.threshold(x, 0.5, -3), (X,), "ElementWise Select"),
+    Row("threshold 0", lambda x: F.threshold(x, 0.5, 0), (X,), "Activation"),
+    Row("threshold of ints", lambda x: F.threshold(x, 1, -3), (i64(2, 5),)),
+    Row("threshold of ints by a fraction", lambda x: F.threshold(x, 0.5, 7), (i64(2, 5),)),
     Row("_prelu_kernel", torch._prelu_kernel, (f(2, 3, 4), f(1, 3, 1))),
 ]
 

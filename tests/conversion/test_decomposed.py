@@ -190,6 +190,43 @@ MATRIX = [
     Row("product of ints of symbolic size", torch.mm, (i64("b", 4), i64(4, 5)), refusal="integers"),
 ]
 
+
+def einsum(equation):
+    return lambda *tensors: torch.einsum(equation, *tensors)
+
+
+EINSUM = [
+    *(
+        Row(f"einsum {equation}", einsum(equation), args)
+        for equation, args in {
+            "ii->i": (f(3, 3),),
+            "ii": (f(4, 4),),
+            "bii->bi": (f("b", 3, 3),),
+            "ii,ij->j": (f(3, 3), f(3, "b")),
+            "ij->": (f("b", 4),),
+            "ij->j": (f("b", 4),),
+            "abc->cab": (f("b", 3, "n"),),
+            "ij,ij->ij": (f(3, 1), f(3, 4)),
+            "...ij,...jk->...ik": (f("b", 1, 3, 4), f(2, 4, 5)),
+            "bij,bjk->bik": (f(1, 3, 4), f("b", 4, 5)),
+            "i,j->ij": (f("b"), f("n")),
+            "bi,ij,bj->b": (f("b", 4), f(4, 5), f("b", 5)),
+            ",ij->ij": (f(), f("b", 4)),
+            "ij,kl->il": (f("b", 4), f(4, 5)),
+        }.items()
+    ),
+    Row("einsum of ints", einsum("ij,jk->ik"), (i64(3, 4), i64(4, 5))),
+    Row(
+        "einsum of the diagonal of symbolic size", lambda x: einsum("ii->i")(x.outer(x)), (f("n"),)
+    ),
+    *(Row(f"diagonal {n}", lambda x, n=n: x.diagonal(n), (f(3, 5),)) for n in (0, 2, -1)),
+    Row("diagonal of others", lambda x: x.diagonal(1, -1, 0), (f(4, "b", 3),)),
+    Row("diagonal of symbolic size", lambda x: x.outer(x).diagonal(), (f("n"),)),
+    Row("trace", torch.trace, (f(3, 4),)),
+    Row("linalg.inv", torch.linalg.inv, (torch.eye(3),), refusal="factorise"),
+    Row("lgamma", torch.lgamma, (f(3),), refusal="no such function"),
+]
+
 OTHERS = [
     Row("select_scatter", lambda x, y: torch.select_scatter(x, y, 1, -1), (f("b", 3), f("b"))),
     Row("slice_scatter", lambda x, y: torch.slice_scatter(x, y, 1, 1, 3), (f("b", 4), f("b", 2))),
@@ -198,7 +235,7 @@ OTHERS = [
 
 @pytest.mark.filterwarnings("ignore:.*chain_matmul is deprecated")
 @pytest.mark.parametrize(
-    "row", [*MATH, *ACTIVATIONS, *REDUCTIONS, *MATRIX, *OTHERS], ids=lambda row: row.name
+    "row", [*MATH, *ACTIVATIONS, *REDUCTIONS, *MATRIX, *EINSUM, *OTHERS], ids=lambda row: row.name
 )
 def test_decomposed(row):
     check_lowered(row)

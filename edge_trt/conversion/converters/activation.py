@@ -98,3 +98,27 @@ def prelu(ctx: Context, self: Tensor, weight: Tensor) -> Tensor:
     if weight.rank == 1:  # one slope per channel, which is dimension 1
         weight = ctx.reshape(weight, ([-1] + [1] * (self.rank - 2))[: self.rank])
     return ctx.network.add(ParametricReLU(), self, ctx.to_rank(weight, self.rank))
+
+
+@converter(aten.log_sigmoid.default)
+def log_sigmoid(ctx: Context, self: Tensor) -> Tensor:
+    return ctx.activation("SOFTPLUS", self, -1, -1)  # -log(1 + e^-x)
+
+
+@converter(aten.hardshrink.default)
+def hardshrink(ctx: Context, self: Tensor, lambd: Scalar) -> Tensor:
+    outside = ctx.elementwise("GREATER", ctx.unary("ABS", self), lambd)
+    return ctx.elementwise("PROD", self, ctx.cast(outside, self.dtype))
+
+
+@converter(aten.softshrink.default)
+def softshrink(ctx: Context, self: Tensor, lambd: Scalar) -> Tensor:
+    return ctx.elementwise("SUB", self, ctx.clip(self, -lambd, lambd))
+
+
+@converter(aten.threshold.default)
+def threshold(ctx: Context, self: Tensor, threshold: Scalar, value: Scalar) -> Tensor:
+    if self.dtype.is_float and value == 0:
+        return ctx.activation("THRESHOLDED_RELU", self, threshold)
+    above = ctx.compared("GREATER", self, threshold)
+    return ctx.select(above, self, ctx.like(self, value))

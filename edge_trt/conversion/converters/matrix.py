@@ -7,7 +7,7 @@ import torch
 from torch import fx
 
 from edge_trt.conversion.context import Context
-from edge_trt.conversion.registry import converter
+from edge_trt.conversion.registry import converter, refuse
 from edge_trt.network.builder import Scalar
 from edge_trt.network.graph import Tensor
 
@@ -69,3 +69,15 @@ def baddbmm(
     ctx: Context, self: Tensor, batch1: Tensor, batch2: Tensor, beta: Scalar, alpha: Scalar
 ) -> Tensor:
     return addmm(ctx, self, batch1, batch2, beta, alpha)
+
+
+FACTORISATIONS = (
+    "inv", "inv_ex", "det", "slogdet", "svd", "eigh", "eig", "eigvals", "eigvalsh", "qr", "pinv",
+    "cholesky", "cholesky_ex", "solve", "solve_ex", "solve_triangular", "lu", "lu_factor", "lstsq",
+    "matrix_exp", "matrix_rank", "householder_product",
+)  # fmt: skip
+
+refuse(
+    "TensorRT can't factorise a matrix: do it once outside of the model, or let it fall back",
+    *(getattr(aten, f"linalg_{name}") for name in FACTORISATIONS),
+)

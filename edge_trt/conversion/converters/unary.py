@@ -6,7 +6,7 @@ from __future__ import annotations
 import torch
 
 from edge_trt.conversion.context import Context
-from edge_trt.conversion.registry import converter, table
+from edge_trt.conversion.registry import converter, refuse, table
 from edge_trt.network.graph import Tensor
 from edge_trt.network.layers.elementwise import UnaryOp
 from edge_trt.network.types import DType
@@ -70,3 +70,19 @@ def to_copy(ctx: Context, self: Tensor) -> Tensor:
 @converter(aten.clone.default, aten.contiguous.default, aten.detach.default, aten.alias.default)
 def clone(ctx: Context, self: Tensor) -> Tensor:
     return self
+
+
+refuse(
+    "TensorRT has no such function: tabulate it outside of the model, or let it fall back",
+    aten.lgamma,
+    aten.digamma,
+    aten.polygamma,
+    aten.igamma,
+    aten.igammac,
+    aten.erfinv,
+    aten.i0,
+    aten.nextafter,
+    aten.frexp,
+    aten.gcd,
+    aten.lcm,
+)
