@@ -3,7 +3,7 @@
 #
 #   make demo       train, compile and run the examples
 #   make test       the test suite without its slow part        (ARGS="tests/cli -k help" narrows it)
-#   make test-all   all of it
+#   make test-all   all of it, then every model of the zoo, which writes docs/zoo.md
 #   make lint       ruff, types, import layers
 #   make bench      benchmarks against the peers
 #   make clean      remove the environment, caches and demo products
@@ -42,15 +42,16 @@ $(BIN)/python:
 	       "apt-get install python3-venv" >&2; exit 1; }
 	$(PYTHON) -m venv $(VENV)
 
-# torchvision and timm come without their dependencies: torchvision's metadata asks for a torch of its own.
+# The models' libraries come without their dependencies: torchvision's metadata asks for a torch of its own,
+# and transformers' for a command line. What their models need follows.
 $(STAMP): $(BIN)/python pyproject.toml runtime/pyproject.toml jetson/pyproject.toml hatch_build.py constraints.txt
 	@echo "Installing into $(VENV) (once; minutes, 2 GB on disk) ..."
 	@$(PIP) install --quiet --constraint constraints.txt '$(TORCH)' $(addprefix --index-url ,$(TORCH_INDEX)) || { \
 	  echo "error: pip finds no $(TORCH); name the index of PyTorch's CPU builds (its installation page" \
 	       "shows the address): make $(MAKECMDGOALS) TORCH_INDEX=URL" >&2; exit 1; }
 	@$(PIP) install --quiet --constraint constraints.txt --editable '.[torch,cpu,rtx,dev]'
-	@$(PIP) install --quiet --constraint constraints.txt --no-deps torchvision timm
-	@$(PIP) install --quiet --constraint constraints.txt pyyaml huggingface_hub safetensors
+	@$(PIP) install --quiet --constraint constraints.txt --no-deps torchvision timm transformers tokenizers
+	@$(PIP) install --quiet --constraint constraints.txt pyyaml huggingface_hub safetensors regex
 	@touch $@
 
 demo: $(STAMP)
@@ -61,6 +62,7 @@ test: $(STAMP)
 
 test-all: $(STAMP)
 	$(BIN)/python -m pytest $(ARGS)
+	$(BIN)/python -m tests.zoo.run
 
 lint: $(STAMP)
 	$(BIN)/ruff format --check .

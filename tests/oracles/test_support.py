@@ -11,7 +11,7 @@ from torch import nn
 
 from tests.support.compare import assert_close, relative_error, within
 from tests.support.random_inputs import odd_size, random_like, random_tensor
-from tests.support.zoo import ZOO, randomise
+from tests.support.zoo import CORE, randomise
 
 NAN, INF = math.nan, math.inf
 
@@ -104,19 +104,19 @@ def test_randomise_leaves_nothing_without_effect() -> None:
 
 
 def test_the_zoo_has_every_model_of_the_list() -> None:
-    assert len(ZOO) == 25
-    assert ZOO["inception_v3"].size == 299
+    assert len(CORE) == 25
+    assert CORE["inception_v3"].size == 299
 
 
 FAST = ("resnet18", "squeezenet1_1", "timm:deit_tiny_patch16_224")
 
 
 @pytest.mark.parametrize(
-    "name", [n if n in FAST else pytest.param(n, marks=pytest.mark.slow) for n in ZOO]
+    "name", [n if n in FAST else pytest.param(n, marks=pytest.mark.slow) for n in CORE]
 )
 def test_models_depend_on_their_input_and_are_well_conditioned(name: str) -> None:
     """Else a comparison with eager would check nothing, or fail through rounding alone."""
-    entry = ZOO[name]
+    entry = CORE[name]
     model, same = entry.build(), entry.build()
     with torch.no_grad():
         first, second = (tensor_of(model(entry.example(seed=seed))) for seed in (1, 2))

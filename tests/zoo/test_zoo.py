@@ -17,7 +17,7 @@ import edge_trt_runtime
 from edge_trt_runtime.bundle import open_bundle
 from tests.support.compare import relative_error
 from tests.support.oracles import ORACLES, check
-from tests.support.zoo import ZOO, Entry
+from tests.support.zoo import CORE, Entry
 
 pytestmark = pytest.mark.rtx
 
@@ -39,28 +39,28 @@ PRECISE = 1e-4
 
 @pytest.mark.parametrize("name", QUICK)
 def test_quick(name: str, tmp_path: Path) -> None:
-    entry = dataclasses.replace(ZOO[name], size=QUICK[name])
+    entry = dataclasses.replace(CORE[name], size=QUICK[name])
     assert_bundle(entry, tmp_path, (1,))
     assert_oracles(entry)
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ZOO)
+@pytest.mark.parametrize("name", CORE)
 def test_fixed_sizes(name: str, tmp_path: Path) -> None:
-    assert_bundle(ZOO[name], tmp_path, (1,))
-    assert_oracles(ZOO[name])
+    assert_bundle(CORE[name], tmp_path, (1,))
+    assert_oracles(CORE[name])
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ZOO)
+@pytest.mark.parametrize("name", CORE)
 def test_ranges(name: str, tmp_path: Path) -> None:
     """Least, usual, largest, and one between that nothing was made for."""
-    assert_bundle(ZOO[name], tmp_path, (1, 2, 5, 3))
+    assert_bundle(CORE[name], tmp_path, (1, 2, 5, 3))
 
 
 def test_the_list_is_whole() -> None:
-    assert len(ZOO) == 25
-    assert QUICK.keys() <= ZOO.keys()
+    assert len(CORE) == 25
+    assert QUICK.keys() <= CORE.keys()
 
 
 def assert_bundle(entry: Entry, folder: Path, batches: tuple[int, ...]) -> None:

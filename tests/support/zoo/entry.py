@@ -1,0 +1,58 @@
+# SPDX-License-Identifier: Apache-2.0
+"""One model of the zoo: how it is made, and what it is fed."""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import nn
+
+from tests.support.zoo.randomise import has_batch_norm, randomise
+
+Arguments = tuple[Any, ...] | Mapping[str, Any]
+"""Positional or keyword arguments of a model."""
+
+Feed = Callable[[torch.Generator, int, int], Arguments]
+"""Makes random arguments from a generator, a batch size and the side of an image."""
+
+
+def image(generator: torch.Generator, batch: int, size: int) -> Arguments:
+    """A batch of images [batch, 3, size, size] of unit variance."""
+    return (torch.randn(batch, 3, size, size, generator=generator),)
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One model: its name, the table it stands in, its factory, and its arguments.
+
+    `size` is the side of its square image where it takes one, and 0 where it does not.
+    """
+
+    name: str
+    group: str
+    make: Callable[[], nn.Module] = field(repr=False)
+    size: int = 224
+    feed: Feed = field(default=image, repr=False)
+
+    def build(self) -> nn.Module:
+        """The model in eval mode, the same one every time."""
+        with torch.random.fork_rng():
+            torch.manual_seed(zlib.crc32(self.name.encode()))
+            model = self.make().eval()
+            sample = self.arguments(batch=4, seed=1) if has_batch_norm(model) else None
+            randomise(model, sample)
+        return model.eval()
+
+    def arguments(self, batch: int = 1, seed: int = 0) -> Arguments:
+        """Random arguments, the same ones for the same seed."""
+        return self.feed(torch.Generator().manual_seed(seed), batch, self.size)
+
+    def example(self, batch: int = 1, seed: int = 0) -> torch.Tensor:
+        """The image batch of a model that takes nothing else."""
+        arguments = self.arguments(batch, seed)
+        (tensor,) = arguments.values() if isinstance(arguments, Mapping) else arguments
+        return tensor

@@ -1,0 +1,125 @@
+# SPDX-License-Identifier: Apache-2.0
+"""docs/zoo.md, made from the records of a run."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+
+from tests.zoo.record import AGREES, Record
+
+DOCUMENT = Path(__file__).parents[2] / "docs" / "zoo.md"
+
+HEAD = """\
+# The zoo
+
+What edge_trt makes of whole models, written by `python -m tests.zoo.run` from the record of a run,
+`tests/zoo/results.jsonl`. Every model has random weights that leave no layer without effect,
+and is compiled with `edge_trt.compile` as it comes from its library, one process each.
+
+*Compiles*: captured, converted, saved and run. *Agrees*: the largest relative error of any output,
+max |bundle - eager| / max |eager|, on two random inputs is at most {agrees:g}; integers are equal.
+*One block*: TensorRT runs all of it. *Built*: TensorRT-RTX's builder makes a plan of every network,
+ahead of time and without a GPU. Seconds are wall time beside other work on two cores.
+"""
+
+GROUP_COLUMNS = (
+    "| model | inputs | parameters | operators | FLOPs | blocks | layers | error | built "
+    "| compile | build |\n|---|---|---|---|---|---|---|---|---|---|---|"
+)
+
+
+def render(records: Sequence[Record]) -> str:
+    """The document; the order of models is that of the records."""
+    groups = list(dict.fromkeys(record.group for record in records))
+    parts = [HEAD.format(agrees=AGREES), _summary(groups, records), _measured(records)]
+    parts += [_failures(records), _reasons(records)]
+    for group in groups:
+        rows = "\n".join(_row(record) for record in records if record.group == group)
+        parts.append(f"## {group}\n\n{GROUP_COLUMNS}\n{rows}\n")
+    return "\n".join(part for part in parts if part)
+
+
+def _summary(groups: Iterable[str], records: Sequence[Record]) -> str:
+    counts: dict[str, Callable[[Record], bool]] = {
+        "models": lambda record: True,
+        "compile": lambda record: record.error is not None,
+        "agree": lambda record: record.agrees,
+        "one block": lambda record: record.single,
+        "built": lambda record: record.built,
+    }
+    head = "".join(f" {name} |" for name in counts)
+    lines = [f"| |{head}", "|---|" + "---|" * len(counts)]
+    for title in (*groups, "all"):
+        chosen = [r for r in records if title in ("all", r.group)]
+        cells = (sum(map(test, chosen)) for test in counts.values())
+        lines.append(f"| {title} | " + " | ".join(str(cell) for cell in cells) + " |")
+    return "\n".join(lines) + "\n"
+
+
+def _measured(records: Sequence[Record]) -> str:
+    """When, and with which versions: a run can be resumed with others."""
+    runs = Counter((record.date, record.versions) for record in records if record.versions)
+    lines = [f"- {date}: {count} models, {what}" for (date, what), count in sorted(runs.items())]
+    return "Measured:\n\n" + "\n".join(lines) + "\n" if lines else ""
+
+
+def _failures(records: Sequence[Record]) -> str:
+    failed = [record for record in records if record.failure]
+    wrong = [r for r in records if not r.failure and r.error is not None and not r.agrees]
+    if not failed and not wrong:
+        return ""
+    lines = [f"- {record.name}: {_text(record.failure)}" for record in failed]
+    lines += [f"- {r.name}: relative error {r.error:.1e}" for r in wrong]
+    return "## What does not succeed\n\n" + "\n".join(lines) + "\n"
+
+
+def _reasons(records: Sequence[Record]) -> str:
+    """Every reason for a fallback, the most frequent among models first."""
+    models: dict[str, list[str]] = {}
+    calls: Counter[str] = Counter()
+    for record in records:
+        for reason, count in record.reasons.items():
+            models.setdefault(reason, []).append(record.name)
+            calls[reason] += count
+    if not models:
+        return ""
+    order = sorted(models, key=lambda reason: (-len(models[reason]), reason))
+    rows = [
+        f"| {_text(reason)} | {calls[reason]} | {', '.join(models[reason])} |" for reason in order
+    ]
+    head = "| operator: reason | calls | models |\n|---|---|---|\n"
+    return "## Why operators fall back\n\n" + head + "\n".join(rows) + "\n"
+
+
+def _row(record: Record) -> str:
+    compiled = bool(record.blocks or record.fallbacks)
+    cells = [
+        record.name.partition(":")[2] or record.name,
+        record.inputs,
+        f"{record.parameters / 1e6:.1f} M" if record.parameters else "",
+        _share(record.calls) if compiled else "",
+        _share(record.flops) if compiled else "",
+        _blocks(record) if compiled else "",
+        str(record.layers or ""),
+        "" if record.error is None else f"{record.error:.0e}",
+        "yes" if record.built else "no",
+        f"{record.seconds:.1f} s" if record.seconds else "",
+        f"{record.build_seconds:.1f} s" if record.build_seconds else "",
+    ]
+    return "| " + " | ".join(cells) + " |"
+
+
+def _blocks(record: Record) -> str:
+    return f"{record.blocks} + {record.fallbacks} back" if record.fallbacks else str(record.blocks)
+
+
+def _share(share: float) -> str:
+    """Per cent, and 100 % only where it is all."""
+    return "100 %" if share == 1 else f"{min(share, 0.999) * 100:.1f} %"
+
+
+def _text(text: str) -> str:
+    """Text that may stand in a table's cell."""
+    return text.replace("|", "\\|").replace("<", "\\<").replace("*", "\\*")
