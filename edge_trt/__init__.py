@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 from edge_trt._version import __version__
 
 if TYPE_CHECKING:
-    from edge_trt.capture import Input
+    from edge_trt.capture import ImageInput, Input
     from edge_trt.errors import (
         BuildError,
         BundleError,
@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 # fmt: off
 __all__ = [  # noqa: RUF022 (grouped by use)
     # compiling
-    "compile", "Input", "ImageSpec", "CompileOptions",
+    "compile", "Input", "ImageInput", "ImageSpec", "CompileOptions",
     # operators of your own
     "onnx_converter",
     # bundles
@@ -58,6 +58,7 @@ _HOME = {
     "Bundle": "edge_trt.pipeline",
     "EdgeTrtWarning": "edge_trt.warning",
     "Input": "edge_trt.capture",
+    "ImageInput": "edge_trt.capture",
     "ImageSpec": "edge_trt_runtime.manifest",
     "CompileOptions": "edge_trt.options",
     "onnx_converter": "edge_trt.fallback",

@@ -10,6 +10,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 from edge_trt.capture.axes import Axis
+from edge_trt.capture.images import ImageInput
 from edge_trt.capture.inputs import Input
 
 if TYPE_CHECKING:
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
     from edge_trt.capture.module_state import CaptureWarning
     from edge_trt.capture.operators import find_operators
 
-__all__ = ["Axis", "CaptureWarning", "Captured", "Input", "capture", "find_operators"]
+__all__ = ["Axis", "CaptureWarning", "Captured", "ImageInput", "Input", "capture", "find_operators"]
 
 _HOMES = {
     "CaptureWarning": "edge_trt.capture.module_state",

@@ -14,6 +14,7 @@ import torch
 from torch.utils import _pytree as pytree
 
 from edge_trt.capture.axes import Axis
+from edge_trt.capture.images import ImageInput
 from edge_trt.capture.inputs import Input
 from edge_trt.errors import CaptureError, OptionError
 from edge_trt_runtime.names import did_you_mean
@@ -168,11 +169,17 @@ def _described_argument(label: str, position: int, described: Input) -> TensorAr
     if described.example is not None and list(described.example.shape) == sizes:
         example = described.example.detach().cpu()
     else:
-        example = example_values(sizes, described.dtype, position)
-    traced = example
-    if traced_sizes != sizes:
-        traced = example_values(traced_sizes, described.dtype, position)
+        example = _example(described, sizes, position)
+    traced = example if traced_sizes == sizes else _example(described, traced_sizes, position)
     return TensorArgument(described.name or label, position, traced, example, described)
+
+
+def _example(described: Input, sizes: Sequence[int], position: int) -> torch.Tensor:
+    if isinstance(described, ImageInput):
+        generator = torch.Generator().manual_seed(_SEED + position)
+        pixels = torch.randint(0, 256, sizes, generator=generator)
+        return pixels.to(getattr(torch, described.dtype))
+    return example_values(sizes, described.dtype, position)
 
 
 def _traced_size(size: int | Axis) -> int:

@@ -15,6 +15,7 @@ from edge_trt.capture.module_state import evaluation_mode, on_cpu, warn_about_ba
 from edge_trt.capture.mutations import refuse_mutations
 from edge_trt.capture.narrow_float64 import narrow_examples, narrow_float64
 from edge_trt.capture.operators import find_operators
+from edge_trt.capture.preparation import prepared_images, with_images
 from edge_trt.capture.program_inputs import known_of_program
 from edge_trt.capture.rename import rename_inputs
 from edge_trt.capture.signature import Known, make_signature, user_inputs
@@ -100,7 +101,7 @@ def _from_program(source: Source, program: ExportedProgram, inputs: Any) -> Expo
 
 def _from_module(source: Source, model: nn.Module, inputs: Any) -> Exported:
     """Export a module."""
-    given = source.inputs if inputs is None else inputs
+    given = with_images(source.inputs, inputs)
     if given is None:
         raise CaptureError(
             f"{source.name} has no example inputs",
@@ -109,7 +110,7 @@ def _from_module(source: Source, model: nn.Module, inputs: Any) -> Exported:
     model = on_cpu(model)
     warn_about_bad_weights(model)
     call = prepare_call(model.forward, given)
-    with evaluation_mode(model, tell=not source.ours):
+    with evaluation_mode(model, tell=not source.ours), prepared_images(model, call):
         program, call = trace(model, call)
     refuse_mutations(program)
     refuse_mixed_types(program)

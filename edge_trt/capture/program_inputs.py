@@ -12,6 +12,7 @@ from torch.utils import _pytree as pytree
 
 from edge_trt.capture.axes import Axis
 from edge_trt.capture.call import example_values
+from edge_trt.capture.images import ImageInput
 from edge_trt.capture.inputs import Input
 from edge_trt.capture.signature import Known, input_shapes, user_inputs
 from edge_trt.capture.symbols import find_symbols
@@ -97,6 +98,11 @@ def _known(argument: UserInput, entry: Any) -> Known:
     value = cast("torch.Tensor", argument.value)
     if isinstance(entry, np.ndarray):
         entry = torch.from_numpy(np.ascontiguousarray(entry))
+    if isinstance(entry, ImageInput):
+        raise CaptureError(
+            "an exported program can't be given the preparation of an image",
+            hint="give the nn.Module, or export a module that prepares its image itself",
+        )
     if not isinstance(entry, Input | torch.Tensor):
         raise CaptureError(f"{argument.name!r} is a tensor, and {entry!r} was given")
     dtype = str(value.dtype).removeprefix("torch.")

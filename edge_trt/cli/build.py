@@ -13,6 +13,11 @@ min..opt..max, and have a name:
   --input image=1x3x224x224:float32
   --input image=1..4..8x3x224x224
   --input ids=batch:1..4..8xseq:1..128..512:int64
+
+With --image the bundle takes the pixels of a camera, and cast, layout, resize and normalization
+happen inside; --input still says the shape that the model takes:
+  --image image=nhwc:uint8:imagenet
+  --image nhwc:uint8:bgr:mean=0.485,0.456,0.406:std=0.229,0.224,0.225:size=224x224
 """
 
 from __future__ import annotations
@@ -54,6 +59,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="[NAME=]SHAPE[:TYPE]",
         help="an input (repeat it for each)",
     )
+    parser.add_argument(
+        "--image",
+        action="append",
+        default=[],
+        metavar="[NAME=]LAYOUT:TYPE[:...]",
+        help="an input that is an image, prepared in the network (repeat it for each)",
+    )
     parser.add_argument("--quiet", action="store_true", help="no progress, no summary")
     add_option_arguments(parser.add_argument_group("compile options"))
 
@@ -83,7 +95,9 @@ def _compile(arguments: argparse.Namespace, options: CompileOptions) -> Bundle:
     output.check_place()
     with _progress(arguments) as progress, output.sibling("portable") as folder:
         portable = os.path.join(folder, "model.edge")
-        request = Request(arguments.model, arguments.input, options.as_dict(), portable)
+        request = Request(
+            arguments.model, arguments.input, arguments.image, options.as_dict(), portable
+        )
         with ThreadPoolExecutor(1) as beside:
             ready = beside.submit(_prepare_engines, options)
             compile_apart(request, progress, _warn, ready)
@@ -108,11 +122,11 @@ def _prepare_engines(options: CompileOptions) -> None:
 
 def _dry_run(arguments: argparse.Namespace, options: CompileOptions) -> Bundle:
     """Compiles as far as the partition."""
-    from edge_trt.capture import Input
+    from edge_trt.cli.inputs import parse_inputs
     from edge_trt.pipeline import compile_networks
     from edge_trt.stages import Stages
 
-    inputs = tuple(Input.parse(text) for text in arguments.input) or None
+    inputs = parse_inputs(arguments.input, arguments.image)
     warnings.showwarning = _show_warning
     with _progress(arguments) as progress:
         return compile_networks(arguments.model, inputs, options, Stages(progress))
@@ -141,7 +155,7 @@ def _extend(arguments: argparse.Namespace, options: CompileOptions) -> Bundle:
     """Adds engines to a bundle, without torch."""
     from edge_trt.pipeline import Bundle, add_engines
 
-    shaping = {"--input": arguments.input, "--dryrun": options.dryrun}
+    shaping = {"--input": arguments.input, "--image": arguments.image, "--dryrun": options.dryrun}
     given = [name for name, value in shaping.items() if value]
     given += [f"--{name.replace('_', '-')}" for name in SHAPING if getattr(arguments, name, None)]
     if given:

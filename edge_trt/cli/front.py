@@ -32,6 +32,7 @@ class Request(msgspec.Struct):
 
     model: str
     inputs: list[str]
+    images: list[str]
     options: dict[str, Any]
     output: str
 
@@ -127,7 +128,7 @@ def main() -> int:
 
 def _compile(request: Request, out: BinaryIO) -> None:
     from edge_trt.bundle.save import save_bundle
-    from edge_trt.capture import Input
+    from edge_trt.cli.inputs import parse_inputs
     from edge_trt.options import CompileOptions
     from edge_trt.pipeline import compile_networks
     from edge_trt.stages import Stages
@@ -136,7 +137,7 @@ def _compile(request: Request, out: BinaryIO) -> None:
         _send(out, Message(stage, fraction, note))
 
     stages = Stages(progress)
-    inputs = tuple(Input.parse(text) for text in request.inputs) or None
+    inputs = parse_inputs(request.inputs, request.images)
     options = CompileOptions(**request.options)
     bundle = compile_networks(request.model, inputs, options, stages)
     save_bundle(bundle, request.output, durable=False)

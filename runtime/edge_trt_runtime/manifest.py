@@ -47,8 +47,8 @@ class ImageSpec(msgspec.Struct, frozen=True):
     mean: list[float]
     std: list[float]
     scale: float = 1 / 255
-    layout: Literal["NCHW"] = "NCHW"
-    color: Literal["RGB", "L"] = "RGB"
+    layout: Literal["NCHW", "NHWC"] = "NCHW"
+    color: Literal["RGB", "BGR", "L"] = "RGB"
 
 
 class TensorSpec(msgspec.Struct, frozen=True):

@@ -54,7 +54,7 @@ def calls(monkeypatch: pytest.MonkeyPatch) -> list[Request]:
 def test_flags_become_options(edge_trt: Command, calls, tmp_path: Path) -> None:
     done = edge_trt(
         "build", "model.py:create", "-o", tmp_path / "m.edge",
-        "--input", "image=1..2..4x3x8x8", "--input", "ids=5:int64",
+        "--input", "image=1..2..4x3x8x8", "--input", "ids=5:int64", "--image", "image=nhwc:uint8",
         "--target", "cpu", "--target", "agx-orin-64gb", "--precision", "fp16",
         "--fallback-ops", "aten.gelu,aten.erf", "--min-block-size", "3",
     )  # fmt: skip
@@ -62,6 +62,7 @@ def test_flags_become_options(edge_trt: Command, calls, tmp_path: Path) -> None:
     (request,) = calls
     assert request.model == "model.py:create"
     assert request.inputs == ["image=1..2..4x3x8x8", "ids=5:int64"]
+    assert request.images == ["image=nhwc:uint8"]
     assert request.options["target"] == ["cpu", "agx-orin-64gb"]
     assert request.options["precision"] == "fp16"
     assert request.options["fallback_ops"] == ["aten.gelu", "aten.erf"]
