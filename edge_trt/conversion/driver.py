@@ -149,7 +149,7 @@ class _Driver:
         if isinstance(result, Tensor):
             self.context.name_size(result, known)
             self.context.ranges[result] = bounds(value)
-            if value.node.expr.is_nonnegative:
+            if isinstance(value, torch.SymInt) and value.node.expr.is_nonnegative:
                 self.context.counts.add(result)
         return result
 

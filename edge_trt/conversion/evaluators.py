@@ -17,7 +17,7 @@ from torch import fx
 
 from edge_trt.conversion.context import Context
 from edge_trt.conversion.registry import evaluator
-from edge_trt.conversion.size_functions import SizeFunction, function_of, too_many_entries
+from edge_trt.conversion.size_functions import SizeFunction, function_of, no_table
 from edge_trt.network.builder import Size
 from edge_trt.network.graph import Tensor
 from edge_trt.network.layers.elementwise import ElementWiseOp
@@ -71,7 +71,7 @@ def _fits(node: fx.Node) -> str | None:
     """Whole arithmetic always does; what is computed with fractions needs a table."""
     given = [a.meta["val"] if isinstance(a, fx.Node) else a for a in node.args]
     fractions = any(isinstance(value, (float, torch.SymFloat)) for value in given)
-    return too_many_entries(node) if fractions else None
+    return no_table(node) if fractions else None
 
 
 for function, op in BINARY.items():
@@ -86,7 +86,7 @@ def _tabulation(function: Callable[..., Any]) -> Callable[..., Any]:
 
 
 for target, function in TABULATED.items():
-    evaluator(target, when=too_many_entries)(_tabulation(function))
+    evaluator(target, when=no_table)(_tabulation(function))
 
 
 @evaluator(operator.getitem)

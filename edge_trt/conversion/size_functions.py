@@ -80,15 +80,21 @@ def _entry(function: SizeFunction, values: tuple[int, ...]) -> Any:
         return 0
 
 
-def too_many_entries(node: fx.Node) -> str | None:
-    """Why the call of a function of sizes can't become a table."""
-    spans = [high - min(low, 0) + 1 for low, high in map(bounds, _leaves(node).values())]
+def too_many_entries(what: str, *sizes: Any) -> str | None:
+    """Why functions of these sizes can't become a table, given as torch has them."""
+    spans = [high - min(low, 0) + 1 for low, high in map(bounds, sizes)]
     if prod(spans) <= LIMIT:
         return None
     return (
-        f"a number computed from sizes as {getattr(node.target, '__name__', node.target)} does is"
-        f" looked up in a table of at most {LIMIT} entries: give the sizes narrower ranges"
+        f"a number computed from sizes as {what} does is looked up in a table of at most {LIMIT}"
+        " entries: give the sizes narrower ranges"
     )
+
+
+def no_table(node: fx.Node) -> str | None:
+    """Why the call of a function of sizes can't become a table."""
+    what = getattr(node.target, "__name__", str(node.target))
+    return too_many_entries(what, *_leaves(node).values())
 
 
 def _leaves(node: fx.Node) -> dict[str, Any]:

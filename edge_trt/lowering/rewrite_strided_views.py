@@ -18,7 +18,7 @@ from edge_trt.lowering.edit import (
     retarget,
     tensor,
 )
-from edge_trt.lowering.shapes import static_shape
+from edge_trt.lowering.shapes import same_size, static_shape
 
 _REINTERPRET = {aten.view_as_complex.default, aten.view.dtype}
 
@@ -55,8 +55,10 @@ def _gather(gm: fx.GraphModule, node: fx.Node) -> bool:
     """Write an ``as_strided`` of static size as a gather with constant indices."""
     bound, source = arguments(node), tensor(node.args[0])
     numbers = [*bound["size"], *bound["stride"], bound["storage_offset"] or 0]
-    if source is None or static_shape(node.args[0]) is None or not _all_int(numbers):
+    if source is None:
         return False
+    if static_shape(node.args[0]) is None or not _all_int(numbers):
+        return _gather_counted(gm, node)
     strides = source.stride()
     if not _all_int([*strides, source.storage_offset()]):
         return False
@@ -68,6 +70,39 @@ def _gather(gm: fx.GraphModule, node: fx.Node) -> bool:
     flat = insert(gm, node, aten.reshape.default, (node.args[0], [-1]))
     picked = insert(gm, node, aten.index_select.default, (flat, 0, index))
     return retarget(node, aten.reshape.default, (picked, list(bound["size"])))
+
+
+def _gather_counted(gm: fx.GraphModule, node: fx.Node) -> bool:
+    """Write an ``as_strided`` of a contiguous input as a gather, its indices computed."""
+    bound, source = arguments(node), tensor(node.args[0])
+    if source is None or not _is_contiguous(source):
+        return False
+    sizes, strides, rank = bound["size"], bound["stride"], len(bound["size"])
+    flat = insert(gm, node, aten.reshape.default, (node.args[0], [-1]))
+    index: Any = None
+    for axis, (size, stride) in enumerate(zip(sizes, strides, strict=True)):
+        steps = insert(gm, node, aten.arange.start_step, (0, size, 1))
+        steps = insert(gm, node, aten.mul.Tensor, (steps, stride))
+        ones = [1] * (rank - 1 - axis)
+        steps = insert(gm, node, aten.reshape.default, (steps, [-1, *ones]))
+        index = steps if index is None else insert(gm, node, aten.add.Tensor, (index, steps))
+    if index is None:
+        return False
+    if bound["storage_offset"]:
+        index = insert(gm, node, aten.add.Tensor, (index, bound["storage_offset"]))
+    index = insert(gm, node, aten.reshape.default, (index, [-1]))
+    picked = insert(gm, node, aten.index_select.default, (flat, 0, index))
+    return retarget(node, aten.reshape.default, (picked, list(sizes)))
+
+
+def _is_contiguous(source: torch.Tensor) -> bool:
+    """Whether elements lie in order from the start of the memory, for all symbolic sizes."""
+    expected: Any = 1
+    for size, stride in zip(reversed(source.shape), reversed(source.stride()), strict=True):
+        if not (same_size(stride, expected) or same_size(size, 1)):
+            return False
+        expected = expected * size
+    return same_size(source.storage_offset(), 0)
 
 
 def _all_int(numbers: list[Any]) -> bool:

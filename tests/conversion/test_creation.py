@@ -5,8 +5,9 @@ from __future__ import annotations
 
 import pytest
 import torch
+from torch.nn import functional as F
 
-from tests.conversion.checking import check_row
+from tests.conversion.checking import check_lowered, check_row
 from tests.conversion.rows import Row, boolean, f, i64
 
 aten = torch.ops.aten
@@ -50,25 +51,73 @@ ROWS = [
         )
         for start, step in [(0, 2), (1, 3), (20, -3), (19, -1)]
     ),
+    Row("arange of halves to a size", lambda x: torch.arange(0, x.shape[0], 0.5), (f("n"),)),
+    Row("arange from a fraction", lambda x: torch.arange(0.5, x.shape[0]), (f("n"),)),
+    Row("arange down by fractions", lambda x: torch.arange(x.shape[0], 0, -0.3), (f("n"),)),
+    Row("arange to a fraction", lambda x: torch.arange(x.shape[0], 20.5, 2), (f("n"),)),
+    Row("arange in half", lambda x: torch.arange(0, x.shape[0], 0.5).half(), (f("n"),)),
+    Row("arange by a size", lambda x: torch.arange(0, 20, x.shape[0]), (f("n"),)),
     Row(
-        "arange fractions to a size",
-        lambda x: torch.arange(0, x.shape[0], 0.5),
+        "arange between sizes by one",
+        lambda x, y: torch.arange(1, y.shape[0], x.shape[0]),
+        (f("b"), f("h")),
+    ),
+    Row(
+        "arange of fractions as ints",
+        lambda x: aten.arange.start_step(0, x.shape[0], 1.5, dtype=torch.int64),
         (f("n"),),
         refusal="count in whole numbers",
     ),
+    Row("empty_like", lambda x: torch.empty_like(x) * 0 == 1, (X,)),
+    Row("new_empty", lambda x: x.new_empty(x.shape[0], 2) * 0 == 1, (X,)),
+    Row("empty_strided", lambda x: torch.empty_strided((x.shape[0], 2), (2, 1)) * 0 == 1, (X,)),
+    Row("new_empty_strided", lambda x: x.new_empty_strided((2, 3), (3, 1)) * 0 == x, (f(2, 3),)),
+    Row("empty_permuted", lambda x: torch.empty_permuted((2, 3), (0, 1)) * 0 == x, (f(2, 3),)),
+    Row("native_dropout", lambda x: aten.native_dropout.default(x, 0.5, False), (X,)),
     Row(
-        "arange from a fraction",
-        lambda x: torch.arange(0.5, x.shape[0]),
-        (f("n"),),
-        refusal="count in whole numbers",
+        "dropout while training",
+        lambda x: aten.native_dropout.default(x, 0.5, True),
+        (X,),
+        refusal="call eval()",
     ),
-    Row(
-        "arange by a size",
-        lambda x: torch.arange(0, 20, x.shape[0]),
-        (f("n"),),
-        refusal="give it a number",
+    Row("dropout kept", lambda x: F.dropout(x, 0.5, True), (X,), refusal="call eval()"),
+    *(
+        Row(name, run, (X,), refusal="give them to the model as an input")
+        for name, run in {
+            "rand": lambda x: x + torch.rand(3),
+            "randn": lambda x: x + torch.randn(3),
+            "rand_like": lambda x: x + torch.rand_like(x),
+            "randn_like": lambda x: x + torch.randn_like(x),
+            "randint": lambda x: x + torch.randint(0, 9, (3,)),
+            "randperm": lambda x: x[:, torch.randperm(3)],
+            "bernoulli": lambda x: torch.bernoulli(x.sigmoid()),
+            "multinomial": lambda x: torch.multinomial(x.sigmoid(), 2),
+        }.items()
     ),
 ]
+
+
+LOWERED_ROWS = [
+    Row("eye", lambda x: torch.eye(3) @ x, (f(3, "b"),)),
+    Row("eye of a size", lambda x: torch.eye(x.shape[0]) + x, (f("n", "n"),)),
+    Row("eye of two sizes", lambda x: torch.eye(x.shape[0], x.shape[1]) * x, (f("n", "h"),)),
+    Row("linspace", lambda x: torch.linspace(-1, 1, 5) + x, (f("b", 5),)),
+    Row("logspace", lambda x: torch.logspace(0, 1, 5) + x, (f("b", 5),)),
+    Row("a constant tensor", lambda x: x + torch.tensor([1, 2, 3]), (X,)),
+    Row("filled in place", lambda x: torch.empty_like(x).fill_(2) + x, (X,)),
+    Row("zeroed in place", lambda x: x.new_empty(x.shape[0], 2).zero_() + 1, (X,)),
+    Row("tril of ones", lambda x: torch.ones(x.shape[0], x.shape[0]).tril() @ x, (f("n", 3),)),
+    Row("tril", lambda x: x.tril(-1), (f("b", 5, 6),)),
+    Row("triu dynamic", lambda x: x.triu(1), (f(2, "n", "h"),)),
+    Row("triu of ints", lambda x: x.triu(-2), (i64("n", 5),)),
+    Row("tril of bools", lambda x: x.tril(), (boolean("n", 5),)),
+    Row("tril_indices", lambda x: x[(slice(None), *torch.tril_indices(4, 3, -1))], (f("b", 4, 3),)),
+]
+
+
+@pytest.mark.parametrize("row", LOWERED_ROWS, ids=lambda row: row.name)
+def test_creation_lowered(row):
+    check_lowered(row)
 
 
 @pytest.mark.parametrize("row", ROWS, ids=lambda row: row.name)

@@ -180,6 +180,17 @@ ROWS = [
     Row(
         "index apart, later", lambda x, i, j: x[:, i, :, j], (f("b", 5, 2, 3), at(-5, 5), at(-3, 3))
     ),
+    Row("index at nothing", lambda x: x[torch.zeros(0, dtype=torch.int64)].sum(0), (f("b", 3),)),
+    *(
+        Row(name, run, (f(3, 4),), refusal="builds no such layer without a GPU")
+        for name, run in {
+            "nonzero": lambda x: x.nonzero(),
+            "argwhere": torch.argwhere,
+            "where": lambda x: torch.where(x > 0),
+            "masked_select": lambda x: x.masked_select(x > 0),
+        }.items()
+    ),
+    Row("view as ints", lambda x: x.view(torch.int32), (f(2, 3),), refusal="convert the values"),
     Row("index by a mask", lambda x, m: x[m], (f(5), boolean(5)), refusal="depends on data"),
 ]
 

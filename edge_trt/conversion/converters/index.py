@@ -9,7 +9,7 @@ import torch
 from torch import fx
 
 from edge_trt.conversion.context import Context
-from edge_trt.conversion.registry import converter
+from edge_trt.conversion.registry import converter, refuse
 from edge_trt.network.builder import Size
 from edge_trt.network.graph import Tensor
 from edge_trt.network.layers import Gather, Scatter
@@ -204,3 +204,26 @@ def _flattened(
         flat = ctx.elementwise("SUM", flat, ctx.cast(index, DType.INT64))
     merged = ctx.product(sizes[first:last])
     return ctx.reshape(x, [*sizes[:first], merged, *sizes[last:]]), flat
+
+
+refuse(
+    "the result's size depends on values, and TensorRT-RTX builds no such layer without a GPU:"
+    " use torch.where, or leave it to the fallback",
+    aten.nonzero, aten.nonzero_numpy, aten.argwhere, aten.where.default, aten.masked_select,
+)  # fmt: skip
+refuse(
+    "without output_size the result's size depends on values: give output_size, and at most 2**24"
+    " places times counts",
+    aten.repeat_interleave.Tensor, aten.repeat_interleave.self_Tensor,
+)  # fmt: skip
+refuse(
+    "every value is compared with every element, which takes more than 2**24 elements here: search"
+    " fewer values, or give their sizes a range",
+    aten.searchsorted, aten.bucketize, aten.isin,
+)  # fmt: skip
+refuse(
+    "rows times bags times columns are more than 2**24 elements here, or more is read than the"
+    " sums: use embedding, and reduce its result",
+    aten.embedding_bag, aten._embedding_bag, aten._embedding_bag_forward_only,
+)  # fmt: skip
+refuse("TensorRT does not read bits as another type: convert the values", aten.view.dtype)

@@ -89,21 +89,16 @@ def tile(ctx: Context, self: Tensor, dims: Sequence[Size]) -> Tensor:
     return repeat(ctx, self, [1] * (self.rank - len(dims)) + list(dims))
 
 
-def _known_shifts(shifts: Sequence[object]) -> str | None:
-    if all(isinstance(s, int) for s in shifts):
-        return None
-    return "roll by an amount known only at run time: give it a number"
-
-
-@converter(aten.roll.default, when=_known_shifts, note="known amounts")
-def roll(ctx: Context, self: Tensor, shifts: Sequence[int], dims: Sequence[int]) -> Tensor:
+@converter(aten.roll.default)
+def roll(ctx: Context, self: Tensor, shifts: Sequence[Size], dims: Sequence[int]) -> Tensor:
     if not dims:
         flat = ctx.reshape(self, [-1])
         return ctx.reshape(roll(ctx, flat, shifts, [0]), ctx.sizes(self))
     x = self
     for shift, axis in zip(shifts, dims, strict=True):
         size = ctx.size(x, axis)
-        cut = 0 if isinstance(size, int) and size == 0 else ctx.modulo(-shift, size)
+        back = ctx.calculate("SUB", 0, shift)
+        cut = 0 if isinstance(size, int) and size == 0 else ctx.modulo(back, size)
         if not (isinstance(cut, int) and cut == 0):
             rest = ctx.calculate("SUB", size, cut)
             head, tail = ctx.slice(x, axis, 0, cut), ctx.slice(x, axis, cut, rest)
