@@ -18,6 +18,7 @@ from edge_trt._version import __version__
 
 if TYPE_CHECKING:
     from edge_trt.capture import ImageInput, Input
+    from edge_trt.conversion.plugins import converter, evaluator
     from edge_trt.errors import (
         BuildError,
         BundleError,
@@ -42,7 +43,7 @@ __all__ = [  # noqa: RUF022 (grouped by use)
     # compiling
     "compile", "Input", "ImageInput", "ImageSpec", "CompileOptions",
     # operators of your own
-    "onnx_converter",
+    "converter", "evaluator", "onnx_converter",
     # bundles
     "Bundle", "load",
     # errors and warnings
@@ -55,6 +56,8 @@ __all__ = [  # noqa: RUF022 (grouped by use)
 
 _HOME = {
     "compile": "edge_trt.pipeline",
+    "converter": "edge_trt.conversion.plugins",
+    "evaluator": "edge_trt.conversion.plugins",
     "Bundle": "edge_trt.pipeline",
     "EdgeTrtWarning": "edge_trt.warning",
     "Input": "edge_trt.capture",

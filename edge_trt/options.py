@@ -134,6 +134,14 @@ class CompileOptions:
         low=1,
         metavar="N",
     )
+    plugins: str | Iterable[str] = _field(
+        (),
+        "--plugin",
+        "modules or Python files to import first, for operators and converters that they register",
+        parse=parse_names,
+        repeated=True,
+        metavar="MODULE",
+    )
     dryrun: bool = _field(
         False,
         "--dryrun",

@@ -19,7 +19,7 @@ from edge_trt.capture.preparation import prepared_images, with_images
 from edge_trt.capture.program_inputs import known_of_program
 from edge_trt.capture.rename import rename_inputs
 from edge_trt.capture.signature import Known, make_signature, user_inputs
-from edge_trt.capture.sources import Source, load_source
+from edge_trt.capture.sources import Source, import_plugin, load_source
 from edge_trt.capture.tracing import trace
 from edge_trt.errors import CaptureError
 
@@ -76,6 +76,8 @@ def capture(model: object, inputs: Any = None, options: CompileOptions | None = 
         CaptureError: When the model can't be loaded, called or exported.
         OptionError: When inputs or options contradict each other.
     """
+    for plugin in options.plugins if options else ():
+        import_plugin(plugin)
     for name in options.fallback_ops if options else ():
         find_operators(name)
     source = load_source(model)

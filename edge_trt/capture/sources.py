@@ -77,6 +77,20 @@ def load_source(model: object) -> Source:
     return _from_factory(where, factory)
 
 
+def import_plugin(name: str) -> None:
+    """Import a module or a Python file for what it registers.
+
+    Raises:
+        CaptureError: When it is not there, or can't be imported.
+    """
+    path = Path(name)
+    with _import_from(path.parent if path.suffix == ".py" else Path()):
+        if path.suffix == ".py":
+            _import_file(path)
+        else:
+            _import_module(name)
+
+
 def _hint_for(text: str) -> str:
     """Return what to write instead of a text that names no model."""
     if text.endswith((".pt", ".pth", ".safetensors", ".ckpt")):

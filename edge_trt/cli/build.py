@@ -23,6 +23,7 @@ happen inside; --input still says the shape that the model takes:
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import os
 import sys
 import time
@@ -33,7 +34,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from edge_trt.errors import OptionError
-from edge_trt.options import CompileOptions, from_arguments
+from edge_trt.options import CompileOptions, from_arguments, option_of
 from edge_trt.options import add_arguments as add_option_arguments
 
 if TYPE_CHECKING:
@@ -42,8 +43,10 @@ if TYPE_CHECKING:
 
 
 SHAPING = ("precision", "fp32_layers", "fallback", "fallback_ops", "fallback_modules",
-           "min_block_size", "self_test")  # fmt: skip
+           "min_block_size", "self_test", "plugins")  # fmt: skip
 """Options that shape the networks, which a finished bundle has."""
+
+FLAGS = {field.name: option_of(field).flag for field in dataclasses.fields(CompileOptions)}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -157,7 +160,7 @@ def _extend(arguments: argparse.Namespace, options: CompileOptions) -> Bundle:
 
     shaping = {"--input": arguments.input, "--image": arguments.image, "--dryrun": options.dryrun}
     given = [name for name, value in shaping.items() if value]
-    given += [f"--{name.replace('_', '-')}" for name in SHAPING if getattr(arguments, name, None)]
+    given += [FLAGS[name] for name in SHAPING if getattr(arguments, name, None)]
     if given:
         raise OptionError(
             f"{arguments.model} is a bundle already, so {', '.join(given)} can't change it",

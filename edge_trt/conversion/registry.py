@@ -53,6 +53,8 @@ REFUSED: dict[Overload, str] = {}
 def converter(*overloads: Overload, when: Predicate | None = None, note: str = "") -> Any:
     """Registers the decorated function for ATen overloads.
 
+    For the library itself; `edge_trt.converter` is for everyone else.
+
     Raises:
         TypeError: at import, if a parameter is not in the schema of one of the overloads, or an
             overload already has a converter.
@@ -127,8 +129,9 @@ def _register(
     note: str,
     *,
     evaluates: bool,
+    override: bool = False,
 ) -> None:
-    if target in CONVERTERS:
+    if target in CONVERTERS and not override:
         raise TypeError(f"{target} has a converter already: {CONVERTERS[target].function}")
     parameters = tuple(inspect.signature(function).parameters)[1:]
     asked = tuple(inspect.signature(when).parameters) if when is not None else ()
@@ -173,15 +176,22 @@ def support(node: fx.Node) -> str | None:
 
 
 def lookup(target: Overload) -> Converter | None:
-    """The converter of an operator, with all converter files imported."""
-    _load_all()
+    """The converter of an operator, with all converter files and plug-ins imported."""
+    load_library()
+    _load_plugins()
     return CONVERTERS.get(target)
 
 
 @functools.cache
-def _load_all() -> None:
+def load_library() -> None:
+    """Imports all converter files of edge_trt, once."""
     importlib.import_module("edge_trt.conversion.converters")
     importlib.import_module("edge_trt.conversion.evaluators")
+
+
+@functools.cache
+def _load_plugins() -> None:
+    importlib.import_module("edge_trt.conversion.plugins").load_installed()
 
 
 def needs_float(node: fx.Node, what: str) -> str | None:
