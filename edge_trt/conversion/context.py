@@ -6,6 +6,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import numpy as np
 import torch
 
 from edge_trt.network.builder import Builder, Scalar, Size
@@ -46,6 +47,7 @@ class Context(Builder):
 
     def promoted(self, op: ElementWiseOp, a: Tensor | Scalar, b: Tensor | Scalar) -> Tensor:
         """`op` computed in the type of the result, as PyTorch promotes."""
+        a, b = (held(value, self.result.dtype) for value in (a, b))
         dtype = widened(self.result.dtype)
         computed = self.elementwise(op, self.as_type(a, dtype), self.as_type(b, dtype))
         return self.as_result(computed)
@@ -56,7 +58,9 @@ class Context(Builder):
 
     def compared(self, op: ElementWiseOp, a: Tensor | Scalar, b: Tensor | Scalar) -> Tensor:
         """A comparison, computed in the type that both operands promote to."""
-        dtype = widened(promote(a, b))
+        common = promote(a, b)
+        a, b = (held(value, common) for value in (a, b))
+        dtype = widened(common)
         return self.elementwise(op, self.as_type(a, dtype), self.as_type(b, dtype))
 
     def as_type(self, value: Tensor | Scalar, dtype: DType) -> Tensor:
@@ -95,6 +99,13 @@ def torch_dtype(dtype: DType) -> torch.dtype:
 def widened(dtype: DType) -> DType:
     """The type to compute in for values of a type."""
     return DType.INT32 if dtype in NARROW else dtype
+
+
+def held(value: Tensor | Scalar, dtype: DType) -> Tensor | Scalar:
+    """A number as PyTorch has it in a type of eight bits: -1 is 255 beside uint8."""
+    if isinstance(value, Tensor) or dtype not in (DType.INT8, DType.UINT8):
+        return value
+    return int(np.array(value).astype(dtype.numpy))
 
 
 def promote(a: Tensor | Scalar, b: Tensor | Scalar) -> DType:

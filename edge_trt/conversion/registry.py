@@ -43,6 +43,8 @@ class Converter:
     """True for evaluators: they take values known at compile time or sizes."""
     note: str = ""
     """The predicate's condition in words, for the operator table in the docs."""
+    numbers: tuple[str, ...] = ()
+    """Parameters that take numbers only (annotated `Scalar`), and no sizes that vary."""
 
 
 CONVERTERS: dict[Overload, Converter] = {}
@@ -140,7 +142,9 @@ def _register(
         unknown = [p for p in (*parameters, *asked) if p not in names]
         if unknown:
             raise TypeError(f"{function.__name__}: {unknown} not in the schema {target._schema}")
-    CONVERTERS[target] = Converter(function, parameters, when, asked, evaluates, note)
+    annotations = function.__annotations__
+    numbers = tuple(p for p in parameters if annotations.get(p) in ("Scalar", "Scalar | None"))
+    CONVERTERS[target] = Converter(function, parameters, when, asked, evaluates, note, numbers)
 
 
 def bind(node: fx.Node) -> Mapping[str, Any]:
@@ -166,7 +170,7 @@ def support(node: fx.Node) -> str | None:
     entry = lookup(node.target)
     if entry is None:
         return REFUSED.get(node.target, f"{operator_of(node)} has no converter")
-    reason = _type_reason(node) or (None if entry.evaluates else _number_reason(node))
+    reason = _type_reason(node) or (None if entry.evaluates else _number_reason(node, entry))
     if reason is not None or entry.predicate is None:
         return reason
     if entry.evaluates:
@@ -213,7 +217,7 @@ def _type_reason(node: fx.Node) -> str | None:
     return None
 
 
-def _number_reason(node: fx.Node) -> str | None:
+def _number_reason(node: fx.Node, entry: Converter) -> str | None:
     """Numbers computed from sizes become tensors, which are no attributes of a layer."""
     schema = {a.name: str(a.type) for a in node.target._schema.arguments}  # type: ignore[union-attr]
     for name, argument in bind(node).items():
@@ -222,6 +226,10 @@ def _number_reason(node: fx.Node) -> str | None:
             return (
                 f"{operator_of(node)} takes a number computed from sizes that is no whole number"
                 f" as its {name}: give it a number, or compute with tensors"
+            )
+        if isinstance(value, torch.SymInt) and name in entry.numbers:
+            return (
+                f"{operator_of(node)} needs a known {name}: give it a number that no size decides"
             )
     return None
 

@@ -94,7 +94,7 @@ def _atan2(self: Any, other: Any) -> Any:
     """The quotient's angle lies right of the y axis; points left of it are half a turn away."""
     y, x = _float(self), _float(other)
     angle = torch.where(y == 0, y, torch.atan(y / x))
-    turn = torch.where(_signbit(y), -math.pi, math.pi)
+    turn = torch.where(_signbit(y), -math.pi, math.pi).to(angle.dtype)
     return torch.where(_signbit(x), angle + turn, angle)
 
 

@@ -58,7 +58,8 @@ def fold_constants(gm: fx.GraphModule) -> bool:
     Regions run eagerly and in order, so writes inside are right by construction; a storage that
     also something outside the region writes to, or that belongs to a buffer of the model, takes no
     part. Left as operators: random ones, quantisation (a folded dequantisation would lose the
-    integers), and results that would inflate the program (see ``LIMIT``).
+    integers), and results that would inflate the program (see ``LIMIT``). What has no elements is
+    constant wherever it comes from: TensorRT and ONNX Runtime disagree with PyTorch about it.
     """
     changed = _fold_numbers(gm)
     shown = written_memory(gm)
@@ -101,6 +102,8 @@ def _constant_nodes(gm: fx.GraphModule, shown: dict[fx.Node, int]) -> tuple[set[
 def _is_constant(gm: fx.GraphModule, node: fx.Node, fixed: set[fx.Node], may_write: bool) -> bool:
     if node.op == "get_attr":
         return constant(gm, node) is not None
+    if _is_empty(node) and not may_write:
+        return True
     if node.op != "call_function" or "val" not in node.meta:
         return False
     if node.target is operator.getitem:
@@ -110,6 +113,11 @@ def _is_constant(gm: fx.GraphModule, node: fx.Node, fixed: set[fx.Node], may_wri
     if node.target in _SHAPE_ONLY and static_shape(node) is not None:
         return all(source in fixed for source in node.all_input_nodes[1:])
     return all(source in fixed for source in node.all_input_nodes) and not _inflates(node)
+
+
+def _is_empty(node: fx.Node) -> bool:
+    """Whether a tensor has no elements, whatever the inputs."""
+    return node.op in ("placeholder", "call_function") and 0 in (static_shape(node) or ())
 
 
 def _is_foldable(target: Any) -> bool:
@@ -164,11 +172,15 @@ class _Folder:
         return bool(self.attributes)
 
     def _visit_reader(self, node: fx.Node) -> None:
-        if any(s in self.fixed and s.op == "call_function" for s in node.all_input_nodes):
+        if any(s in self.fixed and s.op != "get_attr" for s in node.all_input_nodes):
             node.args = map_arg(node.args, lambda arg: self._attribute(arg, node))
             node.kwargs = map_arg(node.kwargs, lambda arg: self._attribute(arg, node))
 
     def _execute(self, node: fx.Node) -> Any:
+        if _is_empty(node):
+            found = tensor(node)
+            assert found is not None
+            return torch.empty(static_shape(node) or (), dtype=found.dtype)
         args = map_arg(node.args, self.values.get)
         kwargs = map_arg(node.kwargs, self.values.get)
         if node.target in _SHAPE_ONLY:

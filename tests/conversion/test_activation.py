@@ -61,6 +61,12 @@ ROWS = [
     Row("softshrink of special numbers", lambda x: F.softshrink(x, 1), (SPECIAL,), accuracy=0),
     Row("threshold", lambda x: F.threshold(x, 0.5, -3), (X,), "ElementWise Select"),
     Row("threshold 0", lambda x: F.threshold(x, 0.5, 0), (X,), "Activation"),
+    Row(
+        "leaky_relu of a size",
+        lambda x: torch.ops.aten.leaky_relu.default(x, x.shape[0]),
+        (f("b", 3),),
+        refusal="a known negative_slope",
+    ),
     Row("threshold of ints", lambda x: F.threshold(x, 1, -3), (i64(2, 5),)),
     Row("threshold of ints by a fraction", lambda x: F.threshold(x, 0.5, 7), (i64(2, 5),)),
     Row("_prelu_kernel", torch._prelu_kernel, (f(2, 3, 4), f(1, 3, 1))),

@@ -85,6 +85,14 @@ ROWS = [
     Row("float 0-d by ints", torch.mul, (f(), i64(2, 3))),
     Row("int 0-d by float16", torch.mul, (i64(), Arg(torch.float16, (2, 3)))),
     Row("int64 0-d and int32", torch.add, (i64(), i32(2, 3))),
+    Row("add alpha is a size", lambda x: torch.add(x, x, alpha=x.shape[0]), (f("b", 3),)),
+    Row("sub a number alpha is a size", lambda x: torch.sub(x, 2, alpha=x.shape[0]), (f("b", 3),)),
+    Row("mul by a size", lambda x: x * x.shape[0], (i64("b", 3),)),
+    Row("div by a size", lambda x: x / x.shape[0], (i64("b", 3),)),
+    Row("pow of a size", lambda x: x ** x.shape[0], (f("b", 3, low=0.1),)),
+    Row(
+        "pow of ints of a size", lambda x: x ** x.shape[0], (i64("b", 3),), refusal="integer powers"
+    ),
     Row("int16", lambda x: x + 1, (Arg(torch.int16, (2, 3)),), refusal="use int32"),
     Row("pow tensors", torch.pow, (f(2, 5, low=0.1), f(5))),
     Row("pow float by int tensor", torch.pow, (f(2, 5, low=0.1), i64(5))),

@@ -9,11 +9,13 @@ import pytest
 import torch
 
 from tests.conversion.checking import check_row
-from tests.conversion.rows import Row, boolean, f, i32, i64
+from tests.conversion.rows import Arg, Row, boolean, f, i32, i64
 
 ORDER = ("gt", "ge", "lt", "le", "eq", "ne")
 LEFT = torch.tensor([1.0, 2.0, math.nan, math.inf, -math.inf, math.nan])
 RIGHT = torch.tensor([1.0, 3.0, 1.0, math.inf, math.inf, math.nan])
+BYTES = Arg(torch.uint8, (9, 30), 0, 255)
+SIGNED = Arg(torch.int8, (9, 30), -128, 127)
 
 ROWS = [
     *(Row(n, getattr(torch, n), (i64("b", 9), i64(9))) for n in ORDER),
@@ -30,6 +32,11 @@ ROWS = [
         for n in ("logical_and", "logical_or", "logical_xor")
     ),
     Row("logical_and of floats", torch.logical_and, (f(2, 9), i64(9))),
+    *(
+        Row(f"{n} of {x.dtype} and {limit}", lambda x, n=n, m=limit: getattr(torch, n)(x, m), (x,))
+        for n in ("gt", "le", "eq")
+        for x, limit in ((BYTES, -1), (BYTES, 300), (SIGNED, 200), (SIGNED, -5))
+    ),
     Row("where", torch.where, (boolean("b", 3), f("b", 3), f(3))),
     Row("where promotes", torch.where, (boolean(2, 3), f(2, 3), i64(3))),
     Row("where bools", torch.where, (boolean(2, 3), boolean(2, 3), boolean(3))),

@@ -23,6 +23,7 @@ POSITIVE = torch.tensor([1e-30, 0.1, 0.3, 0.9, 1.0, 1.1, 3.0, 7.0, 1e5, 3e30])
 AXES = torch.tensor([0.0, -0.0, 1.0, -1.0, 2.5, -1e-20, 3e30])
 Y, Z = (t.reshape(-1) for t in torch.meshgrid(AXES, AXES, indexing="ij"))
 LARGE = torch.tensor([3e30, 1e-30, 3.0, 0.0, -2.0, math.inf])
+HALF = torch.tensor([0.0, 1.0, -1.0], dtype=torch.float16)
 TIES = torch.tensor([[1.0, 3, 3, 0, 3], [2, 2, 2, 2, 2], [5, -1, -1, 5, 5]])
 UNKNOWN = torch.tensor([math.nan, 1.0, -1.0, math.inf, math.nan])
 NUMBERS = torch.tensor([2.0, math.nan, 0.5, -math.inf, math.nan])
@@ -63,6 +64,7 @@ MATH = [
     Row("atan2 in all quadrants and on all axes", torch.atan2, (Y, Z), accuracy=2e-6),
     Row("atan2 of ints", torch.atan2, (i64(2, 5), i64(5))),
     Row("hypot", torch.hypot, (f("b", 5), f(5))),
+    Row("atan2 of half", lambda y, x: torch.atan2(y, x) > 0, (HALF, HALF.flip(0))),
     Row("hypot of extremes", torch.hypot, (LARGE, LARGE.flip(0)), accuracy=2e-6),
     Row("logaddexp", torch.logaddexp, (f("b", 5), f(5))),
     Row("logaddexp of infinities", torch.logaddexp, (UNKNOWN[1:4], torch.full((3,), math.inf))),
@@ -227,15 +229,35 @@ EINSUM = [
     Row("lgamma", torch.lgamma, (f(3),), refusal="no such function"),
 ]
 
+EMPTY = [
+    *(
+        Row(f"{name} over nothing", lambda x, n=name: getattr(torch, n)(x, dim=1), (f(2, 0, 3),))
+        for name in ("mean", "sum", "prod", "any", "all", "logsumexp", "var", "cumsum", "argsort")
+    ),
+    *(
+        Row(f"{name} of nothing", lambda x, n=name: getattr(torch, n)(x, dim=1), (f(0, 2, 3),))
+        for name in ("mean", "any", "argmax", "amax", "softmax", "cumsum")
+    ),
+    Row("product over nothing", torch.mm, (f(2, 0), f(0, 3)), "Identity"),
+    Row("vectors of nothing", torch.dot, (f(0), f(0))),
+    Row("sort of nothing", lambda x: tuple(x.sort()), (f(2, 0),)),
+    Row("cat with nothing", lambda x, y: torch.cat([x.relu(), y]), (f(0, 3), f("b", 3))),
+    Row("arithmetic on nothing", lambda x, y: (x + 1, y + 1), (f(0, 3), f("b", 3))),
+    Row("nothing as it is", lambda x: x, (f(0, 3),)),
+]
+
 OTHERS = [
     Row("select_scatter", lambda x, y: torch.select_scatter(x, y, 1, -1), (f("b", 3), f("b"))),
     Row("slice_scatter", lambda x, y: torch.slice_scatter(x, y, 1, 1, 3), (f("b", 4), f("b", 2))),
 ]
 
 
+@pytest.mark.filterwarnings("ignore:var\\(\\). degrees of freedom")  # eager says it too
 @pytest.mark.filterwarnings("ignore:.*chain_matmul is deprecated")
 @pytest.mark.parametrize(
-    "row", [*MATH, *ACTIVATIONS, *REDUCTIONS, *MATRIX, *EINSUM, *OTHERS], ids=lambda row: row.name
+    "row",
+    [*MATH, *ACTIVATIONS, *REDUCTIONS, *MATRIX, *EINSUM, *EMPTY, *OTHERS],
+    ids=lambda row: row.name,
 )
 def test_decomposed(row):
     check_lowered(row)

@@ -43,24 +43,24 @@ def arithmetic(ctx: Context, op: ElementWiseOp, self: Operand, other: Operand) -
 table(PLAIN, arithmetic)
 
 
-def _scaled(ctx: Context, other: Operand, alpha: Scalar) -> Operand:
-    if isinstance(other, Tensor):
+def _scaled(ctx: Context, other: Operand, alpha: Operand) -> Operand:
+    if isinstance(other, Tensor) or isinstance(alpha, Tensor):
         return other if alpha == 1 else arithmetic(ctx, "PROD", other, alpha)
     return other * alpha
 
 
 @converter(aten.add.Tensor, aten.add.Scalar)
-def add(ctx: Context, self: Tensor, other: Operand, alpha: Scalar) -> Tensor:
+def add(ctx: Context, self: Tensor, other: Operand, alpha: Operand) -> Tensor:
     return arithmetic(ctx, "SUM", self, _scaled(ctx, other, alpha))
 
 
 @converter(aten.sub.Tensor, aten.sub.Scalar)
-def sub(ctx: Context, self: Tensor, other: Operand, alpha: Scalar) -> Tensor:
+def sub(ctx: Context, self: Tensor, other: Operand, alpha: Operand) -> Tensor:
     return ctx.promoted("SUB", self, _scaled(ctx, other, alpha))
 
 
 @converter(aten.rsub.Scalar, aten.rsub.Tensor)
-def rsub(ctx: Context, self: Tensor, other: Operand, alpha: Scalar) -> Tensor:
+def rsub(ctx: Context, self: Tensor, other: Operand, alpha: Operand) -> Tensor:
     return ctx.promoted("SUB", other, _scaled(ctx, self, alpha))
 
 
@@ -68,7 +68,9 @@ LONGEST = 64
 """Largest whole exponent that is written as products: twice log2 of them at most."""
 
 
-def _power_ok(self: fx.Node, exponent: Scalar) -> str | None:
+def _power_ok(self: fx.Node, exponent: Scalar | fx.Node) -> str | None:
+    if isinstance(exponent, fx.Node):
+        return _float_power(self, exponent)
     integer = isinstance(exponent, int) and not self.meta["val"].is_floating_point()
     if not integer or exponent <= LONGEST:
         return None
@@ -76,7 +78,9 @@ def _power_ok(self: fx.Node, exponent: Scalar) -> str | None:
 
 
 @converter(aten.pow.Tensor_Scalar, when=_power_ok, note=f"integers up to power {LONGEST}")
-def pow_scalar(ctx: Context, self: Tensor, exponent: Scalar) -> Tensor:
+def pow_scalar(ctx: Context, self: Tensor, exponent: Operand) -> Tensor:
+    if isinstance(exponent, Tensor):  # a size
+        return ctx.promoted("POW", self, exponent)
     x = ctx.as_type(self, widened(ctx.result.dtype))
     if exponent == 0:
         return ctx.expand(ctx.constant(1, ctx.result.dtype), ctx.sizes(x))
