@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any, cast
 
 from edge_trt.errors import OptionError
@@ -68,6 +68,51 @@ def parse_path(text: str) -> str:
     return text
 
 
+def parse_profile(text: str) -> tuple[str, ...]:
+    """Return the text alone: its commas separate the dimensions of one profile."""
+    return (text,)
+
+
+def read_profile(text: str) -> dict[str, tuple[int, int, int]]:
+    """Read a profile: ``batch=1..4..8,height=224`` gives least, usual and largest size by name.
+
+    Raises:
+        OptionError: When the text is none.
+    """
+    sizes: dict[str, tuple[int, int, int]] = {}
+    for part in parse_names(text):
+        match = re.fullmatch(r"(\w+)=(\d+)(?:\.\.(\d+))?(?:\.\.(\d+))?", part)
+        numbers = [int(number) for number in match.groups()[1:] if number] if match else []
+        if match is None or numbers != sorted(numbers) or match[1] in sizes:
+            raise OptionError(
+                f"can't read {part!r} in the profile {text!r}",
+                option="profiles",
+                hint="write NAME=min..opt..max once for each dimension, as in batch=1..4..8",
+            )
+        sizes[match[1]] = (numbers[0], numbers[1 if len(numbers) == 3 else -1], numbers[-1])
+    if not sizes:
+        raise OptionError("a profile is empty", option="profiles", hint="write batch=1..4..8")
+    return sizes
+
+
+def _profiles(value: Any) -> list[str]:
+    """Return profiles, each given as a text or by the names of its sizes, as texts."""
+    given: list[Any] = [value] if isinstance(value, str | Mapping) else list(value)
+    texts = [item if isinstance(item, str) else write_profile(item) for item in given]
+    for text in texts:
+        read_profile(text)
+    return texts
+
+
+def write_profile(sizes: Mapping[str, object]) -> str:
+    """Write a profile that is given as sizes, or (min, opt, max), by name."""
+    parts = {
+        name: (size,) if isinstance(size, int) else cast("Iterable[int]", size)
+        for name, size in sizes.items()
+    }
+    return ",".join(f"{name}={'..'.join(map(str, numbers))}" for name, numbers in parts.items())
+
+
 def normalised(field: dataclasses.Field[Any], option: Option, value: Any) -> Any:
     """Return the stored form of a field's value.
 
@@ -75,6 +120,8 @@ def normalised(field: dataclasses.Field[Any], option: Option, value: Any) -> Any
         OptionError: When the value is of the wrong type, unknown, or out of range.
     """
     name = field.name
+    if option.parse is parse_profile:
+        value = _profiles(value)
     if option.repeated:
         return _names(name, value)
     if option.parse is None and not isinstance(value, bool):

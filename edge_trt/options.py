@@ -19,6 +19,7 @@ from edge_trt.option_values import (
     normalised,
     parse_names,
     parse_path,
+    parse_profile,
     parse_size,
     parse_whole_number,
     unknown,
@@ -133,6 +134,14 @@ class CompileOptions:
         parse=parse_whole_number,
         low=1,
         metavar="N",
+    )
+    profiles: str | Mapping[str, Any] | Iterable[str | Mapping[str, Any]] = _field(
+        (),
+        "--profile",
+        "sizes to tune an engine for besides others, as batch=1..4..8,height=224 (repeat it)",
+        parse=parse_profile,
+        repeated=True,
+        metavar="SIZES",
     )
     plugins: str | Iterable[str] = _field(
         (),

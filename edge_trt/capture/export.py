@@ -16,6 +16,7 @@ from edge_trt.capture.mutations import refuse_mutations
 from edge_trt.capture.narrow_float64 import narrow_examples, narrow_float64
 from edge_trt.capture.operators import find_operators
 from edge_trt.capture.preparation import prepared_images, with_images
+from edge_trt.capture.profiles import profiled
 from edge_trt.capture.program_inputs import known_of_program
 from edge_trt.capture.rename import rename_inputs
 from edge_trt.capture.signature import Known, make_signature, user_inputs
@@ -88,7 +89,8 @@ def capture(model: object, inputs: Any = None, options: CompileOptions | None = 
         program, known = _from_module(source, source.model, inputs)
     if narrow:
         program, known = narrow_float64(program), narrow_examples(known)
-    return _captured(source, program, known)
+    captured = _captured(source, program, known)
+    return profiled(captured, options) if options else captured
 
 
 Exported: TypeAlias = "tuple[ExportedProgram, dict[int, Known]]"

@@ -14,6 +14,10 @@ min..opt..max, and have a name:
   --input image=1..4..8x3x224x224
   --input ids=batch:1..4..8xseq:1..128..512:int64
 
+A --profile adds sizes that engines are tuned for, each by itself; without any, there is one for the
+whole range. Sizes of a run have to lie within one of them:
+  --input image=batch:1..4..8x3x224x224 --profile batch=1 --profile batch=2..8..8
+
 With --image the bundle takes the pixels of a camera, and cast, layout, resize and normalization
 happen inside; --input still says the shape that the model takes:
   --image image=nhwc:uint8:imagenet
@@ -43,7 +47,8 @@ if TYPE_CHECKING:
 
 
 SHAPING = ("precision", "fp32_layers", "fallback", "fallback_ops", "fallback_modules",
-           "min_block_size", "self_test", "plugins")  # fmt: skip
+           "min_block_size", "self_test", "plugins",
+           "profiles")  # fmt: skip
 """Options that shape the networks, which a finished bundle has."""
 
 FLAGS = {field.name: option_of(field).flag for field in dataclasses.fields(CompileOptions)}

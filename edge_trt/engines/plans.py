@@ -53,6 +53,7 @@ def build_plans(
     options: CompileOptions,
     ranges: Mapping[str, Range],
     step: Callable[[float, str], None],
+    profiles: Sequence[Mapping[str, Range]] = (),
 ) -> Plans:
     """Builds one plan per network and target that has its TensorRT here.
 
@@ -61,6 +62,7 @@ def build_plans(
         options: targets and builder settings.
         ranges: sizes that symbolic dimensions may take.
         step: called with (fraction of all plans, note).
+        profiles: narrower ranges to tune for, each by a profile of its own.
 
     Raises:
         BuildError: TensorRT refuses a network, or that of target `rtx` is not installed.
@@ -70,6 +72,7 @@ def build_plans(
         workspace=options.workspace,
         timing_cache=options.timing_cache,
         ranges=ranges,
+        profiles=tuple(profiles),
     )
     flavours, missing = _flavours(options.targets)
     jobs = [(target, flavour, n) for target, flavour in flavours.items() for n in networks]

@@ -37,6 +37,8 @@ def complain(signature: Signature, inputs: Any) -> InputError:
         )
         if error:
             return error
+    if signature.profiles:
+        return _profile_error(signature, {name: size for name, (size, _) in sizes.items()})
     raise AssertionError("the fast check refused what the slow one accepts")
 
 
@@ -172,6 +174,25 @@ def _size_error(
                 hint=remedy,
             )
     return None
+
+
+def _profile_error(signature: Signature, sizes: Mapping[str, int]) -> InputError:
+    got = ", ".join(f"{name} {size}" for name, size in sizes.items())
+    profiles = "; ".join(map(format_profile, signature.profiles))
+    return InputError(
+        f"no profile of the bundle takes {got}",
+        expected=profiles,
+        got=got,
+        hint=f"its profiles are {profiles}: split or pad the input, or build with one more",
+    )
+
+
+def format_profile(profile: Mapping[str, Range]) -> str:
+    """Return a profile as people write it: ``batch 1..8, height 224``."""
+    return ", ".join(
+        f"{name} {size.min if size.min == size.max else format_range(size)}"
+        for name, size in profile.items()
+    )
 
 
 def _kind(value: object) -> str:

@@ -53,6 +53,7 @@ def _references(manifest: Manifest) -> Iterator[tuple[str, str]]:
 def _problems(manifest: Manifest) -> Iterator[str]:
     yield from _file_problems(manifest)
     yield from _signature_problems(manifest.signature)
+    yield from _profile_problems(manifest.signature)
     yield from _segment_problems(manifest)
     yield from _result_problems(manifest)
     names = {segment.name for segment in manifest.segments}
@@ -91,6 +92,17 @@ def _signature_problems(signature: Signature) -> Iterator[str]:
         ends = (range_.min, range_.opt, range_.max)
         if range_.step < 1 or any(size % range_.step for size in ends):
             yield f"dimension {name!r} has sizes that are no multiples of {range_.step}"
+
+
+def _profile_problems(signature: Signature) -> Iterator[str]:
+    for number, profile in enumerate(signature.profiles):
+        if profile.keys() != signature.dims.keys():
+            yield f"profile {number} does not say the sizes of {list(signature.dims)}"
+            continue
+        for name, sizes in profile.items():
+            whole = signature.dims[name]
+            if not whole.min <= sizes.min <= sizes.opt <= sizes.max <= whole.max:
+                yield f"profile {number} has sizes of {name!r} outside of its range"
 
 
 def _segment_problems(manifest: Manifest) -> Iterator[str]:

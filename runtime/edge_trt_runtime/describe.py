@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from edge_trt_runtime.complaints import format_ranges, format_shape
+from edge_trt_runtime.complaints import format_profile, format_ranges, format_shape
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -36,6 +36,8 @@ def _lines(bundle: OpenBundle) -> Iterator[str]:
     yield f"  built by {manifest.producer} for {', '.join(manifest.targets) or 'no target'}"
     yield "inputs"
     yield from _specs(manifest.signature, manifest.signature.inputs)
+    for number, profile in enumerate(manifest.signature.profiles):
+        yield f"  profile {number}  {format_profile(profile)}"
     yield "outputs"
     yield from _specs(manifest.signature, manifest.signature.outputs)
     yield "segments"

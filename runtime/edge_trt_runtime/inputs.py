@@ -15,15 +15,15 @@ from edge_trt_runtime.complaints import complain, is_mapping
 from edge_trt_runtime.dtypes import NUMPY_DTYPES
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
-    from edge_trt_runtime.manifest import Signature
+    from edge_trt_runtime.manifest import Range, Signature
 
 
 class InputChecker:
     """Accepts exactly the inputs that a signature describes."""
 
-    __slots__ = ("_count", "_rows", "_signature")
+    __slots__ = ("_count", "_profiles", "_rows", "_signature")
 
     def __init__(self, signature: Signature) -> None:
         """Precompute what to compare.
@@ -33,6 +33,7 @@ class InputChecker:
         """
         self._signature = signature
         self._count = len(signature.inputs)
+        self._profiles = signature.profiles
         self._rows: list[_Row] = [
             (
                 spec.name,
@@ -68,9 +69,21 @@ class InputChecker:
             ):
                 raise complain(self._signature, given)
             arrays.append(array)
-        if len(given) != self._count:
+        if len(given) != self._count or (
+            self._profiles and fitting_profile(self._profiles, sizes) is None
+        ):
             raise complain(self._signature, given)
         return arrays
+
+
+def fitting_profile(
+    profiles: Sequence[Mapping[str, Range]], sizes: Mapping[str, int]
+) -> int | None:
+    """Return the number of the first profile that takes the sizes, or None."""
+    for number, profile in enumerate(profiles):
+        if all(profile[n].min <= size <= profile[n].max for n, size in sizes.items()):
+            return number
+    return None
 
 
 # Least size, greatest size, what it is a multiple of, symbol shared with other axes.

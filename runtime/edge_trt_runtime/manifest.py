@@ -67,12 +67,15 @@ class TensorSpec(msgspec.Struct, frozen=True):
 class Signature(msgspec.Struct, frozen=True, kw_only=True):
     """What a session takes and gives, in order.
 
+    ``dims`` are the sizes that may be taken. With ``profiles``, all sizes of a run have to lie
+    within one of them, each of which has a range for every key of ``dims``.
     ``in_tree`` and ``out_tree`` are PyTorch pytree specs as JSON, opaque to the runtime.
     """
 
     inputs: list[TensorSpec]
     outputs: list[TensorSpec]
     dims: dict[str, Range] = {}
+    profiles: list[dict[str, Range]] = []
     in_tree: str = ""
     out_tree: str = ""
 

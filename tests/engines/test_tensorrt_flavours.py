@@ -73,9 +73,10 @@ def test_fingerprints():
         BuildSettings(optimization_level=5),
         BuildSettings(workspace=1),
         BuildSettings(ranges=RANGES),
+        BuildSettings(profiles=(RANGES,)),
         BuildSettings(values={"n": ([1], [2], [3])}),
         BuildSettings(compute_capabilities=("8.6",)),
     ]
     names = {fingerprint("rtx", rtx_, settings) for settings in others}
-    assert len(names | {name}) == 6
+    assert len(names | {name}) == 7
     assert fingerprint("rtx", rtx_, BuildSettings(timing_cache="somewhere")) == name

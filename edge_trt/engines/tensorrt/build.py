@@ -13,7 +13,7 @@ from typing import Any
 from edge_trt.engines.tensorrt.emit import Emitted, emit
 from edge_trt.engines.tensorrt.flavours import Flavour, network_flags
 from edge_trt.engines.tensorrt.interrupt import interrupts_to
-from edge_trt.engines.tensorrt.profiles import add_profile
+from edge_trt.engines.tensorrt.profiles import add_profiles
 from edge_trt.engines.tensorrt.progress import BuildProgress, Progress, progress_monitor
 from edge_trt.engines.tensorrt.recorder import Messages, error_recorder, logging_to
 from edge_trt.engines.tensorrt.settings import BuildSettings
@@ -88,7 +88,7 @@ def _build(
     _configure(config, flavour, settings)
     started = time.perf_counter()
     emitted = emit(network, trt, builder.create_network(network_flags(trt)), messages)
-    add_profile(network, emitted, builder, config, settings, messages)
+    add_profiles(network, emitted, builder, config, settings, messages)
     emit_seconds = time.perf_counter() - started
     if progress is not None:
         progress("emit", 1.0, f"{emitted.definition.num_layers} layers")

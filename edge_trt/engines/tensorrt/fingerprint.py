@@ -30,7 +30,7 @@ def fingerprint(target: str, flavour: Flavour, settings: BuildSettings, *, gpu: 
         `rtx-1.7.1-sm80plus-1f0c2a9e` or `agx-orin-64gb-10.3.0-sm87-8a41d0b3`.
     """
     names = _architectures(target, settings, gpu)
-    facts = {
+    facts: dict[str, object] = {
         "target": target,
         "flavour": flavour.name,
         "version": flavour.version,
@@ -40,6 +40,10 @@ def fingerprint(target: str, flavour: Flavour, settings: BuildSettings, *, gpu: 
         "ranges": {n: (r.min, r.opt, r.max) for n, r in settings.ranges.items()},
         "values": {n: [list(v) for v in vs] for n, vs in settings.values.items()},
     }
+    if settings.profiles:  # only then, as names of bundles without any are not to change
+        facts["profiles"] = [
+            {n: (r.min, r.opt, r.max) for n, r in profile.items()} for profile in settings.profiles
+        ]
     digest = hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:8]
     prefix = "-".join([target, flavour.release, ".".join(names)])
     return f"{re.sub(r'[^A-Za-z0-9.]+', '-', prefix)}-{digest}"

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The optimization profile: for which sizes of its inputs a plan is made."""
+"""Optimization profiles: for which sizes of its inputs a plan is made."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from edge_trt.errors import BuildError
 from edge_trt.network.graph import Network, Tensor
 
 
-def add_profile(
+def add_profiles(
     network: Network, emitted: Emitted, builder: Any, config: Any, settings: BuildSettings,
     messages: Messages,
 ) -> None:  # fmt: skip
-    """Adds the one profile that covers the ranges; a network of fixed sizes needs none.
+    """Adds a profile for the ranges, or one for each that is asked for; fixed sizes need none.
 
     Raises:
         BuildError: a size or a shape tensor has no range, or TensorRT refuses the ranges.
@@ -26,15 +26,16 @@ def add_profile(
     values = [t for t in network.inputs if emitted.inputs[t].is_shape_tensor]
     if not shapes and not values:
         return
-    profile = builder.create_optimization_profile()
-    for tensor in shapes:
-        sizes = [size_range(s, settings.ranges, f"input {tensor!r}") for s in tensor.shape]
-        least, usual, most = zip(*((s.min, s.opt, s.max) for s in sizes), strict=True)
-        profile.set_shape(tensor.name, least, usual, most)
-    for tensor in values:
-        profile.set_shape_input(tensor.name, *_values(tensor, settings))
-    if config.add_optimization_profile(profile) < 0:
-        raise BuildError(f"TensorRT refuses the input ranges: {'; '.join(messages.take())}")
+    for ranges in settings.profiles or (settings.ranges,):
+        profile = builder.create_optimization_profile()
+        for tensor in shapes:
+            sizes = [size_range(s, ranges, f"input {tensor!r}") for s in tensor.shape]
+            least, usual, most = zip(*((s.min, s.opt, s.max) for s in sizes), strict=True)
+            profile.set_shape(tensor.name, least, usual, most)
+        for tensor in values:
+            profile.set_shape_input(tensor.name, *_values(tensor, settings))
+        if config.add_optimization_profile(profile) < 0:
+            raise BuildError(f"TensorRT refuses the input ranges: {'; '.join(messages.take())}")
 
 
 def _values(tensor: Tensor, settings: BuildSettings) -> tuple[list[int], list[int], list[int]]:

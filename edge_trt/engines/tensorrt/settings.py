@@ -21,6 +21,8 @@ class BuildSettings:
         workspace: Bytes of scratch memory a layer may use; None is all of the device's.
         timing_cache: File that remembers measured kernels. Only flavours that measure use it.
         ranges: Range of each symbolic size of the inputs.
+        profiles: Narrower ranges, each with an optimization profile of its own; empty is one
+            profile for `ranges`.
         values: For an input whose values are used as sizes: the range of those values.
         compute_capabilities: GPUs a `tensorrt_rtx` plan is for, as `("8.6", "8.9")`. Empty is its
             default: one plan for 8.0, 8.6, 8.9, 12.0 and later, which is what a bundle that travels
@@ -31,5 +33,6 @@ class BuildSettings:
     workspace: int | None = None
     timing_cache: str | None = None
     ranges: Mapping[str, Range] = field(default_factory=dict[str, Range])
+    profiles: tuple[Mapping[str, Range], ...] = ()
     values: Mapping[str, Values] = field(default_factory=dict[str, Values])
     compute_capabilities: tuple[str, ...] = ()
