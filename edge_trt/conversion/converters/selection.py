@@ -14,6 +14,7 @@ from torch import fx
 
 from edge_trt.conversion.context import Context, widened
 from edge_trt.conversion.registry import converter, refuse, table
+from edge_trt.conversion.size_ranges import bounds
 from edge_trt.network.builder import Size
 from edge_trt.network.graph import Tensor
 from edge_trt.network.layers import Cumulative, TopK
@@ -28,7 +29,7 @@ DEPTH = 4
 NO_PLACE = 2**31 - 1
 
 
-def topk(ctx: Context, op: Order, x: Tensor, k: int, dim: int) -> tuple[Tensor, Tensor]:
+def topk(ctx: Context, op: Order, x: Tensor, k: Size, dim: int) -> tuple[Tensor, Tensor]:
     """Values and int64 indices. TopK wants two dimensions, so a vector is a matrix of one row."""
     if x.rank == 0:
         return x, ctx.constant(0)
@@ -42,7 +43,14 @@ def topk(ctx: Context, op: Order, x: Tensor, k: int, dim: int) -> tuple[Tensor, 
         return ctx.cast(values, dtype), indices
     vector = x.rank == 1
     x = ctx.unsqueeze(x, [0]) if vector else x
-    results = ctx.network.add_multi(TopK(op, k, axis + vector), x)
+    if isinstance(k, int):
+        results = ctx.network.add_multi(TopK(op, k, axis + vector), x)
+    else:
+        count = ctx.cast(k, DType.INT32)
+        results = ctx.network.add_multi(TopK(op, 0, axis + vector), x, count)
+        (size,) = ctx.dims([k])
+        sizes = [size if a == axis + vector else d for a, d in enumerate(x.shape)]
+        results = tuple(ctx.refine(t, sizes) for t in results)
     values, indices = (ctx.squeeze(t, [0]) if vector else t for t in results)
     return ctx.cast(values, dtype), ctx.cast(indices, DType.INT64)
 
@@ -79,10 +87,20 @@ table({aten.argmax.default: "MAX", aten.argmin.default: "MIN"}, _arg)
 table({aten.max.dim: "MAX", aten.min.dim: "MIN"}, _extreme)
 
 
-def _small_k(k: object) -> str | None:
-    if isinstance(k, int) and k <= LIMIT:
+def _small_k(k: Any) -> str | None:
+    most = bounds(k.meta["val"] if isinstance(k, fx.Node) else k)[1]
+    if most <= LIMIT:
         return None
-    return f"the TopK layer of TensorRT takes a known k up to {LIMIT}, not {k}: take fewer elements"
+    return (
+        f"the TopK layer of TensorRT gives at most {LIMIT} elements, not {most}: take fewer, or"
+        " give the size a narrower range"
+    )
+
+
+def _known(k: Any) -> str | None:
+    if isinstance(k, int):
+        return _small_k(k)
+    return "the element of a rank that no number tells would have to be searched: give a known size"
 
 
 def _in_axis(self: fx.Node, dim: int) -> Any:
@@ -90,8 +108,8 @@ def _in_axis(self: fx.Node, dim: int) -> Any:
     return shape[dim] if len(shape) else 1
 
 
-@converter(aten.topk.default, when=_small_k, note=f"k known and at most {LIMIT}")
-def topk_(ctx: Context, self: Tensor, k: int, dim: int, largest: bool) -> tuple[Tensor, Tensor]:
+@converter(aten.topk.default, when=_small_k, note=f"k at most {LIMIT}")
+def topk_(ctx: Context, self: Tensor, k: Size, dim: int, largest: bool) -> tuple[Tensor, Tensor]:
     return topk(ctx, "MAX" if largest else "MIN", self, k, dim)
 
 
@@ -99,18 +117,18 @@ def _small_axis(self: fx.Node, dim: int) -> str | None:
     return _small_k(_in_axis(self, dim))
 
 
-@converter(aten.sort.default, when=_small_axis, note=f"known size up to {LIMIT}")
+@converter(aten.sort.default, when=_small_axis, note=f"size up to {LIMIT}")
 def sort(ctx: Context, self: Tensor, dim: int, descending: bool) -> tuple[Tensor, Tensor]:
-    k = int(self.shape[dim]) if self.rank else 1
+    k = ctx.size(self, dim) if self.rank else 1
     return topk(ctx, "MAX" if descending else "MIN", self, k, dim)
 
 
-@converter(aten.sort.stable, when=_small_axis, note=f"known size up to {LIMIT}")
+@converter(aten.sort.stable, when=_small_axis, note=f"size up to {LIMIT}")
 def sort_stable(
     ctx: Context, self: Tensor, stable: bool | None, dim: int, descending: bool
 ) -> tuple[Tensor, Tensor]:
     values, indices = sort(ctx, self, dim, descending)
-    if not stable or self.rank == 0 or self.shape[dim] == 1:
+    if not stable or self.rank == 0:
         return values, indices
     return values, _as_they_came(ctx, values, indices, dim % self.rank)
 
@@ -121,14 +139,16 @@ def _as_they_came(ctx: Context, values: Tensor, indices: Tensor, axis: int) -> T
     Runs of equal values are numbered, and the places sorted again by number * size + index, which
     are all different.
     """
-    size = int(values.shape[axis])
+    size = ctx.size(values, axis)
     x = ctx.cast(values, widened(values.dtype))
-    before = ctx.slice(x, axis, 0, size - 1)
-    same = ctx.elementwise("EQUAL", before, ctx.slice(x, axis, 1, size - 1))
+    pairs = ctx.calculate("SUB", size, 1)
+    before = ctx.slice(x, axis, 0, pairs)
+    same = ctx.elementwise("EQUAL", before, ctx.slice(x, axis, 1, pairs))
     starts = ctx.cast(ctx.unary("NOT", same), DType.INT32)
     number = ctx.network.add(Cumulative(axis), starts)
     number = ctx.pad(number, {axis: (1, 0)}, "FILL", ctx.constant(0, DType.INT32))
-    first = ctx.elementwise("PROD", number, size)  # the least key of a run
+    span = size if isinstance(size, int) else ctx.cast(size, DType.INT32)
+    first = ctx.elementwise("PROD", number, span)  # the least key of a run
     keys = ctx.elementwise("SUM", first, ctx.cast(indices, DType.INT32))
     ordered = ctx.cast(topk(ctx, "MIN", keys, size, axis)[0], DType.INT32)
     return ctx.cast(ctx.elementwise("SUB", ordered, first), DType.INT64)
@@ -149,7 +169,7 @@ def _ranked(ctx: Context, self: Tensor, rank: int, dim: int, keepdim: bool) -> t
 
 def _small_rank(self: fx.Node, k: object, dim: int) -> str | None:
     size = _in_axis(self, dim)
-    return _small_k(min(k, size - k + 1) if isinstance(k, int) and isinstance(size, int) else k)
+    return _known(min(k, size - k + 1) if isinstance(k, int) and isinstance(size, int) else k)
 
 
 @converter(aten.kthvalue.default, when=_small_rank, note=f"k known, at most {LIMIT} from one end")
@@ -159,7 +179,7 @@ def kthvalue(ctx: Context, self: Tensor, k: int, dim: int, keepdim: bool) -> tup
 
 def _small_half(self: fx.Node, dim: int) -> str | None:
     size = _in_axis(self, dim)
-    return _small_k((size + 1) // 2 if isinstance(size, int) else size)
+    return _known((size + 1) // 2 if isinstance(size, int) else size)
 
 
 @converter(aten.median.dim, when=_small_half, note=f"known size up to {2 * LIMIT}; no NaN")
@@ -170,7 +190,7 @@ def median_dim(ctx: Context, self: Tensor, dim: int, keepdim: bool) -> tuple[Ten
 
 def _small_half_of_all(self: fx.Node) -> str | None:
     count = self.meta["val"].numel()
-    return _small_k((count + 1) // 2 if isinstance(count, int) else count)
+    return _known((count + 1) // 2 if isinstance(count, int) else count)
 
 
 @converter(aten.median.default, when=_small_half_of_all, note=f"up to {2 * LIMIT} elements; no NaN")

@@ -34,9 +34,12 @@ def _integer_mean(layer: Reduce, graph: Graph, x: Tensor) -> str:
 
 
 @emit_layer.register(TopK)
-def _(layer: TopK, graph: Graph, x: Tensor) -> tuple[str, ...]:
+def _(layer: TopK, graph: Graph, x: Tensor, *count: Tensor) -> tuple[str, ...]:
+    k = graph.constant([layer.k])
+    if count:
+        k = graph.op("Reshape", graph.cast(count[0], DType.INT64), graph.constant([1]))
     values, indices = graph.multi(
-        "TopK", 2, x, graph.constant([layer.k]),
+        "TopK", 2, x, k,
         axis=layer.axis, largest=int(layer.op == "MAX"), sorted=1,
     )  # fmt: skip
     return values, graph.cast(indices, DType.INT32)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from edge_trt.network.layer import Layer, require
-from edge_trt.network.types import DType, TensorType
+from edge_trt.network.types import UNKNOWN, DType, TensorType
 
 MOST_TOP = 3840
 """TensorRT's limit of k."""
@@ -39,22 +39,26 @@ class Reduce(Layer):
 class TopK(Layer):
     """The k largest or smallest along one axis, sorted: values and int32 indices.
 
-    Inputs: (input), of rank 2 or more.
+    A k of 0 stands for one that is computed: a 0-d int32 tensor.
+    Inputs: (input), of rank 2 or more, or (input, k).
     """
 
     op: Literal["MAX", "MIN"]
     k: int
     axis: int
 
-    def infer(self, input: TensorType) -> tuple[TensorType, TensorType]:
+    def infer(self, input: TensorType, *count: TensorType) -> tuple[TensorType, TensorType]:
         require(input.dtype is not DType.BOOL, "TopK does not take bool")
         require(input.rank >= 2, f"TopK needs two dimensions, not {input}")
         require(0 <= self.axis < input.rank, f"axis {self.axis} of {input}")
         require(self.k <= MOST_TOP, f"TopK gives at most {MOST_TOP} elements, not {self.k}")
         size = input.shape[self.axis]
         require(not isinstance(size, int) or self.k <= size, f"{self.k} of {size} elements")
+        require(len(count) == (self.k == 0), f"TopK of {self.k} with {len(count)} computed k")
+        scalar = TensorType(DType.INT32, ())
+        require(all(k == scalar for k in count), f"k is {scalar}, not {count}")
         shape = [*input.shape]
-        shape[self.axis] = self.k
+        shape[self.axis] = self.k or UNKNOWN
         values = input.with_shape(shape)
         return values, values.with_dtype(DType.INT32)
 

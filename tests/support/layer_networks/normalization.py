@@ -3,10 +3,27 @@
 
 from __future__ import annotations
 
+import numpy as np
+
 from edge_trt.network.graph import Network, Tensor
-from edge_trt.network.layers import LRN, Cumulative, Normalization, Reduce, SoftMax, TopK
+from edge_trt.network.layers import (
+    LRN,
+    Cast,
+    Cumulative,
+    Gather,
+    Normalization,
+    Reduce,
+    Shape,
+    SoftMax,
+    TopK,
+)
 from edge_trt.network.types import DType
 from tests.support.layer_networks.case import Case, layer, values
+
+
+def _top_of_computed(net: Network, x: Tensor) -> tuple[Tensor, ...]:
+    k = net.add(Gather(0), net.add(Shape(), x), net.constant(np.array(1)))
+    return net.add_multi(TopK("MAX", 0, 1), x, net.add(Cast(DType.INT32), k))
 
 
 def _normalization(
@@ -61,6 +78,7 @@ REDUCTION = [
         )
         for op, t in (("MAX", "float32"), ("MIN", "float32"), ("MAX", "float16"), ("MAX", "int64"))
     ),
+    Case("topk_computed", ("float32[N, 9]",), _top_of_computed),
     *(
         Case(f"cumulative_{t}_{e}_{r}", (f"{t}[N, 5]",), layer(Cumulative(1, e, r)))
         for t in ("float32", "int64")

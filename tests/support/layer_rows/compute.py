@@ -215,6 +215,10 @@ def _scans() -> Iterator[Row]:
                 layer = TopK(op, 3, axis)  # type: ignore[arg-type]
                 yield row(layer, [x], lambda x, layer=layer: top(x, layer))
 
+    x, k = np.random.default_rng(0).permutation(30).reshape(5, 6), np.array(2, np.int32)
+    layer = TopK("MAX", 0, 1)
+    yield row(layer, [x, k], lambda x, k: top(x, TopK("MAX", int(k), 1)))
+
     def cumulate(x: np.ndarray, layer: Cumulative) -> np.ndarray:
         values = np.flip(x, layer.axis) if layer.reverse else x
         total = np.cumsum(values.astype(np.float64), axis=layer.axis)

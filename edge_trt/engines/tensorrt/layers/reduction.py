@@ -23,8 +23,11 @@ def _(layer: Reduce, emitter: Emitter, node: Node) -> Any:
 @emit_layer.register(TopK)
 def _(layer: TopK, emitter: Emitter, node: Node) -> Any:
     op = emitter.enum("TopKOperation", layer.op)
-    (x,) = emitter.inputs(node)
-    return emitter.add("add_topk", x, op, layer.k, axes_mask([layer.axis]))
+    x, *count = emitter.inputs(node)
+    added = emitter.add("add_topk", x, op, layer.k or 1, axes_mask([layer.axis]))
+    for k in count:
+        added.set_input(1, k)
+    return added
 
 
 @emit_layer.register(Cumulative)
