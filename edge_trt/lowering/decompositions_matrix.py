@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from edge_trt.conversion.size_ranges import most
 from edge_trt.lowering.edit import aten
 
 if TYPE_CHECKING:
@@ -23,9 +24,7 @@ def _matmul(self: Any, other: Any) -> Any:
     left = self if self.dim() > 1 else self.unsqueeze(0)
     right = other if other.dim() > 1 else other.unsqueeze(1)
     sizes = (*torch.broadcast_shapes(left.shape[:-2], right.shape[:-2]), *left.shape[-2:])
-    if not all(isinstance(s, int) for s in (*sizes, right.shape[-1])):
-        return NotImplemented
-    if math.prod(sizes) * right.shape[-1] > LARGEST:
+    if math.prod(map(most, (*sizes, right.shape[-1]))) > LARGEST:
         return NotImplemented
     products = left.unsqueeze(-1) * right.unsqueeze(-3)
     result = torch.sum(products, -2, dtype=self.dtype)

@@ -13,47 +13,56 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from edge_trt.conversion.size_ranges import most
 from edge_trt.lowering.edit import aten
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
 
+MOST_STEPS = 13
+"""Most doublings of a scan: enough for an axis of 8192."""
+
+
 def _scan(join: Callable[[Any, Any], Any], x: Any, dim: int, neutral: Any) -> Any:
-    """Running result of `join` along an axis of known size; `neutral` comes before the first."""
-    after = x.dim() - 1 - dim % x.dim()
+    """Running result of `join` along an axis; `neutral` comes before the first element."""
+    size, after = x.shape[dim], x.dim() - 1 - dim % x.dim()
     distance = 1
-    while distance < x.shape[dim]:
-        pads = [0, 0] * after + [distance, -distance]
-        x = join(x, aten.constant_pad_nd(x, pads, neutral))
+    while distance < most(size):
+        if isinstance(size, int):
+            moved = aten.constant_pad_nd(x, [0, 0] * after + [distance, -distance], neutral)
+        else:  # the axis may be shorter than the distance
+            longer = aten.constant_pad_nd(x, [0, 0] * after + [distance, 0], neutral)
+            moved = aten.slice(longer, dim, 0, size)
+        x = join(x, moved)
         distance *= 2
     return x
 
 
-def _known_axis(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Refuse an axis of symbolic size: the number of steps depends on it."""
+def _short_axis(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Refuse an axis that needs too many steps, as one whose size has no limit does."""
 
     @functools.wraps(function)
     def checked(self: Any, dim: int, **options: Any) -> Any:
-        known = self.dim() > 0 and isinstance(self.shape[dim], int)
-        return function(self, dim, **options) if known else NotImplemented
+        fits = self.dim() > 0 and most(self.shape[dim]) <= 1 << MOST_STEPS
+        return function(self, dim, **options) if fits else NotImplemented
 
     return checked
 
 
-@_known_axis
+@_short_axis
 def _cumprod(self: Any, dim: int, *, dtype: Any = None) -> Any:
     whole = torch.int64 if not self.is_floating_point() else self.dtype
     return _scan(torch.mul, self.to(dtype or whole), dim, 1)
 
 
-@_known_axis
+@_short_axis
 def _logcumsumexp(self: Any, dim: int) -> Any:
     return _scan(torch.logaddexp, self, dim, -math.inf)
 
 
 def _running_extreme(pick: Callable[[Any, Any], Any], sign: int) -> Callable[..., Any]:
-    @_known_axis
+    @_short_axis
     def running(self: Any, dim: int) -> Any:
         if self.dtype is torch.bool:
             return NotImplemented

@@ -101,7 +101,15 @@ REDUCTIONS = [
     Row("cumprod of ints", lambda x: x.cumprod(-1), (i32(3, 5),)),
     Row("cumprod of bools", lambda x: x.cumprod(0), (boolean(5, 3),)),
     Row("cumprod of one", lambda x: x.cumprod(0) + 1, (f(1, 3),)),
-    Row("cumprod of a symbolic axis", lambda x: x.cumprod(0), (f("n"),), refusal="cumprod"),
+    *(
+        Row(
+            f"{n} of symbolic axis {d}", lambda x, n=n, d=d: getattr(torch, n)(x, d), (f("n", "b"),)
+        )
+        for n in ("cumprod", "logcumsumexp")
+        for d in (0, 1)
+    ),
+    *(Row(f"{n} of a symbolic axis", pair(n, dim=1), (f("b", "n"),)) for n in ("cummax", "cummin")),
+    Row("cumprod of too many", lambda x: x.cumprod(0), (f(8193),), refusal="cumprod"),
     *(Row(f"{n}", pair(n, dim=1), (f("b", 5, "n"),)) for n in ("cummax", "cummin")),
     *(Row(f"{n} of ties", pair(n, dim=1), (TIES,)) for n in ("cummax", "cummin")),
     *(Row(f"{n} of ints", pair(n, dim=-1), (TIES.long(),)) for n in ("cummax", "cummin")),
@@ -189,7 +197,7 @@ MATRIX = [
     Row("addmm of ints", torch.addmm, (i64(5), i64(3, 4), i64(4, 5))),
     Row("linear of ints", F.linear, (i64(3, 4), i64(5, 4), i64(5))),
     Row("large product of ints", torch.mm, (i64(128, 128), i64(128, 128)), refusal="of integers"),
-    Row("product of ints of symbolic size", torch.mm, (i64("b", 4), i64(4, 5)), refusal="integers"),
+    Row("product of ints of symbolic size", torch.mm, (i64("b", 4), i64(4, "n"))),
 ]
 
 

@@ -97,12 +97,6 @@ def _small_k(k: Any) -> str | None:
     )
 
 
-def _known(k: Any) -> str | None:
-    if isinstance(k, int):
-        return _small_k(k)
-    return "the element of a rank that no number tells would have to be searched: give a known size"
-
-
 def _in_axis(self: fx.Node, dim: int) -> Any:
     shape = self.meta["val"].shape
     return shape[dim] if len(shape) else 1
@@ -154,49 +148,52 @@ def _as_they_came(ctx: Context, values: Tensor, indices: Tensor, axis: int) -> T
     return ctx.cast(ctx.elementwise("SUB", ordered, first), DType.INT64)
 
 
-def _ranked(ctx: Context, self: Tensor, rank: int, dim: int, keepdim: bool) -> tuple[Tensor, ...]:
+def _ranked(ctx: Context, self: Tensor, rank: Size, dim: int, keepdim: bool) -> tuple[Tensor, ...]:
     """The element that has `rank` (from 1) in ascending order, and a place of it."""
     if self.rank == 0:
         return self, ctx.constant(0)
     axis = dim % self.rank
     size = self.shape[axis]
-    rest = size - rank + 1 if isinstance(size, int) else rank
-    op: Order = "MIN" if rank <= rest else "MAX"
-    found = topk(ctx, op, self, min(rank, rest), axis)
-    last = [ctx.slice(t, axis, min(rank, rest) - 1, 1) for t in found]
+    op: Order = "MIN"
+    if isinstance(size, int) and isinstance(rank, int) and 2 * rank > size + 1:
+        op, rank = "MAX", size - rank + 1  # fewer from the other end
+    found = topk(ctx, op, self, rank, axis)
+    last = [ctx.slice(t, axis, ctx.calculate("SUB", rank, 1), 1) for t in found]
     return tuple(last) if keepdim else tuple(ctx.squeeze(t, [axis]) for t in last)
 
 
-def _small_rank(self: fx.Node, k: object, dim: int) -> str | None:
+def _small_rank(self: fx.Node, k: Any, dim: int) -> str | None:
     size = _in_axis(self, dim)
-    return _known(min(k, size - k + 1) if isinstance(k, int) and isinstance(size, int) else k)
+    return _small_k(min(k, size - k + 1) if isinstance(k, int) and isinstance(size, int) else k)
 
 
-@converter(aten.kthvalue.default, when=_small_rank, note=f"k known, at most {LIMIT} from one end")
-def kthvalue(ctx: Context, self: Tensor, k: int, dim: int, keepdim: bool) -> tuple[Tensor, ...]:
+@converter(aten.kthvalue.default, when=_small_rank, note=f"k at most {LIMIT} from one end")
+def kthvalue(ctx: Context, self: Tensor, k: Size, dim: int, keepdim: bool) -> tuple[Tensor, ...]:
     return _ranked(ctx, self, k, dim, keepdim)
 
 
+def _middle(ctx: Context, size: Size) -> Size:
+    return ctx.calculate("FLOOR_DIV", ctx.calculate("SUM", size, 1), 2)
+
+
 def _small_half(self: fx.Node, dim: int) -> str | None:
-    size = _in_axis(self, dim)
-    return _known((size + 1) // 2 if isinstance(size, int) else size)
+    return _small_k((_in_axis(self, dim) + 1) // 2)
 
 
-@converter(aten.median.dim, when=_small_half, note=f"known size up to {2 * LIMIT}; no NaN")
+@converter(aten.median.dim, when=_small_half, note=f"size up to {2 * LIMIT}; no NaN")
 def median_dim(ctx: Context, self: Tensor, dim: int, keepdim: bool) -> tuple[Tensor, ...]:
-    size = int(self.shape[dim]) if self.rank else 1
-    return _ranked(ctx, self, (size + 1) // 2, dim, keepdim)
+    size = ctx.size(self, dim) if self.rank else 1
+    return _ranked(ctx, self, _middle(ctx, size), dim, keepdim)
 
 
 def _small_half_of_all(self: fx.Node) -> str | None:
-    count = self.meta["val"].numel()
-    return _known((count + 1) // 2 if isinstance(count, int) else count)
+    return _small_k((self.meta["val"].numel() + 1) // 2)
 
 
 @converter(aten.median.default, when=_small_half_of_all, note=f"up to {2 * LIMIT} elements; no NaN")
 def median(ctx: Context, self: Tensor) -> Tensor:
     flat = ctx.reshape(self, [-1])
-    return _ranked(ctx, flat, (int(flat.shape[0]) + 1) // 2, 0, False)[0]
+    return _ranked(ctx, flat, _middle(ctx, ctx.product(ctx.sizes(self))), 0, False)[0]
 
 
 refuse(
