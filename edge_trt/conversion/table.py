@@ -26,6 +26,7 @@ segment; `edge_trt build --dryrun` lists such calls with the reason and the line
 
 Sizes may be symbolic everywhere unless the condition says that one must be known. Types are
 float32, float16, bfloat16, int64, int32 and bool; int8 and uint8 are computed in int32.
+float64 falls back unless the option `float64_as_float32` allows float32 in its place.
 
 Finite numbers give what PyTorch gives. NaN passes through arithmetic, and comparisons with it are
 false, but TensorRT does not say what the extremes do with it: `maximum`, `clamp`, `amax`, `argmax`,

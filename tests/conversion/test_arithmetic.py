@@ -93,6 +93,7 @@ ROWS = [
     Row(
         "pow of ints of a size", lambda x: x ** x.shape[0], (i64("b", 3),), refusal="integer powers"
     ),
+    Row("float_power", torch.float_power, (f(2, 3), f(3)), refusal="use pow"),
     Row("int16", lambda x: x + 1, (Arg(torch.int16, (2, 3)),), refusal="use int32"),
     Row("pow tensors", torch.pow, (f(2, 5, low=0.1), f(5))),
     Row("pow float by int tensor", torch.pow, (f(2, 5, low=0.1), i64(5))),

@@ -12,7 +12,7 @@ import torch
 from torch import fx
 
 from edge_trt.conversion.context import Context, widened
-from edge_trt.conversion.registry import converter, table
+from edge_trt.conversion.registry import converter, refuse, table
 from edge_trt.network.builder import Scalar
 from edge_trt.network.graph import Tensor
 from edge_trt.network.layers.elementwise import ElementWiseOp
@@ -130,3 +130,6 @@ def clamp_min(ctx: Context, self: Tensor, min: Operand) -> Tensor:
 @converter(aten.clamp_max.default, aten.clamp_max.Tensor)
 def clamp_max(ctx: Context, self: Tensor, max: Operand) -> Tensor:
     return clamp(ctx, self, None, max)
+
+
+refuse("it computes in float64, which TensorRT does not have: use pow", aten.float_power)
