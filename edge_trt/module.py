@@ -32,12 +32,21 @@ class Runnable(Protocol):
         """Run once."""
         ...
 
+    def initial_states(self) -> dict[str, np.ndarray]:
+        """Return the first value of each state."""
+        ...
+
+    def next_states(self, outputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+        """Return what a run left for the next one."""
+        ...
+
 
 class BundleModule(torch.nn.Module):
     """Takes and returns torch tensors, nested as the original model takes and returns them.
 
     Arguments may be passed by position or by name, and dicts in any order. Constants of the
     captured call (flags, ``None``, numbers) must be passed again, with the values of then.
+    Buffers that were made states are kept from call to call, as the model keeps them.
     Outputs are on the device of the first input tensor and carry no gradient.
     """
 
@@ -51,6 +60,7 @@ class BundleModule(torch.nn.Module):
             tuple(leaf["path"]): leaf for leaf in call["leaves"]
         }
         self._known = [*self._positional, *(str(path[0]) for path in self._leaves)]
+        self._states: dict[str, np.ndarray] = session.initial_states()
         result = json.loads(session.signature.out_tree)
         self._results: list[dict[str, Any]] = result["leaves"]
         self._result_spec = pytree.treespec_loads(result["spec"])
@@ -89,7 +99,13 @@ class BundleModule(torch.nn.Module):
                 raise InputError(
                     f"{path_text(path)} was no part of the captured call", name=path_text(path)
                 )
-        return self._nested(self._session.run(arrays), device)
+        outputs = self._session.run({**arrays, **self._states})
+        self._states = self._session.next_states(outputs)
+        return self._nested(outputs, device)
+
+    def reset(self) -> None:
+        """Give the buffers that the model writes to the values that they were captured with."""
+        self._states = self._session.initial_states()
 
     def extra_repr(self) -> str:
         """Show names, types and shapes."""

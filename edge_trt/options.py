@@ -135,6 +135,12 @@ class CompileOptions:
         low=1,
         metavar="N",
     )
+    states: str = _field(
+        "refuse",
+        "--states",
+        "buffers that forward writes to: refuse them, or make them inputs and outputs (io)",
+        choices=("refuse", "io"),
+    )
     profiles: str | Mapping[str, Any] | Iterable[str | Mapping[str, Any]] = _field(
         (),
         "--profile",

@@ -87,6 +87,7 @@ def compile_networks(model: object, inputs: Any, options: CompileOptions, stages
     bundle.parts = stages.run("conversion", _convert, partition, captured, fallbacks)
     bundle.results = dict(zip(captured.output_names, partition.results, strict=True))
     stages.run("precision", _set_precision, bundle)
+    bundle.states = {name: state.numpy() for name, state in captured.states.items()}
     bundle.vectors = stages.run("self-test", _self_test, captured, chosen.self_test)
     return bundle
 

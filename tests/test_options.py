@@ -158,6 +158,7 @@ def test_sizes(text, size):
 # What must and must not give another engine; a new field has to be put into one of the two.
 CHANGES_THE_ENGINE = {
     "plugins": ("mylib",),
+    "states": "io",
     "profiles": ("batch=1",),
     "precision": "fp16",
     "fp32_layers": ("head.*",),

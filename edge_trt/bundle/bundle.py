@@ -71,6 +71,7 @@ class Bundle:
         results: name of the value that each output of the signature is.
         kept: layers that stay fp32 in another precision, and why.
         vectors: the self-test, `<case>/in/<name>` and `<case>/out/<name>`.
+        states: first value of each input that was a buffer of the model.
         plans: TensorRT's engines.
         missing: targets without engines, and why.
         remarks: what else to know.
@@ -87,6 +88,7 @@ class Bundle:
     results: dict[str, str] = field(default_factory=dict[str, str])
     kept: list[dict[str, str]] = field(default_factory=list[dict[str, str]])
     vectors: Mapping[str, np.ndarray] = field(default_factory=dict[str, np.ndarray])
+    states: Mapping[str, np.ndarray] = field(default_factory=dict[str, np.ndarray])
     plans: list[Plan] = field(default_factory=list["Plan"])
     missing: dict[str, str] = field(default_factory=dict[str, str])
     remarks: list[str] = field(default_factory=list[str])

@@ -6,6 +6,7 @@ from __future__ import annotations
 WEIGHTS = "weights.safetensors"
 REPORT = "report.json"
 SELF_TEST = "self_test.safetensors"
+STATES = "states.safetensors"
 
 ENDINGS = {"onnx": "onnx", "torch": "pt2"}
 """Endings of fallback programs by the kind of their segment."""

@@ -71,6 +71,9 @@ def _read(opened: OpenBundle, path: Path) -> Bundle:
         results=manifest.results,
         kept=report["kept_fp32"],
         vectors=read_tensors(opened.path(manifest.self_test.path)) if manifest.self_test else {},
+        states=read_tensors(opened.path(manifest.initial_states))
+        if manifest.initial_states
+        else {},
         plans=_plans(opened),
         missing=report["missing_engines"],
         remarks=[n for n in report["notes"] if n not in report["missing_engines"].values()],

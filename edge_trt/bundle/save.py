@@ -14,6 +14,7 @@ from edge_trt.bundle.layout import (
     ENDINGS,
     REPORT,
     SELF_TEST,
+    STATES,
     WEIGHTS,
     network_path,
     onnx_path,
@@ -62,6 +63,7 @@ def save_bundle(bundle: Bundle, path: str | os.PathLike[str], *, durable: bool =
             store.write(writer.path(WEIGHTS), writer.observe(WEIGHTS))
         engines = [*_write_onnx(bundle, writer, store), *_write_plans(bundle, writer)]
         self_test = _write_self_test(bundle, writer)
+        _write_states(bundle, writer)
         writer.add_bytes(REPORT, json.dumps(bundle.report, indent=1).encode())
         writer.commit(_manifest(bundle, engines, self_test))
 
@@ -129,6 +131,15 @@ def _write_self_test(bundle: Bundle, writer: BundleWriter) -> SelfTest | None:
     return SelfTest(path=SELF_TEST, cases=cases, rtol=rtol, atol=atol, atols=atols)
 
 
+def _write_states(bundle: Bundle, writer: BundleWriter) -> None:
+    if not bundle.states:
+        return
+    store = WeightStore()
+    for name, array in bundle.states.items():
+        store.add(array.copy(), name)  # equal states are two
+    store.write(writer.path(STATES), writer.observe(STATES))
+
+
 def _manifest(bundle: Bundle, engines: list[Engine], self_test: SelfTest | None) -> Manifest:
     return Manifest(
         producer=f"edge_trt {__version__}",
@@ -139,6 +150,7 @@ def _manifest(bundle: Bundle, engines: list[Engine], self_test: SelfTest | None)
         results=bundle.results,
         engines=engines,
         self_test=self_test,
+        initial_states=STATES if bundle.states else None,
         options=bundle.options.as_dict(),
     )
 

@@ -21,10 +21,13 @@ from edge_trt.capture.program_inputs import known_of_program
 from edge_trt.capture.rename import rename_inputs
 from edge_trt.capture.signature import Known, make_signature, user_inputs
 from edge_trt.capture.sources import Source, import_plugin, load_source
+from edge_trt.capture.states import StateInput, explicit_states
 from edge_trt.capture.tracing import trace
 from edge_trt.errors import CaptureError
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from torch import nn
 
     from edge_trt.options import CompileOptions
@@ -42,6 +45,7 @@ class Captured:
         examples: A tensor per input of the signature, in order, at the ``opt`` sizes.
         symbols: Name in ``signature.dims`` by symbol of the program (``{"s77": "batch"}``).
         name: A short name of the model, for reports.
+        states: First value of each input that was a buffer.
     """
 
     program: ExportedProgram
@@ -49,6 +53,7 @@ class Captured:
     examples: tuple[torch.Tensor, ...]
     symbols: dict[str, str]
     name: str
+    states: dict[str, torch.Tensor]
 
     @property
     def input_names(self) -> list[str]:
@@ -83,13 +88,16 @@ def capture(model: object, inputs: Any = None, options: CompileOptions | None = 
         find_operators(name)
     source = load_source(model)
     narrow = options is not None and options.float64_as_float32
+    stateful = options is not None and options.states == "io"
     if isinstance(source.model, ExportedProgram):
-        program, known = _from_program(source, source.model, inputs)
+        program, known = _from_program(source, source.model, inputs, stateful)
     else:
-        program, known = _from_module(source, source.model, inputs)
+        program, known = _from_module(source, source.model, inputs, stateful)
+    program, states = explicit_states(program) if stateful else (program, [])
+    known |= _known_of_states(program, states)
     if narrow:
         program, known = narrow_float64(program), narrow_examples(known)
-    captured = _captured(source, program, known)
+    captured = _captured(source, program, known, states)
     return profiled(captured, options) if options else captured
 
 
@@ -97,13 +105,15 @@ Exported: TypeAlias = "tuple[ExportedProgram, dict[int, Known]]"
 """A program, and what is known of its inputs."""
 
 
-def _from_program(source: Source, program: ExportedProgram, inputs: Any) -> Exported:
+def _from_program(
+    source: Source, program: ExportedProgram, inputs: Any, stateful: bool
+) -> Exported:
     """Derive everything from a program that was exported elsewhere."""
-    refuse_mutations(program)
+    refuse_mutations(program, buffers=not stateful)
     return program, known_of_program(program, source.inputs if inputs is None else inputs)
 
 
-def _from_module(source: Source, model: nn.Module, inputs: Any) -> Exported:
+def _from_module(source: Source, model: nn.Module, inputs: Any, stateful: bool) -> Exported:
     """Export a module."""
     given = with_images(source.inputs, inputs)
     if given is None:
@@ -116,7 +126,7 @@ def _from_module(source: Source, model: nn.Module, inputs: Any) -> Exported:
     call = prepare_call(model.forward, given)
     with evaluation_mode(model, tell=not source.ours), prepared_images(model, call):
         program, call = trace(model, call)
-    refuse_mutations(program)
+    refuse_mutations(program, buffers=not stateful)
     refuse_mixed_types(program)
     present = user_inputs(program)
     names = {
@@ -134,9 +144,20 @@ def _from_module(source: Source, model: nn.Module, inputs: Any) -> Exported:
     return program, known
 
 
-def _captured(source: Source, program: ExportedProgram, known: dict[int, Known]) -> Captured:
+def _known_of_states(program: ExportedProgram, states: Sequence[StateInput]) -> dict[int, Known]:
+    """Return what is known of the inputs that were buffers: they are the last."""
+    first = len(user_inputs(program)) - len(states)
+    return {first + i: Known({}, state.initial, None) for i, state in enumerate(states)}
+
+
+def _captured(
+    source: Source,
+    program: ExportedProgram,
+    known: dict[int, Known],
+    states: Sequence[StateInput],
+) -> Captured:
     """Put the result together."""
-    signature, symbols = make_signature(program, known, source.image)
+    signature, symbols = make_signature(program, known, source.image, states)
     examples = [known[position].example for position in sorted(known)]
     return Captured(
         program=program,
@@ -144,4 +165,5 @@ def _captured(source: Source, program: ExportedProgram, known: dict[int, Known])
         examples=tuple(example for example in examples if example is not None),
         symbols={str(symbol): name for symbol, name in symbols.names.items()},
         name=source.name,
+        states={state.input: state.initial for state in states},
     )

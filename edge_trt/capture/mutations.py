@@ -22,8 +22,12 @@ _MAYBE_A_VIEW = {"reshape", "reshape_as", "flatten", "contiguous", "to"}
 _BATCH_NORM = (_aten.batch_norm.default, _aten.instance_norm.default)
 
 
-def refuse_mutations(program: ExportedProgram) -> None:
+def refuse_mutations(program: ExportedProgram, *, buffers: bool = True) -> None:
     """Raise when a run of the program would leave something behind.
+
+    Args:
+        program: The program.
+        buffers: Whether to refuse what it leaves in its buffers, and not only in its inputs.
 
     Raises:
         CaptureError: Naming the buffer or input, and the line that writes to it.
@@ -40,9 +44,10 @@ def refuse_mutations(program: ExportedProgram) -> None:
                 source=where.removeprefix(" at "),
                 hint="use the operator without '_', or clone the input first",
             )
-        raise _buffer_error(str(spec.target), where)
+        if buffers:
+            raise _buffer_error(str(spec.target), where)
     signature = program.graph_signature
-    for name in signature.buffers_to_mutate.values():
+    for name in signature.buffers_to_mutate.values() if buffers else ():
         raise _buffer_error(name, "")
     for name in signature.user_inputs_to_mutate.values():
         raise CaptureError(
@@ -51,12 +56,20 @@ def refuse_mutations(program: ExportedProgram) -> None:
         )
 
 
+def writes_to_buffers(program: ExportedProgram) -> bool:
+    """Whether a run of the program leaves something in its buffers."""
+    kinds = {spec.arg.name: spec.kind for spec in program.graph_signature.input_specs}
+    lifted = (InputKind.BUFFER, InputKind.CONSTANT_TENSOR)
+    written = any(kinds.get(target.name) in lifted for _, target in _writes(program))
+    return written or bool(program.graph_signature.buffers_to_mutate)
+
+
 def _buffer_error(name: str, where: str) -> CaptureError:
     """Return the error about a written buffer."""
     return CaptureError(
         f"the model writes to its buffer {name!r}{where}, and an engine keeps no state",
         source=where.removeprefix(" at "),
-        hint="take the state as an input and return its new value as an output",
+        hint="compile with states='io' (--states io), which makes it an input and an output",
     )
 
 

@@ -30,7 +30,7 @@ from edge_trt.capture.trees import (
 )
 from edge_trt.errors import CaptureError
 from edge_trt_runtime.dtypes import NUMPY_DTYPES
-from edge_trt_runtime.manifest import ImageSpec, Signature, TensorSpec
+from edge_trt_runtime.manifest import ImageSpec, Signature, State, TensorSpec
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from torch.export import ExportedProgram
 
     from edge_trt.capture.axes import Axis
+    from edge_trt.capture.states import StateInput
 
 
 @dataclass(frozen=True)
@@ -94,7 +95,10 @@ class Known:
 
 
 def make_signature(
-    program: ExportedProgram, known: Mapping[int, Known], image: ImageSpec | None
+    program: ExportedProgram,
+    known: Mapping[int, Known],
+    image: ImageSpec | None,
+    states: Sequence[StateInput] = (),
 ) -> tuple[Signature, Symbols]:
     """Describe a program.
 
@@ -102,6 +106,7 @@ def make_signature(
         program: The program.
         known: More about each tensor argument, by position among the flattened ones.
         image: Preprocessing for the first input that looks like an image and has none of its own.
+        states: Buffers that are inputs and outputs, the last of each.
 
     Raises:
         CaptureError: When inputs or outputs can't be passed through numpy, or have no limits.
@@ -119,13 +124,14 @@ def make_signature(
             spec = TensorSpec(spec.name, spec.dtype, spec.shape, image)
             image = None
         inputs.append(spec)
-    outputs, out_tree = _outputs(program, symbols)
+    outputs, out_tree = _outputs(program, symbols, [state.output for state in states])
     signature = Signature(
         inputs=inputs,
         outputs=outputs,
         dims=symbols.dims,
-        in_tree=_in_tree(program, arguments),
+        in_tree=_in_tree(program, arguments[: len(arguments) - len(states)]),
         out_tree=out_tree,
+        states=[State(state.input, state.output) for state in states],
     )
     return signature, symbols
 
@@ -161,8 +167,10 @@ def _in_tree(program: ExportedProgram, arguments: Sequence[UserInput]) -> str:
     return in_tree_text(spec, [*names[: len(args)], *kwargs], leaves)
 
 
-def _outputs(program: ExportedProgram, symbols: Symbols) -> tuple[list[TensorSpec], str]:
-    """Return the outputs of a program and how they are nested."""
+def _outputs(
+    program: ExportedProgram, symbols: Symbols, states: Sequence[str]
+) -> tuple[list[TensorSpec], str]:
+    """Return the outputs of a program and how they are nested; the last ones are states."""
     values = program.graph.output_node().args[0]
     results = [
         (spec.arg, value)
@@ -170,10 +178,11 @@ def _outputs(program: ExportedProgram, symbols: Symbols) -> tuple[list[TensorSpe
         if spec.kind is OutputKind.USER_OUTPUT
     ]
     spec = cast("pytree.TreeSpec", program.call_spec.out_spec)
-    names = _output_names(spec, len(results))
+    count = len(results) - len(states)
+    names = _output_names(spec, count)
     outputs: list[TensorSpec] = []
     leaves: list[dict[str, Any]] = []
-    for name, (argument, node) in zip(names, results, strict=True):
+    for name, (argument, node) in zip(names, results[:count], strict=True):
         if isinstance(argument, ConstantArgument):
             leaves.append(constant_entry(argument.value))
         elif isinstance(argument, TensorArgument):
@@ -184,6 +193,8 @@ def _outputs(program: ExportedProgram, symbols: Symbols) -> tuple[list[TensorSpe
                 f"the output {name!r} is a size and not a tensor",
                 hint="leave it out (it follows from the shapes), or return torch.tensor(size)",
             )
+    for name, (_, node) in zip(states, results[count:], strict=True):
+        outputs.append(_tensor_spec("output", name, node.meta["val"], symbols, None))  # type: ignore[union-attr]
     if not outputs:
         raise CaptureError("the model returns no tensor", hint="return what it computes")
     return outputs, out_tree_text(spec, leaves)

@@ -48,7 +48,7 @@ if TYPE_CHECKING:
 
 SHAPING = ("precision", "fp32_layers", "fallback", "fallback_ops", "fallback_modules",
            "min_block_size", "self_test", "plugins",
-           "profiles")  # fmt: skip
+           "profiles", "states")  # fmt: skip
 """Options that shape the networks, which a finished bundle has."""
 
 FLAGS = {field.name: option_of(field).flag for field in dataclasses.fields(CompileOptions)}

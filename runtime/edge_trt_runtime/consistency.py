@@ -48,12 +48,15 @@ def _references(manifest: Manifest) -> Iterator[tuple[str, str]]:
         yield engine.path, f"the {engine.target} engine of segment {engine.segment!r}"
     if manifest.self_test is not None:
         yield manifest.self_test.path, "the self-test"
+    if manifest.initial_states is not None:
+        yield manifest.initial_states, "the initial states"
 
 
 def _problems(manifest: Manifest) -> Iterator[str]:
     yield from _file_problems(manifest)
     yield from _signature_problems(manifest.signature)
     yield from _profile_problems(manifest.signature)
+    yield from _state_problems(manifest)
     yield from _segment_problems(manifest)
     yield from _result_problems(manifest)
     names = {segment.name for segment in manifest.segments}
@@ -92,6 +95,18 @@ def _signature_problems(signature: Signature) -> Iterator[str]:
         ends = (range_.min, range_.opt, range_.max)
         if range_.step < 1 or any(size % range_.step for size in ends):
             yield f"dimension {name!r} has sizes that are no multiples of {range_.step}"
+
+
+def _state_problems(manifest: Manifest) -> Iterator[str]:
+    signature = manifest.signature
+    inputs = {spec.name: (spec.dtype, spec.shape) for spec in signature.inputs}
+    outputs = {spec.name: (spec.dtype, spec.shape) for spec in signature.outputs}
+    for state in signature.states:
+        types = inputs.get(state.input), outputs.get(state.output)
+        if None in types or types[0] != types[1]:
+            yield f"the state {state.input!r} is no input of the type of output {state.output!r}"
+    if signature.states and manifest.initial_states is None:
+        yield "its states have no first values"
 
 
 def _profile_problems(signature: Signature) -> Iterator[str]:

@@ -64,6 +64,13 @@ class TensorSpec(msgspec.Struct, frozen=True):
     image: ImageSpec | None = None
 
 
+class State(msgspec.Struct, frozen=True):
+    """A value that a run takes as ``input`` and leaves as ``output`` for the next run."""
+
+    input: str
+    output: str
+
+
 class Signature(msgspec.Struct, frozen=True, kw_only=True):
     """What a session takes and gives, in order.
 
@@ -76,6 +83,7 @@ class Signature(msgspec.Struct, frozen=True, kw_only=True):
     outputs: list[TensorSpec]
     dims: dict[str, Range] = {}
     profiles: list[dict[str, Range]] = []
+    states: list[State] = []
     in_tree: str = ""
     out_tree: str = ""
 
@@ -144,6 +152,8 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     results: dict[str, str]
     engines: list[Engine] = []
     self_test: SelfTest | None = None
+    initial_states: str | None = None
+    """A safetensors file with the first value of every state's input."""
     files: dict[str, FileEntry] = {}
     options: dict[str, Any] = {}
     digest: str = ""

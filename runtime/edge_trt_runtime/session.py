@@ -134,6 +134,28 @@ class Session:
             for name, slot, copy in self._results
         }
 
+    def initial_states(self) -> dict[str, np.ndarray]:
+        """Return the first value of every state, by the name of its input; empty without states.
+
+        ::
+
+            states = session.initial_states()
+            for x in stream:
+                outputs = session.run({"x": x, **states})
+                states = session.next_states(outputs)
+        """
+        path = self.manifest.initial_states
+        if path is None:
+            return {}
+        from edge_trt_runtime.vectors import read_tensors
+
+        arrays = read_tensors(self._bundle.path(path))
+        return {state.input: arrays[state.input].copy() for state in self.signature.states}
+
+    def next_states(self, outputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+        """Return what a run left for the next one, by the names of inputs; nothing is copied."""
+        return {state.input: outputs[state.output] for state in self.signature.states}
+
     def close(self) -> None:
         """Give back engines and memory. Runs in flight in other threads finish; twice is fine."""
         self._stages = None

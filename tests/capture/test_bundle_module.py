@@ -54,6 +54,13 @@ class ProgramSession:
         outputs = eager(self.captured.program)([torch.from_numpy(a) for a in inputs.values()])
         return dict(zip(self.captured.output_names, outputs, strict=True))
 
+    def initial_states(self):
+        return {}
+
+    def next_states(self, outputs):
+        assert not self.signature.states
+        return {}
+
 
 def compiled(model, inputs):
     return BundleModule(ProgramSession(capture(model.eval(), inputs)))
