@@ -72,8 +72,9 @@ def cut(
             kernels decide what falls back beside the refused.
     """
     _compute_results(module)
-    repeat_fractions(module.graph)
     graph, reasons = module.graph, dict(refused)
+    if refused:
+        repeat_fractions(graph)
     if refused and min_block_size is None:
         reasons |= cheaper_on_host(graph, refused)
     phases = split(graph, reasons)

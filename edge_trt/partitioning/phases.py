@@ -50,9 +50,8 @@ def _phases(graph: fx.Graph, on_host: Container[fx.Node], first: int) -> list[Ph
         if node.op != "call_function":
             continue
         number = max((numbers[n] for n in node.all_input_nodes if n in numbers), default=0)
-        host = node in on_host or is_fraction(node)
-        if computes(node) or host:
-            number += (number + first + host) % 2
+        if computes(node) or node in on_host:
+            number += (number + first + (node in on_host)) % 2
         numbers[node] = number
     for node in reversed(numbers):
         if is_fraction(node):

@@ -62,6 +62,11 @@ def _values_reason(node: fx.Node, refused: Mapping[fx.Node, str]) -> str | None:
     """What is wrong with the values that a call gets, whatever the call."""
     for source in node.all_input_nodes:
         value: Any = source.meta["val"]
+        if source in refused and isinstance(value, (torch.SymFloat, torch.SymBool)):
+            return (
+                f"{operator_of(node)} takes a number computed from sizes that is no whole number, "
+                "and TensorRT can't get it from a fallback"
+            )
         producer = source.args[0] if source.target is operator.getitem else source
         if producer in refused and free_unbacked_symbols(value):
             return (
