@@ -112,7 +112,8 @@ def _is_constant(gm: fx.GraphModule, node: fx.Node, fixed: set[fx.Node], may_wri
         return False
     if node.target in _SHAPE_ONLY and static_shape(node) is not None:
         return all(source in fixed for source in node.all_input_nodes[1:])
-    return all(source in fixed for source in node.all_input_nodes) and not _inflates(node)
+    constant_inputs = all(source in fixed for source in node.all_input_nodes)
+    return constant_inputs and _has_size(node) and not _inflates(node)
 
 
 def _is_empty(node: fx.Node) -> bool:
@@ -128,6 +129,13 @@ def _is_foldable(target: Any) -> bool:
         and target not in _NEVER
         and not target._schema.name.startswith("aten::fake_quantize")
     )
+
+
+def _has_size(node: fx.Node) -> bool:
+    """Whether the graph knows how large the result is; `nonzero` of a constant is not."""
+    found = value(node)
+    parts = found if isinstance(found, (list, tuple)) else [found]
+    return all(isinstance(p.numel(), int) for p in parts if isinstance(p, torch.Tensor))
 
 
 def _inflates(node: fx.Node) -> bool:

@@ -186,3 +186,16 @@ def test_uninitialised_memory_is_zero():
 def test_constant_outputs_are_outputs_still():
     gm = folded(lambda x: (x, torch.arange(4) * 2), torch.randn(2))
     assert ops(gm) == []
+
+
+def test_a_constant_of_unknown_size_is_computed_at_run_time():
+    """The graph says `u0` where the folded tensor would have a number."""
+
+    def function(x, mask):
+        return x.sum() + torch.nonzero(mask).sum()
+
+    gm = unlifted(function, torch.randn(3), mask=torch.tensor([True, False, True]))
+    fold_constants(gm)
+    remove_dead_code(gm)
+    assert "nonzero" in ops(gm)
+    agree(gm, function, torch.randn(3), mask=torch.tensor([True, False, True]))
