@@ -171,7 +171,9 @@ class Builder(Sizes):
         if not wanted:
             return x
         zeros = [0] * len(wanted)
-        return self.window(x, list(wanted), zeros, list(wanted.values()), zeros)
+        # ONNX's Expand leaves the one element where none is asked for.
+        stride = [1 if isinstance(n, int) and n == 0 else 0 for n in wanted.values()]
+        return self.window(x, list(wanted), zeros, list(wanted.values()), stride)
 
     def slice(self, x: Tensor, axis: int, start: Size, size: Size, stride: int = 1) -> Tensor:
         """`size` elements of one axis, from `start` on, `stride` apart."""

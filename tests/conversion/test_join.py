@@ -54,6 +54,8 @@ ROWS = [
     Row("flip", lambda x: x.flip(1), (f("b", 5),), "Slice"),
     Row("flip two axes", lambda x: x.flip(0, -1), (f(3, 2, 4),), "Slice"),
     Row("flip a symbolic axis", lambda x: x.flip(0), (i64("n", 3),)),
+    Row("flip no elements", lambda x: x[:0].flip(0, 1).sum(0), (f(3, 4),)),
+    Row("expand to no elements", lambda x: x[:1].expand(0, 4).sum(0), (f(3, 4),)),
     Row("flip nothing", lambda x: x.flip([]) + 1, (f(2, 3),), "ElementWise"),
 ]
 

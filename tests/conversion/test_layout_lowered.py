@@ -110,6 +110,45 @@ PADS = [
 ]
 
 
-@pytest.mark.parametrize("row", [*LAYOUT, *PIECES, *JOINS, *PADS], ids=lambda row: row.name)
+def checked(x, i):
+    torch._check(x.shape[0] > 0)
+    torch._assert_async((i >= 0).all(), "negative")
+    place = i.item()
+    torch._check(place >= 0)
+    torch._check(place < 3)
+    return x[:, place]
+
+
+CHECKS = [
+    Row("assertions", checked, (f("b", 3), i64(1, low=0, high=2))),
+    Row(
+        "a size read out of a tensor",
+        lambda x, i: x[: i.item()],
+        (f(3, 3), i64(1, low=1, high=2)),
+        refusal="read out of a tensor",
+    ),
+]
+MASKS = [
+    Row(
+        "causal mask",
+        lambda x: x.masked_fill(torch.ones(x.shape[1:], dtype=torch.bool).triu(1), -9.0),
+        (f("b", "n", "n"),),
+    ),
+    Row(
+        "relative positions",
+        lambda x: (torch.arange(x.shape[0])[None] - torch.arange(x.shape[0])[:, None]).clamp(-3, 3),
+        (f("n"),),
+    ),
+    Row(
+        "relative shift",
+        lambda x: F.pad(x, (1, 0)).view(x.shape[0], -1, x.shape[1])[:, 1:].view_as(x),
+        (f("b", "n", "n"),),
+    ),
+]
+
+
+@pytest.mark.parametrize(
+    "row", [*CHECKS, *MASKS, *LAYOUT, *PIECES, *JOINS, *PADS], ids=lambda row: row.name
+)
 def test_layout(row):
     check_lowered(row)

@@ -51,6 +51,8 @@ SCATTERS = [
     Row("src of bools", lambda x, s: x.scatter(1, DISTINCT, s), (boolean(2, 5), boolean(2, 3))),
     Row("src in half", lambda x, s: x.scatter(1, DISTINCT, s), (half(2, 5), half(2, 3))),
     Row("src of a number", lambda x, s, i: x.scatter(0, i, s), (f(), f(), places(1))),
+    Row("src of a vector", lambda x, s, i: x.scatter(0, i, s), (f(), f(1), places(1, 1))),
+    Row("sum of a vector", lambda x, i, s: x.scatter_add(0, i, s), (f(), places(1, 1), f(1))),
     Row(
         "src of nothing",
         lambda x, s: x.scatter(0, torch.zeros(0, 2, dtype=torch.int64), s) + 1,

@@ -203,3 +203,24 @@ def test_smooth_resizing_of_bytes_stays_whole(mode):
     program = export(lambda x: F.interpolate(x, scale_factor=2, mode=mode), image)
     gm = lower(program, supported=lambda node: "no" if "upsample" in str(node.target) else None)
     assert f"upsample_{mode}2d" in " ".join(ops(gm))
+
+
+def test_a_decomposition_that_asks_for_a_symbolic_size_is_none(monkeypatch):
+    def doubled(self):
+        return self * 2 if self.shape[0] == 3 else self + 2
+
+    monkeypatch.setitem(DECOMPOSITIONS, aten.erfinv.default, doubled)
+    gm = unlifted(lambda x: torch.erfinv(x), torch.rand(3, 4), dynamic=({0: BATCH},))
+    assert not decompose_unsupported(gm, supported)
+    assert ops(gm) == ["erfinv"]
+    (x,) = gm.graph.find_nodes(op="placeholder")
+    assert isinstance(x.meta["val"].shape[0], torch.SymInt)
+
+
+def test_a_result_that_a_decomposition_leaves_out_keeps_the_call_whole():
+    def bags(weight, indices, offsets):
+        result, bag, *_ = aten._embedding_bag.default(weight, indices, offsets)
+        return result, bag
+
+    inputs = torch.randn(5, 2), torch.tensor([1, 4, 0]), torch.tensor([0, 1])
+    assert "_embedding_bag" in ops(decomposed(bags, *inputs))

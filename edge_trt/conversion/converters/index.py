@@ -150,7 +150,7 @@ def embedding(ctx: Context, weight: Tensor, indices: Tensor) -> Tensor:
 @converter(aten.gather.default)
 def gather(ctx: Context, self: Tensor, dim: int, index: Tensor) -> Tensor:
     if self.rank == 0:
-        return self
+        return ctx.expand(self, ctx.sizes(index))
     return ctx.network.add(Gather(dim % self.rank, "ELEMENT"), self, index)
 
 

@@ -110,7 +110,7 @@ def roll(ctx: Context, self: Tensor, shifts: Sequence[Size], dims: Sequence[int]
 def flip(ctx: Context, self: Tensor, dims: Sequence[int]) -> Tensor:
     if not dims or self.rank == 0:
         return self
-    axes = [dim % self.rank for dim in dims]
+    axes = [axis for dim in dims if self.shape[axis := dim % self.rank] != 0]
     sizes = [ctx.size(self, axis) for axis in axes]
     last = [ctx.calculate("SUB", size, 1) for size in sizes]
     return ctx.window(self, axes, last, sizes, [-1] * len(axes))
