@@ -196,6 +196,9 @@ RULES: dict[object, Rule] = {
     aten._scaled_dot_product_efficient_attention.default: _first_output(
         aten.scaled_dot_product_attention.default, _attention
     ),
+    aten._scaled_dot_product_cudnn_attention.default: _first_output(
+        aten.scaled_dot_product_attention.default, _attention
+    ),
     aten._softmax.default: _softmax(aten.softmax.int),
     aten._log_softmax.default: _softmax(aten.log_softmax.int),
     aten.copy.default: _copy,

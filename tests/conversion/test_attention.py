@@ -13,6 +13,7 @@ from tests.conversion.rows import Row, boolean, f
 QKV = (f("b", 2, "n", 4), f("b", 2, 5, 4), f("b", 2, 5, 4))
 SELF = (f("b", 2, "n", 4),) * 3
 FULL = torch.ones(3, 5, dtype=torch.bool).tril(2)
+HIDDEN = torch.tensor([[0.0, -torch.inf], [-torch.inf, -torch.inf], [0.5, 1.0]])
 NONE = torch.tensor([[True, False], [False, False], [True, True]])
 
 
@@ -37,6 +38,14 @@ ROWS = [
     Row("causal, more keys", attend(is_causal=True), (f(1, 2, 3, 4), f(1, 2, 5, 4), f(1, 2, 5, 4))),
     Row("causal of a symbolic length", attend(is_causal=True), SELF),
     Row("float mask", masked, (*QKV, f("n", 5))),
+    Row("float mask that hides a row", masked, (f(1, 3, 4), f(1, 2, 4), f(1, 2, 4), HIDDEN)),
+    Row(
+        "constant float mask that hides a row",
+        by_constant(HIDDEN),
+        (f(1, 3, 4),) + (f(1, 2, 4),) * 2,
+    ),
+    Row("constant float mask", by_constant(HIDDEN[::2]), (f(1, 2, 4),) + (f(1, 2, 4),) * 2),
+    Row("float mask of every query", masked, (*QKV, f("b", 1, 1, 5))),
     Row("bool mask", masked, (*QKV, boolean("b", 1, "n", 5))),
     Row("bool mask that allows nothing", masked, (f(1, 3, 4), f(1, 2, 4), f(1, 2, 4), NONE)),
     Row("constant mask", by_constant(FULL), (f("b", 3, 4), f("b", 5, 4), f("b", 5, 4))),

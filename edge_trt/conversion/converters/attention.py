@@ -28,7 +28,7 @@ def _attention_ok(query: fx.Node, dropout_p: float, scale: float | None) -> str 
 
 @converter(
     aten.scaled_dot_product_attention.default, when=_attention_ok,
-    note="no dropout; known embedding size or scale; no row of a float mask is -inf throughout",
+    note="no dropout; known embedding size or scale",
 )  # fmt: skip
 def attention(
     ctx: Context,
@@ -44,8 +44,10 @@ def attention(
         key, value = (_repeat_heads(ctx, x, query) for x in (key, value))
     factor = 1 / math.sqrt(int(query.shape[-1])) if scale is None else scale
     scores = ctx.matmul(ctx.elementwise("PROD", query, factor), key, transpose_b=True)
-    mask = _causal(ctx, query, key) if is_causal else attn_mask
-    return ctx.matmul(_weights(ctx, scores, mask, all_rows=is_causal), value)
+    if is_causal or attn_mask is None or attn_mask.dtype is DType.BOOL:
+        mask = _causal(ctx, query, key) if is_causal else attn_mask
+        return ctx.matmul(_weights(ctx, scores, mask, all_rows=is_causal), value)
+    return _biased(ctx, scores, attn_mask, value)
 
 
 def _weights(ctx: Context, scores: Tensor, mask: Tensor | None, all_rows: bool) -> Tensor:
@@ -53,9 +55,6 @@ def _weights(ctx: Context, scores: Tensor, mask: Tensor | None, all_rows: bool) 
     softmax = SoftMax(scores.rank - 1)
     if mask is None:
         return ctx.network.add(softmax, scores)
-    if mask.dtype is not DType.BOOL:
-        masked = ctx.elementwise("SUM", scores, ctx.cast(mask, scores.dtype))
-        return ctx.network.add(softmax, masked)
     if all_rows or (mask.data is not None and mask.data.any(-1).all()):
         outside = ctx.like(scores, -math.inf)
         return ctx.network.add(softmax, ctx.select(mask, scores, outside))
@@ -63,6 +62,22 @@ def _weights(ctx: Context, scores: Tensor, mask: Tensor | None, all_rows: bool) 
     lowest = ctx.like(scores, float(torch.finfo(torch_dtype(scores.dtype)).min))
     weights = ctx.network.add(softmax, ctx.select(mask, scores, lowest))
     return ctx.select(mask, weights, ctx.like(weights, 0))
+
+
+def _biased(ctx: Context, scores: Tensor, mask: Tensor, value: Tensor) -> Tensor:
+    """Attention with a float mask, which is added; a row of it that is all -inf yields zeros."""
+    softmax = SoftMax(scores.rank - 1)
+    bias = ctx.to_rank(ctx.cast(mask, scores.dtype), 1)
+    if bias.data is not None and not np.isneginf(bias.data.max(-1)).any():
+        weights = ctx.network.add(softmax, ctx.elementwise("SUM", scores, bias))
+        return ctx.matmul(weights, value)
+    # Asked of the mask and answered after the products, so that attention stays one piece.
+    highest = ctx.reduce("MAX", bias, [-1], keep_dims=True)
+    empty = ctx.elementwise("EQUAL", highest, -math.inf)
+    bias = ctx.select(empty, ctx.like(bias, 0), bias)
+    weights = ctx.network.add(softmax, ctx.elementwise("SUM", scores, bias))
+    result = ctx.matmul(weights, value)
+    return ctx.select(empty, ctx.like(result, 0), result)
 
 
 def _causal(ctx: Context, query: Tensor, key: Tensor) -> Tensor:

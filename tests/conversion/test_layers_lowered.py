@@ -1,0 +1,72 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Layers of neural networks that lowering rewrites before they are converted."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+from tests.conversion.checking import check_lowered
+from tests.conversion.rows import Row, f
+
+aten = torch.ops.aten
+IMAGE = f("b", 2, 4, 6)
+HIDDEN = torch.tensor([[1.0, 2.0], [-math.inf, -math.inf]])
+
+
+def resize(mode, **options):
+    return lambda x: F.interpolate(x, mode=mode, **options)
+
+
+NORMALIZATION = [
+    Row("softmax of a row of -inf", lambda x: aten._safe_softmax.default(x, -1), (HIDDEN,)),
+    Row("softmax to float32", lambda x: x.half().softmax(-1, dtype=torch.float32), (f("b", 3),)),
+    Row("native_dropout", lambda x: aten.native_dropout.default(x, 0.5, False)[0], (f("b", 3),)),
+    Row("local_response_norm", lambda x: F.local_response_norm(x, 3), (f("b", 6, 4, 4),)),
+    Row(
+        "batch_norm without statistics",
+        lambda x: aten._native_batch_norm_legit.no_stats(x, None, None, True, 0.1, 1e-5)[0],
+        (f(3, 2, 4),),
+    ),
+    Row(
+        "native_batch_norm",
+        lambda x, m, v: aten.native_batch_norm.default(x, None, None, m, v, False, 0.1, 1e-5)[0],
+        (f("b", 2, 4), f(2), f(2, low=0.5)),
+    ),
+]
+
+ATTENTION = [
+    Row("MultiheadAttention", nn.MultiheadAttention(8, 2, batch_first=True), (f("b", 5, 8),) * 3),
+    Row(
+        "attention as the CPU has it",
+        lambda q: aten._scaled_dot_product_flash_attention_for_cpu.default(q, q, q)[0],
+        (f("b", 2, 4, 8),),
+    ),
+]
+
+IMAGES = [
+    Row("nearest-exact twice", resize("nearest-exact", scale_factor=2), (IMAGE,)),
+    Row("nearest-exact to a size", resize("nearest-exact", size=(7, 3)), (IMAGE,)),
+    Row("bilinear2d", lambda x: aten.upsample_bilinear2d.default(x, [7, 9], False), (IMAGE,)),
+    Row("nearest2d", lambda x: aten.upsample_nearest2d.default(x, [7, 9]), (IMAGE,)),
+    Row(
+        "grid_sampler_2d",
+        lambda x, g: aten.grid_sampler_2d.default(x, g, 0, 0, False),
+        (IMAGE, f("b", 3, 3, 2)),
+    ),
+    Row("affine_grid", lambda t: F.affine_grid(t, (2, 1, 4, 5), False), (f(2, 2, 3),)),
+    Row("adaptive maximum of all", lambda x: F.adaptive_max_pool2d(x, 1), (IMAGE,)),
+    Row("lp_pool", lambda x: F.lp_pool2d(x, 2.0, 2), (IMAGE,)),
+    Row(
+        "indices of max_pool", lambda x: F.max_pool2d(x, 2, return_indices=True), (f("b", 2, 4, 6),)
+    ),
+]
+
+
+@pytest.mark.parametrize("row", [*NORMALIZATION, *ATTENTION, *IMAGES], ids=lambda row: row.name)
+def test_lowered(row):
+    check_lowered(row)
