@@ -44,6 +44,8 @@ BY_KIND: dict[type[Layer], str] = {
     Fill: "counts above 2048 are not exact",
 }
 GROWING = ("EXP", "SINH", "COSH")
+DIVIDING = ("aten.remainder.", "aten.fmod.", "aten.floor_divide.", "aten.div.Tensor_mode")
+"""Operators whose result jumps by a whole divisor where the quotient is a little off."""
 EXACT_IN_HALF = (DType.BOOL, DType.UINT8, DType.INT8)
 
 
@@ -52,6 +54,8 @@ def own_reason(node: Node) -> str | None:
     layer = node.layer
     if type(layer) in BY_KIND:
         return BY_KIND[type(layer)]
+    if node.origin.op.startswith(DIVIDING):
+        return "a quotient is rounded, which needs all its digits"
     if isinstance(layer, Reduce):
         return _reduction(layer, node.inputs[0])
     if isinstance(layer, Pooling):

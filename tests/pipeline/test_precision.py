@@ -6,6 +6,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+import torch
 
 import edge_trt
 from edge_trt.network.types import DType
@@ -41,6 +42,21 @@ def test_fp32_layers_stay_fp32() -> None:
     assert DType.FLOAT32 in computed_in(kept, "head")
     assert len(kept.report["kept_fp32"]) > len(every.report["kept_fp32"])
     assert any("'head'" in str(entry) for entry in kept.report["kept_fp32"])
+
+
+class Dividing(torch.nn.Module):
+    """Divisors for which the exact remainder, computed in float16, would overflow."""
+
+    def forward(self, x: torch.Tensor, y: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        return torch.remainder(x, y), torch.fmod(x, 0.3), x // y, x.div(y, rounding_mode="floor")
+
+
+def test_rounded_quotients_keep_their_digits() -> None:
+    x, y = torch.rand(4, 5) * 1000, torch.rand(5) * 50 + 20
+    bundle = edge_trt.compile(Dividing().eval(), (x, y), precision="fp16")
+    for found, expected in zip(bundle.module()(x, y), Dividing()(x, y), strict=True):
+        torch.testing.assert_close(found, expected, rtol=1e-2, atol=1e-1)
+    assert any("quotient" in str(entry) for entry in bundle.report["kept_fp32"])
 
 
 def test_a_pattern_without_a_layer_names_close_ones() -> None:
