@@ -246,7 +246,9 @@ def _self_test(captured: Captured, count: int) -> Mapping[str, Any]:
 def _build_engines(bundle: Bundle, options: CompileOptions, step: Step) -> None:
     """Builds for the targets of the options; what the bundle has for other targets stays."""
     signature = bundle.signature
-    plans = build_plans(bundle.networks, options, signature.dims, step, signature.profiles)
+    specs = [spec for part in bundle.parts for spec in part.tensors]
+    sizes = {spec.name: spec.value for spec in specs if spec.value is not None}
+    plans = build_plans(bundle.networks, options, signature.dims, step, signature.profiles, sizes)
     built = {plan.target for plan in plans.built}
     bundle.plans = [p for p in bundle.plans if p.target not in built] + plans.built
     there = {plan.target for plan in bundle.plans}

@@ -17,6 +17,7 @@ from edge_trt.engines.tensorrt import (
 )
 from edge_trt.errors import BuildError
 from edge_trt.network.graph import Network
+from edge_trt.network.types import Dim
 from edge_trt.options import CompileOptions
 from edge_trt_runtime.manifest import Detail, Range
 
@@ -54,6 +55,7 @@ def build_plans(
     ranges: Mapping[str, Range],
     step: Callable[[float, str], None],
     profiles: Sequence[Mapping[str, Range]] = (),
+    sizes: Mapping[str, Dim] | None = None,
 ) -> Plans:
     """Builds one plan per network and target that has its TensorRT here.
 
@@ -63,6 +65,7 @@ def build_plans(
         ranges: sizes that symbolic dimensions may take.
         step: called with (fraction of all plans, note).
         profiles: narrower ranges to tune for, each by a profile of its own.
+        sizes: what the inputs of networks are that hold a size.
 
     Raises:
         BuildError: TensorRT refuses a network, or that of target `rtx` is not installed.
@@ -73,6 +76,7 @@ def build_plans(
         timing_cache=options.timing_cache,
         ranges=ranges,
         profiles=tuple(profiles),
+        sizes=sizes or {},
     )
     flavours, missing = _flavours(options.targets)
     jobs = [(target, flavour, n) for target, flavour in flavours.items() for n in networks]

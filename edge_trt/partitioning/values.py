@@ -34,6 +34,7 @@ def describe(block: Block, symbols: Mapping[str, str]) -> list[TensorSpec]:
 
 def _spec(name: str, value: Any, context: Context) -> TensorSpec:
     if not isinstance(value, torch.Tensor):
-        return TensorSpec(name, "int64", [])
+        size = context.dim_of(value) if isinstance(value, (int, torch.SymInt)) else None
+        return TensorSpec(name, "int64", [], value=size)
     dtype = str(value.dtype).removeprefix("torch.")
     return TensorSpec(name, dtype, [context.dim_of(s) for s in value.shape])

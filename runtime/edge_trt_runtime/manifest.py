@@ -56,12 +56,14 @@ class TensorSpec(msgspec.Struct, frozen=True):
 
     A string in ``shape`` is a symbolic size: a key of :attr:`Signature.dims`, an expression of
     such keys, or ``"?"``. Expressions are text for people; nothing here evaluates them.
+    ``value`` is the same of a number that passes between segments because it is a size.
     """
 
     name: str
     dtype: str
     shape: list[Size]
     image: ImageSpec | None = None
+    value: Size | None = None
 
 
 class State(msgspec.Struct, frozen=True):

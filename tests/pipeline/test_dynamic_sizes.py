@@ -179,3 +179,31 @@ def test_one_bundle_takes_all_sizes(name: str, tmp_path) -> None:
                 assert got.shape == tuple(wanted.shape)
                 scale = float(wanted.abs().max())
                 assert np.abs(got - wanted.numpy()).max() <= TOLERANCE * scale
+
+
+class SizeOfElsewhere(nn.Module):
+    """After a fallback only a number is left, and a size that no shape there determines."""
+
+    def forward(self, x, y):
+        total = torch.fft.rfft(x.relu()).abs().sum()
+        return torch.softmax((total + y).expand(x.shape[0] * 2, -1).exp(), 0)
+
+
+@pytest.mark.rtx
+@pytest.mark.parametrize("profiles", [(), ("n=1", "n=2..4..8")])
+def test_a_size_that_no_shape_determines_is_an_input(profiles, tmp_path) -> None:
+    model = SizeOfElsewhere().eval()
+    given = (edge_trt.Input(("n", 4), min=1, opt=4, max=8), torch.randn(1, 4))
+    bundle = edge_trt.compile(
+        model, given, target=["cpu", "rtx"], min_block_size=1, fallback_ops="aten.sum",
+        profiles=profiles,
+    )  # fmt: skip
+    values = [spec.value for part in bundle.parts for spec in part.tensors if spec.value]
+    assert "2*n" in values
+    assert len(bundle.plans) == len(bundle.networks) == 2
+    y = torch.randn(1, 4)
+    for size in (1, 4, 8):
+        x = torch.randn(size, 4)
+        torch.testing.assert_close(bundle.module()(x, y), model(x, y), rtol=1e-3, atol=1e-5)
+    again = edge_trt.load(bundle.save(tmp_path / "m.edge"))
+    assert [spec.value for part in again.parts for spec in part.tensors if spec.value] == values

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from edge_trt.engines.tensorrt.emit import Emitted
@@ -11,6 +12,7 @@ from edge_trt.engines.tensorrt.settings import BuildSettings
 from edge_trt.engines.tensorrt.sizes import size_range
 from edge_trt.errors import BuildError
 from edge_trt.network.graph import Network, Tensor
+from edge_trt_runtime.manifest import Range
 
 
 def add_profiles(
@@ -33,13 +35,19 @@ def add_profiles(
             least, usual, most = zip(*((s.min, s.opt, s.max) for s in sizes), strict=True)
             profile.set_shape(tensor.name, least, usual, most)
         for tensor in values:
-            profile.set_shape_input(tensor.name, *_values(tensor, settings))
+            profile.set_shape_input(tensor.name, *_values(tensor, settings, ranges))
         if config.add_optimization_profile(profile) < 0:
             raise BuildError(f"TensorRT refuses the input ranges: {'; '.join(messages.take())}")
 
 
-def _values(tensor: Tensor, settings: BuildSettings) -> tuple[list[int], list[int], list[int]]:
+def _values(
+    tensor: Tensor, settings: BuildSettings, ranges: Mapping[str, Range]
+) -> tuple[list[int], list[int], list[int]]:
     known = settings.values.get(tensor.name)
+    size = settings.sizes.get(tensor.name)
+    if known is None and size is not None:
+        value = size_range(size, ranges, f"the value of input {tensor!r}")
+        return [value.min], [value.opt], [value.max]
     if known is None:
         raise BuildError(
             f"the values of input {tensor!r} are used as sizes, and have no range",

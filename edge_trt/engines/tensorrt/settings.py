@@ -6,6 +6,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
+from edge_trt.network.types import Dim
 from edge_trt_runtime.manifest import Range
 
 Values = tuple[Sequence[int], Sequence[int], Sequence[int]]
@@ -24,6 +25,7 @@ class BuildSettings:
         profiles: Narrower ranges, each with an optimization profile of its own; empty is one
             profile for `ranges`.
         values: For an input whose values are used as sizes: the range of those values.
+        sizes: For an input whose value is a size: that size, in terms of `ranges`.
         compute_capabilities: GPUs a `tensorrt_rtx` plan is for, as `("8.6", "8.9")`. Empty is its
             default: one plan for 8.0, 8.6, 8.9, 12.0 and later, which is what a bundle that travels
             needs. Naming some excludes the others; Turing (7.5) has to be named.
@@ -35,4 +37,5 @@ class BuildSettings:
     ranges: Mapping[str, Range] = field(default_factory=dict[str, Range])
     profiles: tuple[Mapping[str, Range], ...] = ()
     values: Mapping[str, Values] = field(default_factory=dict[str, Values])
+    sizes: Mapping[str, Dim] = field(default_factory=dict[str, Dim])
     compute_capabilities: tuple[str, ...] = ()
