@@ -59,7 +59,7 @@ def _print_networks(bundle: OpenBundle) -> None:
 def _print_tables(bundle: OpenBundle) -> None:
     from edge_trt.cli.console import print_table
     from edge_trt.cli.report import print_report, read_report
-    from edge_trt_runtime.complaints import format_ranges, format_shape
+    from edge_trt_runtime.complaints import format_profile, format_ranges, format_shape
     from edge_trt_runtime.describe import format_size
 
     manifest, signature = bundle.manifest, bundle.manifest.signature
@@ -71,6 +71,10 @@ def _print_tables(bundle: OpenBundle) -> None:
         for spec in specs
     ]
     print_table("Signature", ["", "name", "type", "shape", "ranges"], rows)
+    for number, profile in enumerate(signature.profiles):
+        print(f"profile {number}: {format_profile(profile)}")
+    for state in signature.states:
+        print(f"state: output {state.output} of a run is input {state.input} of the next")
     segments = [
         (s.name, s.kind, s.device, ", ".join(s.inputs), ", ".join(s.outputs), _layers(bundle, s))
         for s in manifest.segments

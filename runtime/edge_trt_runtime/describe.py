@@ -40,6 +40,8 @@ def _lines(bundle: OpenBundle) -> Iterator[str]:
         yield f"  profile {number}  {format_profile(profile)}"
     yield "outputs"
     yield from _specs(manifest.signature, manifest.signature.outputs)
+    for state in manifest.signature.states:
+        yield f"  {state.output} of a run is {state.input} of the next"
     yield "segments"
     for segment in manifest.segments:
         flow = f"{', '.join(segment.inputs)} -> {', '.join(segment.outputs)}"

@@ -99,3 +99,17 @@ def test_what_is_no_profile(profiles, says) -> None:
 def test_profiles_of_fixed_sizes_need_ranges() -> None:
     with pytest.raises(OptionError, match="give the inputs ranges"):
         edge_trt.compile(net(), torch.zeros(1, 3, 8, 8), profiles="batch=1", dryrun=True)
+
+
+def test_inspect_shows_profiles_and_states(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from edge_trt.cli import main
+    from tests.pipeline.test_states import Filter
+
+    edge_trt.compile(net(), SIZES, profiles=TWO).save(tmp_path / "m.edge")
+    assert main(["inspect", str(tmp_path / "m.edge")]) == 0
+    assert "profile 1: batch 4..8, h 16, w 16" in capsys.readouterr().out
+    edge_trt.compile(Filter().eval(), torch.randn(3), states="io").save(tmp_path / "s.edge")
+    assert main(["inspect", str(tmp_path / "s.edge")]) == 0
+    assert "state: output level_next of a run is input level of the next" in capsys.readouterr().out

@@ -15,6 +15,7 @@ from torch import nn
 import edge_trt
 from edge_trt import CaptureError, Input
 from edge_trt_runtime import load, run_self_test
+from edge_trt_runtime.describe import describe
 from edge_trt_runtime.manifest import State
 
 
@@ -76,6 +77,7 @@ def test_a_decoder_with_a_cache(tmp_path: Path) -> None:
     again = edge_trt.load(path)
     again.save(tmp_path / "copy.edge")
     with load(tmp_path / "copy.edge") as session:
+        assert "keys_next of a run is keys of the next" in describe(session.bundle)
         states = session.initial_states()
         assert all((states[name] == 0).all() for name in ("keys", "values"))
         for x, position in tokens(6):
