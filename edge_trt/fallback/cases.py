@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import math
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -15,6 +16,9 @@ from edge_trt.partitioning.blocks import Partition
 
 LARGEST = 8
 """How many times the elements of the usual sizes the greatest sizes may have to be tried too."""
+
+PATIENCE = 20.0
+"""Seconds after which no further inputs are tried, in making them and in comparing."""
 
 Sizes = Mapping[str, int]
 """Size by the signature's name."""
@@ -30,7 +34,10 @@ def block_inputs(partition: Partition, captured: Captured) -> dict[str, list[lis
     found: dict[str, list[list[Any]]] = {
         b.name: [] for b in partition.blocks if b.kind == "fallback"
     }
+    start = time.perf_counter()
     for inputs in _inputs(captured):
+        if any(found.values()) and time.perf_counter() - start > PATIENCE:
+            break
         values: dict[str, Any] = dict(zip(captured.input_names, inputs, strict=True))
         for block in partition.blocks:
             arguments = [values[name] for name in block.inputs]

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from typing import Any
 
@@ -10,6 +11,7 @@ import numpy as np
 import torch
 
 from edge_trt.bundle.onnx_program import OnnxProgram
+from edge_trt.fallback.cases import PATIENCE
 from edge_trt.fallback.export import NotPortableError
 from edge_trt.partitioning.blocks import Block
 
@@ -36,8 +38,11 @@ def check(block: Block, program: OnnxProgram, cases: Sequence[Case]) -> str:
     session = _load(program)
     compared, largest = 0, 0.0
     empty = set(block.outputs)
+    start = time.perf_counter()
     for case in cases:
         for factor in FACTORS:
+            if compared and time.perf_counter() - start > PATIENCE:
+                break
             arguments = [_scaled(value, factor) for value in case]
             expected = _eager(block, arguments)
             if expected is None:  # PyTorch itself refuses the larger values
@@ -49,7 +54,8 @@ def check(block: Block, program: OnnxProgram, cases: Sequence[Case]) -> str:
     if not compared:
         raise NotPortableError("PyTorch can't run it here, so there is nothing to compare with")
     remark = f"; {', '.join(sorted(empty))} always empty" if empty else ""
-    return f"equals PyTorch on {compared} random inputs (largest difference {largest:.1g}{remark})"
+    count = f"{compared} random inputs" if compared > 1 else "one random input"
+    return f"equals PyTorch on {count} (largest difference {largest:.1g}{remark})"
 
 
 def _load(program: OnnxProgram) -> Any:

@@ -80,10 +80,6 @@ def test_nan_sorts_as_the_largest() -> None:
     [
         (lambda x: torch.special.i0(x), "ONNX has no form of"),
         (lambda x: torch.cdist(x, x * 2, p=3.0), "for p of 1, 2 and infinity, not 3.0"),
-        (
-            lambda x: torch.searchsorted(x.sort().values, x),
-            "for one sequence in order only",
-        ),
     ],
 )
 def test_what_has_no_form_stays_with_torch(function: Any, text: str) -> None:

@@ -166,3 +166,11 @@ def saved_module(model: nn.Module) -> edge_trt.Bundle:
     bundle = edge_trt.compile(model, (X,))
     bundle.module()
     return bundle
+
+
+def test_slow_models_are_checked_on_fewer_inputs(monkeypatch: pytest.MonkeyPatch) -> None:
+    rows = Input(("b", 8), min=1, opt=3, max=9)
+    assert " on 10 random inputs" in alone(spectrum, rows).saved().why
+    for module in ("cases", "check"):
+        monkeypatch.setattr(f"edge_trt.fallback.{module}.PATIENCE", 0.0)
+    assert " on one random input (" in alone(spectrum, rows).saved().why
