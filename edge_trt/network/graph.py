@@ -9,12 +9,16 @@
 
 Constants are tensors with data, not layers: the engines decide whether one becomes an ONNX
 initializer, a layer's weights or an `IConstantLayer`.
+
+Loops and conditionals have bodies, networks of their own (`Network.body`). A body reads its inputs
+and constants and nothing else, and no name occurs twice in a network with all its bodies.
 """
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -110,6 +114,10 @@ class Network:
     """Origin given to layers added from now on; a converter's driver sets it per node."""
     _names: dict[str, int] = field(default_factory=dict)
 
+    def body(self, name: str) -> Network:
+        """An empty network for a layer of this one to run; names are unique in both together."""
+        return Network(self._unique(name), origin=self.origin, _names=self._names)
+
     def input(self, name: str, type: TensorType) -> Tensor:
         """Declares an input of the network."""
         tensor = Tensor(self._unique(name), type)
@@ -174,10 +182,24 @@ class Network:
         tensor.name = name
         self.outputs.append(tensor)
 
+    def walk(self) -> Iterator[Node]:
+        """Every node, those of the bodies before the node that runs them."""
+        for node in self.nodes:
+            for body in node.layer.bodies.values():
+                yield from body.walk()
+            yield node
+
+    def bodies(self) -> Iterator[Network]:
+        """Every body, inner ones before those around them."""
+        return (body for node in self.walk() for body in node.layer.bodies.values())
+
     def constants(self) -> Iterator[Tensor]:
-        """Every constant that a layer reads or an output shows, once, in order of first use."""
+        """Every constant that a layer reads or an output shows, once, in order of first use.
+
+        Those of the bodies are among them.
+        """
         seen: set[int] = set()
-        for tensor in (*(t for node in self.nodes for t in node.inputs), *self.outputs):
+        for tensor in (*(t for node in self.walk() for t in node.inputs), *self.outputs):
             if tensor.is_constant and id(tensor) not in seen:
                 seen.add(id(tensor))
                 yield tensor
@@ -191,28 +213,34 @@ class Network:
         return result
 
     def prune(self) -> None:
-        """Drops layers that no output depends on."""
+        """Drops layers that no output depends on, in the bodies too."""
         wanted = {id(t) for t in self.outputs}
         kept: list[Node] = []
         for node in reversed(self.nodes):
-            if any(id(t) in wanted for t in node.outputs):
-                kept.append(node)
+            read = [id(t) in wanted for t in node.outputs]
+            if any(read):
+                kept.append(_narrowed(node, read))
                 wanted.update(id(t) for t in node.inputs)
         self.nodes = kept[::-1]
 
     def verify(self) -> None:
-        """Checks order, names and types of the whole network.
+        """Checks order, names and types of the whole network and its bodies.
 
         Raises:
             NetworkError: naming the first layer that breaks a rule.
         """
+        self._verify({}, set())
+
+    def _verify(self, taken: dict[str, Tensor], names: set[str]) -> None:
+        """Checks with the names of the network around it, to which its own are added."""
         known: dict[str, Tensor] = {}
-        names: set[str] = set()
-        for tensor in (*self.inputs, *self.constants()):
-            _define(known, tensor, "network")
+        for tensor in self.inputs:
+            _define(taken, known, tensor, "network")
         for node in self.nodes:
             for tensor in node.inputs:
-                if known.get(tensor.name) is not tensor:
+                if tensor.is_constant:
+                    _define(taken, known, tensor, "network")
+                elif known.get(tensor.name) is not tensor:
                     raise NetworkError(
                         f"layer {node.name} reads {tensor.name} before it is computed "
                         f"({node.origin})"
@@ -220,18 +248,24 @@ class Network:
             if node.name in names:
                 raise NetworkError(f"two layers are called {node.name} ({node.origin})")
             names.add(node.name)
-            types = self._infer(node.layer, node.inputs, node.name, node.origin)
-            if len(types) != len(node.outputs):
-                raise NetworkError(
-                    f"layer {node.name} ({node.origin}) has {len(node.outputs)} outputs, "
-                    f"not {len(types)}"
-                )
-            for tensor, inferred in zip(node.outputs, types, strict=True):
-                check_type(tensor.type, inferred, f"layer {node.name} ({node.origin})")
-                _define(known, tensor, node.name)
+            for body in node.layer.bodies.values():
+                body._verify(taken, names)
+            self._verify_results(node)
+            for tensor in node.outputs:
+                _define(taken, known, tensor, node.name)
         for tensor in self.outputs:
             if known.get(tensor.name) is not tensor or tensor.producer is None:
                 raise NetworkError(f"output {tensor.name} of network {self.name} is not computed")
+
+    def _verify_results(self, node: Node) -> None:
+        types = self._infer(node.layer, node.inputs, node.name, node.origin)
+        if len(types) != len(node.outputs):
+            raise NetworkError(
+                f"layer {node.name} ({node.origin}) has {len(node.outputs)} outputs, "
+                f"not {len(types)}"
+            )
+        for tensor, inferred in zip(node.outputs, types, strict=True):
+            check_type(tensor.type, inferred, f"layer {node.name} ({node.origin})")
 
     def _infer(
         self, layer: Layer, inputs: tuple[Tensor, ...], name: str, origin: Origin
@@ -258,8 +292,26 @@ class Network:
     def __str__(self) -> str:
         inputs = ", ".join(map(repr, self.inputs))
         outputs = ", ".join(f"%{t.name}" for t in self.outputs)
-        body = "".join(f"  {node}\n" for node in self.nodes)
+        body = "".join(textwrap.indent(_with_bodies(node), "  ") for node in self.nodes)
         return f"network {self.name}({inputs}) {{\n{body}  return {outputs}\n}}"
+
+
+def _with_bodies(node: Node) -> str:
+    """A node and what it runs, a layer a line."""
+    bodies = "".join(f"{body}\n" for body in node.layer.bodies.values())
+    return f"{node}\n" + textwrap.indent(bodies, "  ")
+
+
+def _narrowed(node: Node, read: list[bool]) -> Node:
+    """A node whose layer does not compute what nobody reads."""
+    layer, kept = node.layer.narrowed(read)
+    if layer is node.layer:
+        return node
+    outputs = tuple(t for t, keep in zip(node.outputs, kept, strict=True) if keep)
+    narrowed = replace(node, layer=layer, outputs=outputs)
+    for tensor in outputs:
+        tensor.producer = narrowed
+    return narrowed
 
 
 def check_type(declared: TensorType, inferred: TensorType, where: str) -> TensorType:
@@ -276,6 +328,8 @@ def check_type(declared: TensorType, inferred: TensorType, where: str) -> Tensor
         raise NetworkError(str(error)) from error
 
 
-def _define(known: dict[str, Tensor], tensor: Tensor, where: str) -> None:
-    if known.setdefault(tensor.name, tensor) is not tensor:
+def _define(taken: dict[str, Tensor], known: dict[str, Tensor], tensor: Tensor, where: str) -> None:
+    """Adds a tensor to what a network knows; `taken` holds the names of all bodies together."""
+    if taken.setdefault(tensor.name, tensor) is not tensor:
         raise NetworkError(f"two tensors are called {tensor.name} (second one in {where})")
+    known[tensor.name] = tensor

@@ -10,9 +10,14 @@ from __future__ import annotations
 
 import abc
 from dataclasses import fields
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from edge_trt.network.types import ShapeError, TensorType
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from edge_trt.network.graph import Network
 
 
 class Layer(abc.ABC):
@@ -29,6 +34,15 @@ class Layer(abc.ABC):
         """The layer's kind, as written in a serialized network: `Convolution`."""
         return type(self).__name__
 
+    @property
+    def bodies(self) -> dict[str, Network]:
+        """The networks that the layer runs, by attribute; most layers have none."""
+        return {}
+
+    def narrowed(self, wanted: Sequence[bool]) -> tuple[Layer, list[bool]]:
+        """The layer without results that nobody reads, and which of its results that leaves."""
+        return self, [True] * len(wanted)
+
     @abc.abstractmethod
     def infer(self, *inputs: Any, **_: Any) -> TensorType | tuple[TensorType, ...]:
         """The types of the results for these input types.
@@ -43,7 +57,9 @@ class Layer(abc.ABC):
         return {name: value for name, (value, default) in values.items() if value != default}
 
     def __str__(self) -> str:
-        return f"{self.kind}[{' '.join(f'{k}={_text(v)}' for k, v in self.attributes().items())}]"
+        names = {attribute: body.name for attribute, body in self.bodies.items()}
+        values = {**self.attributes(), **names}
+        return f"{self.kind}[{' '.join(f'{k}={_text(v)}' for k, v in values.items())}]"
 
 
 def require(condition: bool, message: str) -> None:

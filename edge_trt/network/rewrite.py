@@ -8,13 +8,15 @@
 
     network = rewrite(network, halve)
 
-The old network is left alone: tensors that layers compute are new, constants are shared.
+The old network is left alone: tensors that layers compute are new, constants are shared. Bodies of
+loops and conditionals are rewritten with the same rule, before the layer that runs them.
 """
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Sequence
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 
@@ -27,9 +29,13 @@ from edge_trt.network.types import ShapeError, TensorType
 class Rewriter:
     """A network under reconstruction. `network` is the new one."""
 
-    def __init__(self, source: Network) -> None:
+    def __init__(self, source: Network, parent: Network | None = None) -> None:
+        """Starts with the inputs of `source`, a body of what becomes `parent` if that is given."""
         self.source = source
         self.network = Network(source.name)
+        if parent is not None:
+            self.network = parent.body(source.name)
+            self.network.name = source.name
         self.network.reserve(_names(source))
         self._tensors: dict[Tensor, Tensor] = {t: t for t in source.constants()}
         for tensor in source.inputs:
@@ -80,6 +86,14 @@ class Rewriter:
         self.network.append(Node(node.name, layer, tuple(inputs), outputs, node.origin))
         return outputs
 
+    def with_bodies(self, node: Node, change: Callable[[Rewriter, Node], Network]) -> Node:
+        """The node with changed bodies: `change` finishes the rewriter of each."""
+        bodies = node.layer.bodies
+        if not bodies:
+            return node
+        changed: Any = {a: change(Rewriter(b, self.network), node) for a, b in bodies.items()}
+        return dataclasses.replace(node, layer=dataclasses.replace(node.layer, **changed))  # type: ignore[type-var]
+
     def insert(self, layer: Layer, *inputs: Tensor, name: str, origin: Origin) -> Tensor:
         """Appends a layer that the old network does not have."""
         self.network.origin = origin
@@ -110,8 +124,12 @@ Rule: TypeAlias = Callable[[Rewriter, Node], Sequence[Tensor] | None]
 
 def rewrite(network: Network, rule: Rule) -> Network:
     """A new network in which `rule` has had its say about every node, in execution order."""
-    rewriter = Rewriter(network)
-    for node in network.nodes:
+    return _rewrite(Rewriter(network), rule)
+
+
+def _rewrite(rewriter: Rewriter, rule: Rule) -> Network:
+    for old_node in rewriter.source.nodes:
+        node = rewriter.with_bodies(old_node, lambda inner, _: _rewrite(inner, rule))
         results = rule(rewriter, node)
         if results is None:
             results = rewriter.copy(node)
@@ -121,9 +139,8 @@ def rewrite(network: Network, rule: Rule) -> Network:
 
 
 def _names(network: Network) -> list[str]:
-    tensors = [
-        *network.inputs,
-        *network.constants(),
-        *(t for n in network.nodes for t in n.outputs),
-    ]
-    return [*(t.name for t in tensors), *(n.name for n in network.nodes)]
+    nodes = list(network.walk())
+    bodies = list(network.bodies())
+    inputs = [t for net in (network, *bodies) for t in net.inputs]
+    tensors = [*inputs, *network.constants(), *(t for n in nodes for t in n.outputs)]
+    return [*(t.name for t in tensors), *(n.name for n in nodes), *(b.name for b in bodies)]

@@ -5,9 +5,13 @@
  "inputs": ["x"], "outputs": ["y"],
  "tensors": {"x": "float32[batch, 3, 224, 224]", ...},
  "constants": {"conv1.weight": {"weights": "conv1.weight"}, "axis": {"data": [1]}},
+ "bodies": {"loop.body": {"inputs": [...], "outputs": [...], "nodes": [...]}},
  "nodes": [
   {"name": "conv", "kind": "Convolution", "attributes": {...}, "inputs": [...], ...}
  ]}
+
+Bodies of loops and conditionals stand by name beside the nodes that run them, inner ones first;
+their tensors and constants are among those of the whole network, since no name occurs twice.
 """
 
 from __future__ import annotations
@@ -34,7 +38,9 @@ INLINE_ELEMENTS = 16
 def dump(network: Network, store: WeightStore) -> str:
     """The network's text; constants beyond `INLINE_ELEMENTS` elements go into the store."""
     constants = list(network.constants())
-    tensors = [*network.inputs, *constants, *(t for n in network.nodes for t in n.outputs)]
+    bodies = list(network.bodies())
+    inputs = [t for net in (network, *bodies) for t in net.inputs]
+    tensors = [*inputs, *constants, *(t for n in network.walk() for t in n.outputs)]
     head = {
         "format": FORMAT,
         "name": network.name,
@@ -45,7 +51,8 @@ def dump(network: Network, store: WeightStore) -> str:
         json.dumps(head)[1:-1],
         _object("tensors", {t.name: str(t.type) for t in tensors}),
         _object("constants", {t.name: _dump_constant(t, store) for t in constants}),
-        '"nodes": [\n' + ",\n".join(json.dumps(_dump_node(n)) for n in network.nodes) + "\n]",
+        *(['"bodies": {\n' + ",\n".join(map(_dump_body, bodies)) + "\n}"] if bodies else []),
+        _dump_nodes(network),
     ]
     return "{" + ",\n".join(sections) + "}\n"
 
@@ -76,16 +83,32 @@ def _load(data: dict[str, Any], weights: Mapping[str, np.ndarray]) -> Network:
     tensors = {name: Tensor(name, type) for name, type in types.items()}
     for name, entry in data["constants"].items():
         tensors[name].data = _load_constant(entry, types[name], weights)
-    network = Network(data["name"], inputs=[tensors[name] for name in data["inputs"]])
+    network = Network(data["name"])
+    network.reserve(tensors)
+    bodies: dict[str, Network] = {}
+    for name, entry in data.get("bodies", {}).items():
+        bodies[name] = network.body(name)
+        _fill(bodies[name], entry, tensors, bodies)
+    _fill(network, data, tensors, bodies)
+    return network
+
+
+def _fill(
+    network: Network,
+    data: dict[str, Any],
+    tensors: Mapping[str, Tensor],
+    bodies: Mapping[str, Network],
+) -> None:
+    """Gives a network the inputs, nodes and outputs that are written down for it."""
+    network.inputs.extend(tensors[name] for name in data["inputs"])
     for entry in data["nodes"]:
-        layer = _load_layer(entry["kind"], entry["attributes"])
+        layer = _load_layer(entry["kind"], entry["attributes"], bodies)
         inputs = tuple(tensors[name] for name in entry["inputs"])
         outputs = tuple(tensors[name] for name in entry["outputs"])
         origin = Origin(**entry["origin"])
         network.append(Node(entry["name"], layer, inputs, outputs, origin))
     network.outputs.extend(tensors[name] for name in data["outputs"])
-    network.reserve([*tensors, *(node.name for node in network.nodes)])
-    return network
+    network.reserve(node.name for node in network.nodes)
 
 
 def parse_type(text: str) -> TensorType:
@@ -142,18 +165,29 @@ def _load_constant(
     return array
 
 
+def _dump_body(body: Network) -> str:
+    head = {"inputs": [t.name for t in body.inputs], "outputs": [t.name for t in body.outputs]}
+    return f"{json.dumps(body.name)}: {json.dumps(head)[:-1]},\n{_dump_nodes(body)}}}"
+
+
+def _dump_nodes(network: Network) -> str:
+    lines = ",\n".join(json.dumps(_dump_node(node)) for node in network.nodes)
+    return f'"nodes": [\n{lines}\n]'
+
+
 def _dump_node(node: Node) -> dict[str, Any]:
+    names = {attribute: body.name for attribute, body in node.layer.bodies.items()}
     return {
         "name": node.name,
         "kind": node.layer.kind,
-        "attributes": node.layer.attributes(),
+        "attributes": {**node.layer.attributes(), **names},
         "inputs": [t.name for t in node.inputs],
         "outputs": [t.name for t in node.outputs],
         "origin": {f.name: getattr(node.origin, f.name) for f in fields(Origin)},
     }
 
 
-def _load_layer(kind: str, attributes: dict[str, Any]) -> Layer:
+def _load_layer(kind: str, attributes: dict[str, Any], bodies: Mapping[str, Network]) -> Layer:
     layer = Layer.kinds.get(kind)
     if layer is None:
         raise NetworkError(f"layer kind {kind} is unknown: the bundle needs a newer edge_trt")
@@ -162,6 +196,9 @@ def _load_layer(kind: str, attributes: dict[str, Any]) -> Layer:
     }
     if "to_type" in values:
         values["to_type"] = DType(values["to_type"])
+    for field in fields(layer):  # type: ignore[arg-type]
+        if field.type == "Network":
+            values[field.name] = bodies[values[field.name]]
     return layer(**values)
 
 

@@ -22,6 +22,8 @@ from edge_trt.network.layers import (
     ElementWise,
     Fill,
     GridSample,
+    IfConditional,
+    Loop,
     Normalization,
     Pooling,
     Quantize,
@@ -42,6 +44,8 @@ BY_KIND: dict[type[Layer], str] = {
     Cumulative: "a running sum loses its small terms",
     GridSample: "11 bits do not place a sample between pixels",
     Fill: "counts above 2048 are not exact",
+    Loop: "rounding errors of its state would be carried from step to step",
+    IfConditional: "its branches compute as the model says",
 }
 GROWING = ("EXP", "SINH", "COSH")
 DIVIDING = ("aten.remainder.", "aten.fmod.", "aten.floor_divide.", "aten.div.Tensor_mode")

@@ -10,7 +10,7 @@ import pytest
 
 from edge_trt.engines.tensorrt import BuildSettings, Emitted, emit
 from edge_trt.engines.tensorrt.flavours import network_flags
-from edge_trt.engines.tensorrt.profiles import add_profile
+from edge_trt.engines.tensorrt.profiles import add_profiles
 from edge_trt.engines.tensorrt.recorder import Messages, error_recorder, logging_to
 from edge_trt.network.graph import Network, Tensor
 from edge_trt.network.layer import Layer
@@ -52,7 +52,7 @@ class Builder:
     def build(self, network: Network, emitted: Emitted) -> Any:
         config = self.builder.create_builder_config()
         settings = BuildSettings(ranges=RANGES)
-        add_profile(network, emitted, self.builder, config, settings, self.messages)
+        add_profiles(network, emitted, self.builder, config, settings, self.messages)
         return self.builder.build_serialized_network(emitted.definition, config)
 
 

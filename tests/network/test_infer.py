@@ -26,6 +26,8 @@ from edge_trt.network.layers import (
     Gather,
     GridSample,
     Identity,
+    IfConditional,
+    Loop,
     MatrixMultiply,
     Normalization,
     OneHot,
@@ -45,6 +47,7 @@ from edge_trt.network.layers import (
 )
 from edge_trt.network.serialize import parse_type
 from edge_trt.network.types import DType, ShapeError, TensorType
+from tests.support.layer_rows.control import either, running_sum
 
 CONV = Convolution((2, 2), (1, 1), (1, 1), (1, 1))
 DECONV = Deconvolution((2, 2), (1, 1), (0, 0), (1, 1))
@@ -116,10 +119,29 @@ def test_top_k_has_two_results() -> None:
 
 
 def test_every_kind_is_in_the_table() -> None:
-    assert {type(layer) for layer, _, _ in GOOD} | {TopK} == set(Layer.kinds.values())
+    several = {TopK, Loop, IfConditional}
+    assert {type(layer) for layer, _, _ in GOOD} | several == set(Layer.kinds.values())
+
+
+def test_a_loop_gives_last_states_and_stacked_elements() -> None:
+    found = running_sum(DType.FLOAT32).infer(*map(parse_type, [f"{F}[n]", f"{F}[steps, n]"]))
+    assert list(map(str, found)) == [f"{F}[n]", f"{F}[steps, ?]"]
+
+
+def test_a_conditional_gives_what_both_branches_agree_on() -> None:
+    found = either(DType.INT32).infer(*map(parse_type, ["bool[]", "int32[n, 3]", "int32[n, 3]"]))
+    assert list(map(str, found)) == ["int32[?, 3]", "int32[?, 3]"]
 
 
 BAD: list[tuple[Layer, list[str], str]] = [
+    (running_sum(DType.FLOAT32), [f"{F}[4]"], "1 inputs for 2 states"),
+    (running_sum(DType.FLOAT32), [f"{F}[4]", f"{F}[]"], "can't be iterated over"),
+    (running_sum(DType.FLOAT32), [f"{F}[4]", f"{F}[3, 4]", f"{F}[4]"], "takes 2 inputs, not 3"),
+    (running_sum(DType.FLOAT32), [f"{F}[4]", "int32[3, 4]"], "input 1 of running is int32"),
+    (running_sum(DType.FLOAT32), [f"{F}[4, 2]", f"{F}[3, 4]"], "input 0 of running"),
+    (either(DType.FLOAT32), ["int32[]", f"{F}[2, 3]", f"{F}[2, 3]"], "not one bool"),
+    (either(DType.FLOAT32), ["bool[1]", f"{F}[2, 3]", f"{F}[2, 3]"], "not one bool"),
+    (either(DType.FLOAT32), ["bool[]", f"{F}[2, 3]"], "takes 2 inputs, not 1"),
     (CONV, [f"{F}[1, 4, 8, 8]", f"{F}[16, 3, 3, 3]"], "4 channels"),
     (CONV, [f"{F}[1, 3, 8]", f"{F}[16, 3, 3]"], "rank 4"),
     (CONV, [f"{F}[1, 3, 8, 8]", "float16[16, 3, 3, 3]"], "kernel float16"),

@@ -9,9 +9,10 @@ import numpy as np
 import pytest
 
 from edge_trt.network.graph import Network, NetworkError, Node, Origin, Tensor
-from edge_trt.network.layers import Activation, Cast, ElementWise, Identity, TopK
+from edge_trt.network.layers import Activation, Cast, ElementWise, Identity, MatrixMultiply, TopK
 from edge_trt.network.rewrite import Rewriter, rewrite
 from edge_trt.network.types import DType, TensorType
+from tests.support.layer_networks.control import CONTROL
 
 F32 = DType.FLOAT32
 
@@ -97,3 +98,30 @@ def test_impossible_inputs_are_refused() -> None:
 
     with pytest.raises(NetworkError, match=r"layer mul \(aten.relu.default, module m, m.py:1\)"):
         rewrite(_network(), rule)
+
+
+def test_bodies_are_rewritten_with_the_same_rule() -> None:
+    case = next(case for case in CONTROL if case.name == "loop_conditional")
+    network = case.network(dynamic=True)
+    again = rewrite(network, lambda rewriter, node: None)
+    again.verify()
+    assert str(again) == str(network)
+
+    def soften(rewriter: Rewriter, node: Node) -> Sequence[Tensor] | None:
+        if not isinstance(node.layer, MatrixMultiply):
+            return None
+        return (rewriter.inputs(node)[0],)
+
+    changed = rewrite(network, soften)
+    changed.verify()
+    assert "MatrixMultiply" in str(network)
+    assert "MatrixMultiply" not in str(changed)
+
+
+def test_results_of_a_loop_that_nobody_reads_are_not_computed() -> None:
+    case = next(case for case in CONTROL if case.name == "loop")
+    network = case.network(dynamic=False)
+    del network.outputs[1:]
+    network.prune()
+    network.verify()
+    assert [len(node.outputs) for node in network.nodes] == [1]

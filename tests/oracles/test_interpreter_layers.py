@@ -304,15 +304,11 @@ def test_bfloat16_weights_are_read_back() -> None:
 
 def test_unknown_kinds_are_named() -> None:
     net = Net()
-    loop = net.definition.add_loop()
-    loop.add_trip_limit(net.constant(3, "int32"), trt.TripLimit.COUNT)
-    recurrence = loop.add_recurrence(net.input([1.0]))
-    total = net.definition.add_elementwise(
-        recurrence.get_output(0), net.constant([1.0]), trt.ElementWiseOperation.SUM
+    layer = net.definition.add_ragged_softmax(
+        net.input([[[1.0, 2.0]]]), net.constant([[[2]]], "int32")
     )
-    recurrence.set_input(1, total.get_output(0))
-    with pytest.raises(UnsupportedLayerError, match=r"(TRIP_LIMIT|RECURRENCE) layer"):
-        net.run(loop.add_loop_output(recurrence.get_output(0), trt.LoopOutput.LAST_VALUE))
+    with pytest.raises(UnsupportedLayerError, match="RAGGED_SOFTMAX layer"):
+        net.run(layer)
 
 
 @pytest.mark.parametrize(

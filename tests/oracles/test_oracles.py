@@ -119,7 +119,7 @@ def test_emission_notices_what_only_tensorrt_gets_wrong(monkeypatch: pytest.Monk
         return right(dataclasses.replace(layer, type="SIGMOID"), emitter, node)
 
     # the package shows the function `emit` under the name of its module
-    monkeypatch.setattr(sys.modules["edge_trt.engines.tensorrt.emit"], "emit_layer", wrong)
+    monkeypatch.setattr(sys.modules["edge_trt.engines.tensorrt.nodes"], "emit_layer", wrong)
     with pytest.raises(OracleError, match="emission: output output at opt sizes"):
         check(torch.tanh, torch.randn(3, 4))
     assert check(torch.tanh, torch.randn(3, 4), oracles=("numerics", "validity")).ran

@@ -8,7 +8,7 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from edge_trt.engines.onnx import CpuRunner
+from edge_trt.engines.onnx import CpuRunner, run_network
 from edge_trt.network.graph import Network, Node
 from edge_trt.network.layers import (
     Cast,
@@ -23,6 +23,7 @@ from edge_trt.network.layers import (
 from edge_trt.network.types import DType, TensorType
 from edge_trt.precision import Kept, to_fp16
 from tests.precision.networks import Net, attention_net, conv_net
+from tests.support.layer_networks.control import CONTROL
 
 F16, F32 = DType.FLOAT16, DType.FLOAT32
 
@@ -340,3 +341,18 @@ def test_scalars_and_empty_constants() -> None:
     network.mark_output(y, "y0")
     half, _ = rewritten(network)
     close(network, half)
+
+
+def test_a_loop_stays_float32_with_the_reason() -> None:
+    case = next(case for case in CONTROL if case.name == "loop_batch")
+    network = case.network(dynamic=True)
+    half, kept = to_fp16(network)
+    half.verify()
+    assert [(k.kind, k.reason) for k in kept] == [
+        ("Loop", "rounding errors of its state would be carried from step to step")
+    ]
+    feeds = {
+        t.name: np.ones([{"batch": 2}.get(d, d) for d in t.shape], "f") for t in network.inputs
+    }
+    for name, result in run_network(network, feeds).items():
+        np.testing.assert_array_equal(run_network(half, feeds)[name], result)

@@ -18,8 +18,8 @@ from typing import Any
 
 KEPT = (
     "Builder", "Dims", "IBuilderConfig", "IErrorRecorder", "IHostMemory", "ILayer", "ILogger",
-    "INetworkDefinition", "IOptimizationProfile", "IProgressMonitor", "ITensor", "ITimingCache",
-    "Permutation", "Weights",
+    "IIfConditional", "ILoop", "INetworkDefinition", "IOptimizationProfile", "IProgressMonitor",
+    "ITensor", "ITimingCache", "Permutation", "Weights",
 )  # fmt: skip
 
 LAYER = "input: ITensor"

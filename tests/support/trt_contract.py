@@ -200,7 +200,8 @@ class Contract:
     # -- behaviour ---------------------------------------------------------------------------
 
     def _result(self, thing: Any, method: str, arguments: dict[str, Any], returns: str) -> Any:
-        special = getattr(self, f"_{method}", None)
+        whole = returns != "IIfConditionalInputLayer"  # which is added by `add_input` too
+        special = getattr(self, f"_{method}", None) if whole else None
         if special is not None:
             return special(thing, **arguments)
         if returns.endswith("Layer"):
@@ -324,7 +325,8 @@ def parameters(signature: str) -> list[inspect.Parameter]:
 
 def tensor_types(network: Network) -> dict[str, TensorType]:
     """Types by tensor name; uint8 travels as int32 under a name of its own."""
-    tensors = [*network.inputs, *(t for node in network.nodes for t in node.outputs)]
+    inputs = [t for net in (network, *network.bodies()) for t in net.inputs]
+    tensors = [*inputs, *(t for node in network.walk() for t in node.outputs)]
     types = {t.name: t.type for t in tensors}
     narrow = [t for t in tensors if t.dtype is DType.UINT8]
     return types | {f"{t.name}/int32": t.type.with_dtype(DType.INT32) for t in narrow}

@@ -3,12 +3,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 import numpy as np
-from onnx import AttributeProto, NodeProto, TensorProto, helper
+from onnx import AttributeProto, GraphProto, NodeProto, TensorProto, helper
 
 from edge_trt.network.graph import Network, Node, Tensor
 from edge_trt.network.types import Dim, DType
@@ -48,29 +48,51 @@ Locate: TypeAlias = Callable[[Tensor], ExternalData | None]
 """Says where a constant lies, or None for one that goes into the model."""
 
 
+EmitNodes: TypeAlias = Callable[["Graph", Network, Sequence[Tensor]], GraphProto]
+"""Emits the nodes of a network into a graph, and says what it looks like from outside."""
+
+
 class Graph:
     """Collects ONNX nodes and initializers for one network.
 
     While a layer is emitted, `node` is the network's node. Operators name their results by
-    themselves; `finish` gives the last ones the names that the network knows.
+    themselves; `finish` gives the last ones the names that the network knows. The graph of a body
+    shares names and initializers with the one around it, whose constants it may read.
     """
 
-    def __init__(self, network: Network, locate: Locate | None, kept: Iterable[Tensor]) -> None:
+    def __init__(
+        self,
+        network: Network,
+        locate: Locate | None,
+        kept: Iterable[Tensor],
+        emit_nodes: EmitNodes,
+        around: Graph | None = None,
+    ) -> None:
         self.nodes: list[NodeProto] = []
-        self.initializers: list[TensorProto] = []
+        self.initializers: list[TensorProto] = [] if around is None else around.initializers
         self.users = network.users()
         self.kept = {id(t) for t in kept}
         self.fused: set[int] = set()
         self.node: Node
         self._outputs: tuple[Tensor, ...] = ()
         self._locate = locate
+        self._emit_nodes = emit_nodes
         self._begin = 0
-        self._taken = {t.name for t in network.inputs}
-        self._taken.update(t.name for n in network.nodes for t in (*n.inputs, *n.outputs))
-        self._constants: dict[tuple[str, tuple[int, ...], bytes], str] = {}
-        self._weights: dict[tuple[int, tuple[int, ...]], str] = {}
+        self._taken = _names(network) if around is None else around._taken
+        self._constants: dict[tuple[str, tuple[int, ...], bytes], str] = (
+            {} if around is None else around._constants
+        )
+        self._weights: dict[tuple[int, tuple[int, ...]], str] = (
+            {} if around is None else around._weights
+        )
         self._casts: dict[tuple[str, int], str] = {}
         self._cast_keys: dict[str, tuple[str, int]] = {}
+
+    def body(self, network: Network) -> GraphProto:
+        """A body of the current layer, as the graph that an operator runs."""
+        outputs = network.outputs
+        graph = Graph(network, self._locate, outputs, self._emit_nodes, around=self)
+        return self._emit_nodes(graph, network, outputs)
 
     # -- operators ---------------------------------------------------------------------------
 
@@ -180,6 +202,12 @@ class Graph:
             name = f"{stem}_{count}"
         self._taken.add(name)
         return name
+
+
+def _names(network: Network) -> set[str]:
+    """Names of all tensors, those of bodies too."""
+    inputs = {t.name for net in (network, *network.bodies()) for t in net.inputs}
+    return inputs | {t.name for node in network.walk() for t in (*node.inputs, *node.outputs)}
 
 
 def value_info(name: str, dtype: DType, shape: tuple[Dim, ...]) -> Any:

@@ -9,6 +9,7 @@ from onnx import GraphProto, ModelProto, OperatorSetIdProto
 
 # Importing a family registers its functions.
 from edge_trt.engines.onnx import (  # noqa: F401
+    control,
     convolution,
     elementwise,
     index,
@@ -28,6 +29,8 @@ from edge_trt.network.layer import Layer
 from edge_trt.network.layers import (
     Cast,
     ElementWise,
+    IfConditional,
+    Loop,
     Quantize,
     Reduce,
     TopK,
@@ -46,6 +49,8 @@ _NARROW = {**_DEFAULT, DType.INT8: DType.INT32, DType.UINT8: DType.INT32}
 COMPUTED_AS: dict[type[Layer], dict[DType, DType]] = {
     Cast: {},
     ElementWise: _NARROW,
+    IfConditional: {},
+    Loop: {},
     Quantize: {**_DEFAULT, DType.FLOAT16: DType.FLOAT32},
     Reduce: _NARROW,
     TopK: _NARROW,
@@ -69,18 +74,24 @@ def emit(
         The model; each operator's doc_string tells the module and line it comes from.
     """
     chosen = network.outputs if outputs is None else list(outputs)
-    graph = Graph(network, locate, chosen)
+    graph = Graph(network, locate, chosen, _emit_nodes)
+    proto = _emit_nodes(graph, network, chosen)
+    proto.initializer.extend(graph.initializers)
+    model = ModelProto(ir_version=IR_VERSION, producer_name="edge_trt", graph=proto)
+    model.opset_import.append(OperatorSetIdProto(domain="", version=OPSET))
+    return model
+
+
+def _emit_nodes(graph: Graph, network: Network, outputs: Sequence[Tensor]) -> GraphProto:
+    """The nodes of a network, or of a body; initializers are left to the whole model."""
     for node in network.nodes:
         if id(node) not in graph.fused:
             _emit_node(graph, node)
     proto = GraphProto(name=network.name)
     proto.node.extend(graph.nodes)
-    proto.initializer.extend(graph.initializers)
     proto.input.extend(value_info(t.name, t.dtype, t.shape) for t in network.inputs)
-    proto.output.extend(value_info(t.name, t.dtype, t.shape) for t in chosen)
-    model = ModelProto(ir_version=IR_VERSION, producer_name="edge_trt", graph=proto)
-    model.opset_import.append(OperatorSetIdProto(domain="", version=OPSET))
-    return model
+    proto.output.extend(value_info(t.name, t.dtype, t.shape) for t in outputs)
+    return proto
 
 
 def _emit_node(graph: Graph, node: Node) -> None:

@@ -18,7 +18,7 @@ def emit_layer(layer: Layer, emitter: Emitter, node: Node) -> Any:
     """Adds a layer to the TensorRT network.
 
     Returns:
-        The `ILayer` whose outputs are the node's, in order.
+        The `ILayer` whose outputs are the node's, in order, or a list of one `ILayer` per output.
 
     Raises:
         BuildError: this TensorRT can't express the layer.

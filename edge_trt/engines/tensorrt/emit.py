@@ -17,8 +17,8 @@ from typing import Any
 import numpy as np
 
 import edge_trt.engines.tensorrt.layers  # noqa: F401  (registers the layer kinds)
-from edge_trt.engines.tensorrt.dispatch import emit_layer
 from edge_trt.engines.tensorrt.emitter import Emitter
+from edge_trt.engines.tensorrt.nodes import emit_nodes
 from edge_trt.engines.tensorrt.recorder import Messages
 from edge_trt.errors import BuildError
 from edge_trt.network.graph import Network, Node, Tensor
@@ -62,13 +62,7 @@ def emit(network: Network, trt: Any, definition: Any, messages: Messages | None 
     for tensor, added in inputs.items():
         known = emitter.bytes if tensor.dtype is DType.UINT8 else emitter.tensors
         known[tensor] = added
-    for node in network.nodes:
-        emitter.begin(node)
-        emitter.finish(node, emit_layer(node.layer, emitter, node))
-        for tensor in node.outputs:
-            _check(emitter, node, tensor)
-        if emitter.messages.texts:  # an attribute that TensorRT did not take
-            emitter.refuse()
+    emit_nodes(emitter, network)
     _mark_outputs(network, emitter)
     return Emitted(definition, inputs, emitter.tensors, emitter.layers, emitter.keep)
 
@@ -91,28 +85,3 @@ def _mark_outputs(network: Network, emitter: Emitter) -> None:
         if emitter.messages.texts:
             reason = "; ".join(emitter.messages.take())
             raise BuildError(f"TensorRT refuses output {tensor!r} of {network.name}: {reason}")
-
-
-def _check(emitter: Emitter, node: Node, tensor: Tensor) -> None:
-    """Compares TensorRT's view of a tensor with ours.
-
-    TensorRT may know less of a size (-1), and more of one that we don't know (`?`). A size that
-    has a name must be open in TensorRT too, or the plan would serve one size only.
-    """
-    output = emitter.tensors[tensor]
-    try:
-        shape = tuple(output.shape)
-    except (RuntimeError, ValueError):  # how the bindings report an invalid layer
-        emitter.refuse()
-    same_rank = len(shape) == tensor.rank
-    if same_rank and output.dtype == emitter.type(emitter.carrier(tensor.dtype)):
-        pairs = zip(tensor.shape, shape, strict=True)
-        if all(theirs == -1 or ours in (theirs, UNKNOWN) for ours, theirs in pairs):
-            return
-    theirs = f"{output.dtype}{list(shape)}".removeprefix("DataType.")
-    raise BuildError(
-        f"layer {node.name} = {node.layer} ({node.origin}) gives {tensor.type}, but TensorRT"
-        f" makes {theirs} of it",
-        layer=node.name,
-        module=node.origin.module,
-    )

@@ -3,8 +3,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from typing import Any, NoReturn
+import contextlib
+from collections.abc import Generator, Iterable, Sequence
+from typing import Any, NoReturn, cast
 
 import numpy as np
 
@@ -39,9 +40,10 @@ class Emitter:
         self.layers: dict[str, Node] = {}
         self._node: Node | None = None
         self._added: list[Any] = []
+        networks = (network, *network.bodies())
         self._plain_int8 = {
             tensor
-            for tensor, users in network.users().items()
+            for tensor, users in (pair for net in networks for pair in net.users().items())
             if tensor.dtype is DType.INT8
             and not all(isinstance(user.layer, Dequantize) for user in users)
         }
@@ -54,11 +56,26 @@ class Emitter:
         Raises:
             BuildError: TensorRT refuses; with its own words.
         """
-        layer = getattr(self.definition, method)(*arguments)
+        return self.added(getattr(self.definition, method)(*arguments))
+
+    def added(self, layer: Any) -> Any:
+        """The same layer, which something else than the definition has added.
+
+        Raises:
+            BuildError: there is none, as TensorRT refuses it; with its own words.
+        """
         if layer is None:
             self.refuse()
         self._added.append(layer)
         return layer
+
+    def boundary(self, method: str, node: Node) -> Any:
+        """A new loop or conditional: no layer, but what adds the layers at its boundary."""
+        made = getattr(self.definition, method)()
+        if made is None:
+            self.refuse()
+        made.name = node.name
+        return made
 
     def has(self, method: str) -> bool:
         """Whether this TensorRT has the layer that `method` adds."""
@@ -127,18 +144,30 @@ class Emitter:
     def begin(self, node: Node) -> None:
         """Starts a node: what is added from now on belongs to it."""
         self._node = node
-        self._added.clear()
+        self._added = []
+
+    @contextlib.contextmanager
+    def nested(self) -> Generator[None]:
+        """While the layers of a body are added, the node that runs it waits."""
+        waiting = self._node, self._added
+        yield
+        self._node, self._added = waiting
 
     def finish(self, node: Node, layer: Any) -> None:
-        """Names a node's layers and tensors; `layer` is the one that computes its outputs."""
-        helpers = [added for added in self._added if added is not layer]
-        names = [node.name, *(f"{node.name}/{i}" for i in range(1, len(helpers) + 1))]
-        for added, name in zip([layer, *helpers], names, strict=True):
+        """Names a node's layers and tensors.
+
+        `layer` computes its outputs; a list of layers computes one each.
+        """
+        each = cast("list[Any]", layer) if isinstance(layer, list) else [layer]
+        helpers = [added for added in self._added if all(added is not main for main in each)]
+        names = [node.name, *(f"{node.name}/{i}" for i in range(1, len(helpers) + len(each)))]
+        for added, name in zip([*each, *helpers], names, strict=True):
             added.name = name
             added.metadata = str(node.origin)
             self.layers[name] = node
         for index, tensor in enumerate(node.outputs):
-            output = layer.get_output(index)
+            one_each = isinstance(layer, list)
+            output = each[index].get_output(0) if one_each else layer.get_output(index)
             output.name = self._name(tensor)
             self.tensors[tensor] = output
 

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Every layer kind, by family. Importing this package makes all of them known by name."""
 
+from edge_trt.network.layers.control import IfConditional, Loop
 from edge_trt.network.layers.convolution import Convolution, Deconvolution
 from edge_trt.network.layers.elementwise import (
     Activation,
@@ -34,6 +35,8 @@ __all__ = [
     "Gather",
     "GridSample",
     "Identity",
+    "IfConditional",
+    "Loop",
     "MatrixMultiply",
     "Normalization",
     "OneHot",

@@ -2,6 +2,7 @@
 """Small networks, one for every layer kind and variant, that engines are tested on."""
 
 from tests.support.layer_networks.case import Case
+from tests.support.layer_networks.control import CONTROL
 from tests.support.layer_networks.convolution import CONVOLUTIONS
 from tests.support.layer_networks.elementwise import ELEMENTWISE
 from tests.support.layer_networks.index import INDEX, MATRIX
@@ -11,6 +12,7 @@ from tests.support.layer_networks.shape import SHAPE
 from tests.support.layer_networks.window import WINDOW
 
 CASES: list[Case] = [
+    *CONTROL,
     *CONVOLUTIONS,
     *ELEMENTWISE,
     *INDEX,

@@ -8,7 +8,7 @@ misread attribute is noticed at its layer and not at the network's output.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from types import ModuleType
 from typing import Any
 
@@ -16,6 +16,7 @@ import numpy as np
 import torch
 
 from tests.support.trt_interpreter import (
+    control,
     convolution,
     elementwise,
     index,
@@ -35,8 +36,10 @@ from tests.support.trt_interpreter.call import (
     torch_dtype,
     widen,
 )
+from tests.support.trt_interpreter.control import Item, Part, Region, Values
 
 CLASSES = {
+    **control.CLASSES,
     "LRN": "ILRNLayer",
     "SOFTMAX": "ISoftMaxLayer",
     "ELEMENTWISE": "IElementWiseLayer",
@@ -58,8 +61,6 @@ FUNCTIONS: dict[str, Function] = {
     "ASSERTION": lambda call: (),
 }
 
-Values = dict[str, torch.Tensor]
-
 
 class Interpreter:
     """Executes one `INetworkDefinition`.
@@ -69,23 +70,24 @@ class Interpreter:
         trt: the module that it belongs to (`tensorrt_rtx`, `tensorrt`).
 
     Raises:
-        UnsupportedLayerError: the network has a kind of layer that is not known, as loops are.
+        UnsupportedLayerError: the network has a kind of layer that is not known.
     """
 
     def __init__(self, definition: Any, trt: ModuleType) -> None:
         self.definition = definition
         layers = [_typed(definition.get_layer(i), trt) for i in range(definition.num_layers)]
         for kind, layer in layers:
-            if kind not in FUNCTIONS:
+            if kind not in FUNCTIONS and kind not in control.KINDS:
                 raise Call(layer, kind, ()).unsupported("this kind of layer is not known")
-        self._layers = _in_order(layers)
-        self._last_use = _last_uses([layer for _, layer in self._layers])
+        self._kinds = Counter(kind for kind, _ in layers)
+        self._parts = control.structure([Item(kind, layer) for kind, layer in layers])
+        self._last_use = _last_uses(self._parts)
         self._outputs = [definition.get_output(i).name for i in range(definition.num_outputs)]
 
     @property
     def kinds(self) -> Counter[str]:
         """How many layers of each kind the network has."""
-        return Counter(kind for kind, _ in self._layers)
+        return self._kinds
 
     def run(self, feeds: Mapping[str, np.ndarray | torch.Tensor]) -> Values:
         """Computes every output.
@@ -100,8 +102,8 @@ class Interpreter:
         """
         values = self._feeds(feeds)
         with torch.no_grad():
-            for position, (kind, layer) in enumerate(self._layers):
-                self._execute(Call(layer, kind, _inputs(layer, values)), values)
+            for position, part in enumerate(self._parts):
+                self._execute(part, values)
                 for name in self._last_use.get(position, ()):
                     if name not in self._outputs:
                         del values[name]
@@ -121,20 +123,30 @@ class Interpreter:
             values[tensor.name] = value
         return values
 
-    def _execute(self, call: Call, values: Values) -> None:
-        layer = call.layer
-        result = FUNCTIONS[call.kind](call)
-        results = (result,) if isinstance(result, torch.Tensor) else tuple(result)
-        if len(results) != layer.num_outputs:
-            raise AssertionError(f"{call.kind} {call.name!r} gave {len(results)} outputs")
-        for i, computed in enumerate(results):
-            tensor = layer.get_output(i)
-            value = _rounded(computed, torch_dtype(tensor.dtype, call))
-            if problem := _mismatch(value, tensor):
-                raise AssertionError(f"{call.kind} layer {call.name!r}: output {problem}")
-            if tensor.name in values:
-                raise ValueError(f"two tensors are called {tensor.name!r}")
-            values[tensor.name] = value
+    def _execute(self, part: Part, values: Values) -> None:
+        if isinstance(part, Region):
+            loops = part.of_kind("TRIP_LIMIT")
+            run = control.run_loop if loops else control.run_conditional
+            run(part, values, self._execute, _define)
+            return
+        call = Call(part.layer, part.kind, _inputs(part.layer, values))
+        _define(part, FUNCTIONS[part.kind](call), values)
+
+
+def _define(item: Item, result: torch.Tensor | Sequence[torch.Tensor], values: Values) -> None:
+    """Adds a layer's results to the values, once they agree with what TensorRT says of them."""
+    kind, layer = item.kind, item.layer
+    results = (result,) if isinstance(result, torch.Tensor) else tuple(result)
+    if len(results) != layer.num_outputs:
+        raise AssertionError(f"{kind} {layer.name!r} gave {len(results)} outputs")
+    for i, computed in enumerate(results):
+        tensor = layer.get_output(i)
+        value = _rounded(computed, torch_dtype(tensor.dtype))
+        if problem := _mismatch(value, tensor):
+            raise AssertionError(f"{kind} layer {layer.name!r}: output {problem}")
+        if tensor.name in values:
+            raise ValueError(f"two tensors are called {tensor.name!r}")
+        values[tensor.name] = value
 
 
 def layer_kinds(definition: Any) -> Counter[str]:
@@ -154,45 +166,16 @@ def _typed(layer: Any, trt: ModuleType) -> tuple[str, Any]:
     return kind, layer
 
 
-def _in_order(layers: list[tuple[str, Any]]) -> list[tuple[str, Any]]:
-    """Layers after those they read: `set_input` may name a layer that was added later."""
-    producer = {name: i for i, (_, layer) in enumerate(layers) for name in _output_names(layer)}
-    ordered: dict[int, tuple[str, Any]] = {}
-    for start in range(len(layers)):
-        stack = [start]
-        while stack:
-            places = (producer.get(name) for name in _input_names(layers[stack[-1]][1]))
-            waiting = [i for i in places if i is not None and i not in ordered]
-            if not waiting:
-                place = stack.pop()
-                ordered.setdefault(place, layers[place])
-            elif waiting[0] in stack:
-                kind, layer = layers[waiting[0]]
-                raise ValueError(f"{kind} layer {layer.name!r} depends on its own output")
-            else:
-                stack.append(waiting[0])
-    return list(ordered.values())
-
-
-def _input_names(layer: Any) -> list[str]:
-    tensors = (layer.get_input(i) for i in range(layer.num_inputs))
-    return [tensor.name for tensor in tensors if tensor is not None]
-
-
-def _output_names(layer: Any) -> list[str]:
-    return [layer.get_output(i).name for i in range(layer.num_outputs)]
-
-
 def _inputs(layer: Any, values: Values) -> tuple[torch.Tensor | None, ...]:
     tensors = (layer.get_input(i) for i in range(layer.num_inputs))
     return tuple(None if t is None else widen(values[t.name]) for t in tensors)
 
 
-def _last_uses(layers: list[Any]) -> dict[int, list[str]]:
-    """Which values nobody reads after the layer at a position."""
+def _last_uses(parts: Sequence[Part]) -> dict[int, list[str]]:
+    """Which values nobody reads after the part at a position."""
     last: dict[str, int] = {}
-    for position, layer in enumerate(layers):
-        for name in (*_input_names(layer), *_output_names(layer)):
+    for position, part in enumerate(parts):
+        for name in (*part.reads, *part.gives):
             last[name] = position
     result: dict[int, list[str]] = {}
     for name, position in last.items():

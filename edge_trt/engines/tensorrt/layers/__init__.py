@@ -2,6 +2,7 @@
 """How each layer kind is added to a TensorRT network, by family. Importing it registers them."""
 
 from edge_trt.engines.tensorrt.layers import (
+    control,
     convolution,
     elementwise,
     index,
@@ -14,6 +15,7 @@ from edge_trt.engines.tensorrt.layers import (
 )
 
 __all__ = [
+    "control",
     "convolution",
     "elementwise",
     "index",
