@@ -22,6 +22,7 @@ from edge_trt.capture.rename import rename_inputs
 from edge_trt.capture.signature import Known, make_signature, user_inputs
 from edge_trt.capture.sources import Source, import_plugin, load_source
 from edge_trt.capture.states import StateInput, explicit_states
+from edge_trt.capture.torchvision_detection import traceable_detectors
 from edge_trt.capture.tracing import trace
 from edge_trt.errors import CaptureError
 
@@ -124,7 +125,11 @@ def _from_module(source: Source, model: nn.Module, inputs: Any, stateful: bool) 
     model = on_cpu(model)
     warn_about_bad_weights(model)
     call = prepare_call(model.forward, given)
-    with evaluation_mode(model, tell=not source.ours), prepared_images(model, call):
+    with (
+        evaluation_mode(model, tell=not source.ours),
+        prepared_images(model, call),
+        traceable_detectors(),
+    ):
         program, call = trace(model, call)
     refuse_mutations(program, buffers=not stateful)
     refuse_mixed_types(program)

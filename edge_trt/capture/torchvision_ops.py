@@ -4,7 +4,8 @@
 torchvision's Python code names its own operators while it is imported. A torchvision built for
 another torch (a CUDA build beside a CPU torch, say) can't load the extension that registers them,
 and then the import itself fails, although classification models never call one. Declaring the
-missing schemas lets those models through. Nothing is declared when the extension loads.
+missing schemas lets those models through, and what the shapes of their results are lets
+torch.export trace a detector. Nothing is declared when the extension loads.
 
 Schemas: the signatures in torchvision's operator documentation and meta registrations.
 """
@@ -62,6 +63,46 @@ SCHEMAS = (
 )
 
 _libraries: list[torch.library.Library] = []  # a Library undoes its definitions when it dies
+_declared: list[str] = []
+
+
+def _pooled(
+    input: torch.Tensor, rois: torch.Tensor, scale: float, height: int, width: int, *_: object
+) -> torch.Tensor:
+    """A pooled map [channels, height, width] of each region."""
+    return input.new_empty(rois.shape[0], input.shape[1], height, width)
+
+
+def _pooled_with_places(
+    input: torch.Tensor, rois: torch.Tensor, scale: float, height: int, width: int
+) -> tuple[torch.Tensor, torch.Tensor]:
+    pooled = _pooled(input, rois, scale, height, width)
+    return pooled, torch.empty_like(pooled, dtype=torch.int32)
+
+
+def _pooled_by_place(
+    input: torch.Tensor, rois: torch.Tensor, scale: float, height: int, width: int, *_: object
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Each cell of the grid has channels of its own."""
+    channels = input.shape[1] // (height * width)
+    pooled = input.new_empty(rois.shape[0], channels, height, width)
+    return pooled, torch.empty_like(pooled, dtype=torch.int32)
+
+
+def _convolved(
+    input: torch.Tensor, weight: torch.Tensor, offset: torch.Tensor, *_: object
+) -> torch.Tensor:
+    return input.new_empty(input.shape[0], weight.shape[0], *offset.shape[2:])
+
+
+_SHAPES = {
+    "roi_align": _pooled,
+    "roi_pool": _pooled_with_places,
+    "ps_roi_align": _pooled_by_place,
+    "ps_roi_pool": _pooled_by_place,
+    "deform_conv2d": _convolved,
+}
+"""torchvision tells these shapes together with its kernels only; that of nms it tells always."""
 
 
 @contextmanager
@@ -104,7 +145,15 @@ def declare_missing_operators() -> tuple[str, ...]:
         if not hasattr(torch.ops.torchvision, name):
             library.define(schema)
             declared.append(name)
+    for name in _SHAPES.keys() & set(declared):
+        torch.library.register_fake(f"torchvision::{name}", _SHAPES[name], lib=library)
+    _declared.extend(declared)
     return tuple(declared)
+
+
+def declared_here() -> bool:
+    """Whether operators were declared because torchvision's extension does not load."""
+    return bool(_declared)
 
 
 def _extension_loads() -> bool:

@@ -50,6 +50,8 @@ class Converter:
 CONVERTERS: dict[Overload, Converter] = {}
 REFUSED: dict[Overload, str] = {}
 """Operators that have no converter, and the sentence that says why and what helps."""
+REFUSED_BY_NAME: dict[str, str] = {}
+"""The same for overloads of libraries that may be imported later, or never."""
 
 
 def converter(*overloads: Overload, when: Predicate | None = None, note: str = "") -> Any:
@@ -169,7 +171,8 @@ def support(node: fx.Node) -> str | None:
         return None
     entry = lookup(node.target)
     if entry is None:
-        return REFUSED.get(node.target, f"{operator_of(node)} has no converter")
+        named = REFUSED_BY_NAME.get(str(node.target), f"{operator_of(node)} has no converter")
+        return REFUSED.get(node.target, named)
     reason = _type_reason(node) or (None if entry.evaluates else _number_reason(node, entry))
     if reason is not None or entry.predicate is None:
         return reason
@@ -191,6 +194,7 @@ def load_library() -> None:
     """Imports all converter files of edge_trt, once."""
     importlib.import_module("edge_trt.conversion.converters")
     importlib.import_module("edge_trt.conversion.evaluators")
+    importlib.import_module("edge_trt.conversion.detection")
 
 
 @functools.cache

@@ -12,7 +12,7 @@ from typing import Any
 
 import torch
 
-from edge_trt.conversion.registry import CONVERTERS, REFUSED, Converter, lookup
+from edge_trt.conversion.registry import CONVERTERS, REFUSED, REFUSED_BY_NAME, Converter, lookup
 from edge_trt.lowering.decompositions import DECOMPOSITIONS
 from edge_trt.lowering.normalise_variants import RULES
 from edge_trt.lowering.remove_no_ops import _RULES as NO_OPS
@@ -72,7 +72,8 @@ def _section(title: str, targets: Iterable[Any]) -> str:
 
 def _refused() -> str:
     """The operators without a converter whose reason is known."""
-    reasons = sorted({tuple(reason.split(": ", 1)) for reason in REFUSED.values()})
+    found = (*REFUSED.values(), *REFUSED_BY_NAME.values())
+    reasons = sorted({tuple(reason.split(": ", 1)) for reason in found})
     rows = "".join(f"| `{name}` | {reason} |\n" for name, reason in reasons)
     return f"## Run in a fallback segment\n\n| operator | why |\n|---|---|\n{rows}"
 

@@ -38,7 +38,8 @@ def export_onnx(block: Block, program: ExportedProgram) -> OnnxProgram:
         raise NotPortableError(
             "onnxscript is not installed, which writes ONNX: pip install 'edge-trt[cpu]'"
         )
-    operators = importlib.import_module("edge_trt.fallback.operators")  # registers our forms
+    importlib.import_module("edge_trt.fallback.operators")  # registers our forms
+    vision = importlib.import_module("edge_trt.fallback.vision")
     try:
         with _quietly():
             exported: Any = torch.onnx.export(
@@ -47,7 +48,7 @@ def export_onnx(block: Block, program: ExportedProgram) -> OnnxProgram:
                 opset_version=OPSET,
                 input_names=block.inputs,
                 output_names=block.outputs,
-                custom_translation_table={**operators.torchvision_forms(), **TRANSLATIONS},
+                custom_translation_table={**vision.torchvision_forms(), **TRANSLATIONS},
                 verbose=False,
             )
             arrays = _take_weights(exported.model)

@@ -95,24 +95,3 @@ def cdist(x1: Any, x2: Any, p: float, compute_mode: int | None) -> Any:
     if p == float("inf"):
         return op.ReduceMax(distances, [-1], keepdims=0)
     raise NotImplementedError(f"cdist has an ONNX form for p of 1, 2 and infinity, not {p}")
-
-
-def nms(dets: Any, scores: Any, iou_threshold: float) -> Any:
-    """Greedy suppression; a box whose corners are the wrong way round has no area for PyTorch.
-
-    ONNX would put its corners right.
-    """
-    lower, upper = op.Split(dets, num_outputs=2, axis=1)
-    boxes = op.Concat(lower, op.Max(lower, upper), axis=1)
-    every = op.Constant(value_ints=[2**63 - 1])
-    threshold = op.Constant(value_floats=[iou_threshold])
-    chosen = op.NonMaxSuppression(
-        op.Unsqueeze(boxes, [0]), op.Unsqueeze(scores, [0, 1]), every, threshold
-    )
-    return op.Gather(chosen, op.Constant(value_int=2), axis=1)
-
-
-def torchvision_forms() -> dict[Any, Any]:
-    """Forms of torchvision's operators, if it has been imported by now."""
-    packet = getattr(torch.ops.torchvision, "nms", None)
-    return {} if packet is None else {packet.default: nms}

@@ -120,6 +120,6 @@ def reshape_arguments(
     result = tensor(node)
     assert result is not None
     symbolic = [dim for dim, size in enumerate(result.shape) if not isinstance(size, int)]
-    if len(symbolic) == 1 and 0 not in result.shape:
+    if len(symbolic) == 1 and 0 not in [size for size in result.shape if isinstance(size, int)]:
         return [size if isinstance(size, int) else -1 for size in result.shape]
     return size_arguments(gm, result.shape, [*given, source], node)

@@ -20,41 +20,31 @@ def provide_kernels() -> None:
     """Registers the kernels that are missing, and imports torchvision for the shapes."""
     declared = declare_missing_operators()
     with declared_on_import():
-        import torchvision  # noqa: F401 (registers the meta kernels)
+        import torchvision
     library = torch.library.Library("torchvision", "IMPL")
     _kept.append(library)
     kernels = {"nms": nms, "roi_align": roi_align, "deform_conv2d": deform_conv2d}
     for name, kernel in kernels.items():
         if name in declared:
             library.impl(name, kernel, "CPU")
-    if (
-        "roi_align" in declared
-    ):  # torchvision knows the shapes, and tells them with its kernels only
-        torch.library.register_fake("torchvision::roi_align", _shape_of_rois)
-        torch.library.register_fake("torchvision::deform_conv2d", _shape_of_convolution)
-
-
-def _shape_of_rois(input, rois, spatial_scale, pooled_height, pooled_width, *_):
-    return input.new_empty(rois.shape[0], input.shape[1], pooled_height, pooled_width)
-
-
-def _shape_of_convolution(input, weight, offset, *_):
-    return input.new_empty(input.shape[0], weight.shape[0], *offset.shape[2:])
+    if declared:
+        torchvision.extension._has_ops = lambda: True
 
 
 def nms(dets: torch.Tensor, scores: torch.Tensor, iou_threshold: float) -> torch.Tensor:
     """Greedily, the best first; one that overlaps a kept one by more than the threshold goes."""
-    order = torch.sort(scores, descending=True, stable=True).indices.tolist()
+    order = torch.sort(scores, descending=True, stable=True).indices
     area = (dets[:, 2] - dets[:, 0]) * (dets[:, 3] - dets[:, 1])
-    kept: list[int] = []
-    for i in order:
-        lower = torch.maximum(dets[kept, :2], dets[i, :2])
-        upper = torch.minimum(dets[kept, 2:], dets[i, 2:])
+    kept: list[torch.Tensor] = []
+    while len(order):
+        best, order = order[0], order[1:]
+        kept.append(best)
+        lower = torch.maximum(dets[order, :2], dets[best, :2])
+        upper = torch.minimum(dets[order, 2:], dets[best, 2:])
         shared = (upper - lower).clamp(min=0).prod(1)
-        overlap = shared / (area[kept] + area[i] - shared)
-        if not bool((overlap > iou_threshold).any()):
-            kept.append(i)
-    return torch.tensor(kept, dtype=torch.int64)
+        overlap = shared / (area[best] + area[order] - shared)
+        order = order[~(overlap > iou_threshold)]
+    return torch.stack(kept) if kept else torch.empty(0, dtype=torch.int64)
 
 
 def roi_align(input, rois, spatial_scale, pooled_height, pooled_width, sampling_ratio, aligned):

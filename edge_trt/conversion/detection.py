@@ -1,0 +1,38 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Why what detectors do with boxes falls back.
+
+TensorRT has a layer for suppression (INMSLayer), but the builder of TensorRT-RTX has no
+implementation of it without a GPU, and how many boxes it keeps would be unknown to what follows.
+"""
+
+from __future__ import annotations
+
+from edge_trt.conversion.registry import REFUSED_BY_NAME
+
+_SUPPRESSION = (
+    "TensorRT-RTX builds no NMS layer without a GPU, so ONNX Runtime suppresses the boxes: put what"
+    " needs no number of boxes before it"
+)
+_REGIONS = (
+    "TensorRT has no layer that pools regions, so the fallback does it: limit the number of regions"
+    " before it"
+)
+_OFFSETS = (
+    "TensorRT has no deformable convolution, so the fallback does it: use conv2d where its offsets"
+    " are not needed"
+)
+
+for _names, _reason in (
+    (("edge_trt.batched_nms", "torchvision.nms", "torchvision.qnms"), _SUPPRESSION),
+    (
+        (
+            "torchvision.roi_align",
+            "torchvision.roi_pool",
+            "torchvision.ps_roi_align",
+            "torchvision.ps_roi_pool",
+        ),
+        _REGIONS,
+    ),
+    (("torchvision.deform_conv2d",), _OFFSETS),
+):
+    REFUSED_BY_NAME.update({f"{n}.default": f"{n}: {_reason}" for n in _names})

@@ -1,0 +1,43 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Suppression by class without PyTorch: few boxes and many, ties, and none."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from tests.fallback.blocks import alone
+from tests.fallback.test_vision import boxes
+from tests.support.torchvision_kernels import provide_kernels
+
+provide_kernels()
+pytestmark = pytest.mark.filterwarnings("ignore:`create_unbacked_symint`:FutureWarning")
+
+
+def suppress(boxes, scores, classes):
+    import torchvision  # after its kernels are there
+
+    kept = torchvision.ops.batched_nms(boxes, scores, classes, 0.5)
+    return kept, scores[kept]
+
+
+@pytest.mark.parametrize("count", [1, 60, 1000, 1001, 1500])
+def test_batched_nms(count: int) -> None:
+    classes = torch.randint(-2, 5, (count,))
+    saved = alone(suppress, boxes(count), torch.rand(count), classes).saved()
+    assert saved.runner == "onnxruntime", saved.why
+
+
+def test_equal_scores_keep_the_order_of_the_boxes() -> None:
+    scores = torch.randint(0, 4, (200,)) / 4
+    saved = alone(suppress, boxes(200), scores, torch.randint(0, 3, (200,))).saved()
+    assert saved.runner == "onnxruntime", saved.why
+
+
+def test_no_box_passes() -> None:
+    def none(boxes, scores, classes):
+        chosen = torch.where(scores > 1e6)[0]
+        return suppress(boxes[chosen], scores[chosen], classes[chosen])
+
+    saved = alone(none, boxes(9), torch.rand(9), torch.randint(0, 3, (9,))).saved()
+    assert saved.runner == "onnxruntime", saved.why
