@@ -26,7 +26,7 @@ SPLIT = 4097.0
 """2^12 + 1: splits a float32 into two halves whose products with 12-bit numbers are exact."""
 
 
-@converter(aten.div.Tensor, aten.div.Scalar, aten.true_divide.Tensor)
+@converter(aten.div.Tensor, aten.div.Scalar)
 def div(ctx: Context, self: Tensor, other: Operand) -> Tensor:
     return ctx.promoted("DIV", self, other)
 
