@@ -13,9 +13,11 @@ import torch
 from torch._decomp import decomposition_table
 from torch._ops import OpOverload
 
+from edge_trt.lowering.decompositions_distances import DISTANCES
 from edge_trt.lowering.decompositions_indexing import INDEXING
 from edge_trt.lowering.decompositions_math import MATH
 from edge_trt.lowering.decompositions_matrix import MATRIX
+from edge_trt.lowering.decompositions_quantization import QUANTIZATION
 from edge_trt.lowering.decompositions_reductions import REDUCTIONS
 from edge_trt.lowering.edit import aten
 
@@ -46,9 +48,11 @@ def _not_of_bytes(target: OpOverload) -> Callable[..., Any]:
 
 
 DECOMPOSITIONS: dict[OpOverload, Callable[..., Any]] = {
+    **DISTANCES,
     **INDEXING,
     **MATH,
     **MATRIX,
+    **QUANTIZATION,
     **REDUCTIONS,
     aten.rms_norm.default: _rms_norm,
     aten.upsample_bicubic2d.vec: _not_of_bytes(aten.upsample_bicubic2d.vec),

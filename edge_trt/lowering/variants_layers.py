@@ -199,6 +199,12 @@ RULES: dict[object, Rule] = {
     aten._scaled_dot_product_cudnn_attention.default: _first_output(
         aten.scaled_dot_product_attention.default, _attention
     ),
+    aten.fake_quantize_per_tensor_affine_cachemask.default: _first_output(
+        aten.fake_quantize_per_tensor_affine.default, lambda b: tuple(b.values())
+    ),
+    aten.fake_quantize_per_channel_affine_cachemask.default: _first_output(
+        aten.fake_quantize_per_channel_affine.default, lambda b: tuple(b.values())
+    ),
     aten._softmax.default: _softmax(aten.softmax.int),
     aten._log_softmax.default: _softmax(aten.log_softmax.int),
     aten.copy.default: _copy,

@@ -15,6 +15,7 @@ from tests.conversion.rows import Row, f
 
 aten = torch.ops.aten
 IMAGE = f("b", 2, 4, 6)
+POWERS = (0.0, 1.0, 1.5, 2.0, math.inf)
 HIDDEN = torch.tensor([[1.0, 2.0], [-math.inf, -math.inf]])
 
 
@@ -66,7 +67,24 @@ IMAGES = [
     ),
 ]
 
+ROWS = (f("b", 4, 3), f("b", "n", 3))
+DISTANCES = [
+    *(Row(f"cdist p={p}", lambda x, y, p=p: torch.cdist(x, y, p), ROWS) for p in POWERS),
+    Row("cdist of equal rows", lambda x: torch.cdist(x, x), (f("b", 4, 3),)),
+    Row("cdist broadcast", torch.cdist, (f("b", 1, 4, 3), f(2, 5, 3))),
+    Row("cdist of many rows", torch.cdist, (f(30, 3), f(28, 3))),
+    Row("_cdist_forward", lambda x, y: aten._cdist_forward.default(x, y, 1.0, None), ROWS),
+    Row("cdist of too many", torch.cdist, (f(5000, 3), f(5000, 3)), refusal="2**24"),
+    *(Row(f"pdist p={p}", lambda x, p=p: F.pdist(x, p), (f(5, 3),)) for p in POWERS),
+    Row("_pdist_forward", lambda x: aten._pdist_forward.default(x, 2.0), (f(5, 3),)),
+    Row("pdist of symbolic size", torch.pdist, (f("n", 3),), refusal="2 to 64"),
+    Row("pairwise_distance", F.pairwise_distance, (f("b", 3),) * 2),
+    Row("cosine_similarity", F.cosine_similarity, (f("b", 3),) * 2),
+]
 
-@pytest.mark.parametrize("row", [*NORMALIZATION, *ATTENTION, *IMAGES], ids=lambda row: row.name)
+
+@pytest.mark.parametrize(
+    "row", [*NORMALIZATION, *ATTENTION, *IMAGES, *DISTANCES], ids=lambda row: row.name
+)
 def test_lowered(row):
     check_lowered(row)

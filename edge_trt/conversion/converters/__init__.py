@@ -19,6 +19,7 @@ from edge_trt.conversion.converters import (  # noqa: F401
     normalization,
     padding,
     pooling,
+    quantization,
     recurrent,
     reduction,
     resize,

@@ -81,3 +81,12 @@ refuse(
     "TensorRT can't factorise a matrix: do it once outside of the model, or let it fall back",
     *(getattr(aten, f"linalg_{name}") for name in FACTORISATIONS),
 )
+refuse(
+    "all differences are in memory, and there are more than 2**24 here: compare fewer rows, or"
+    " give their sizes a range",
+    aten.cdist, aten._cdist_forward,
+)  # fmt: skip
+refuse(
+    "TensorRT gets the distances of a known number of rows, 2 to 64: use torch.cdist",
+    aten.pdist, aten._pdist_forward,
+)  # fmt: skip

@@ -1,0 +1,118 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Quantized graphs made elsewhere: as layers, or computed where TensorRT's int8 differs."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+import torch.ao.quantization.fx._decomposed  # defines the operators
+from torch import nn
+from torch.nn import functional as F
+
+from tests.conversion.checking import check_lowered, check_row
+from tests.conversion.rows import Row, f
+
+aten, quantized = torch.ops.aten, torch.ops.quantized_decomposed
+X = f("b", 3, "h", low=-40, high=40)
+FIXED = f(2, 3, 5, low=-40, high=40)  # torch.export takes fake_quantize of known sizes only
+SCALES, NONE, SHIFTS = torch.tensor([0.25, 0.5, 0.125]), torch.zeros(3).long(), torch.arange(3)
+SCALE, ZERO = torch.tensor(0.25), torch.tensor(0)
+PAIR = "Quantize Dequantize"
+TIES = torch.tensor([-100.0, -1.25, -0.75, -0.25, 0.25, 0.75, 1.25, 100.0])
+
+
+def through(scale=0.25, zero=0, low=-128, high=127, dtype=torch.int8):
+    def run(x):
+        given = (scale, zero, low, high, dtype)
+        levels = quantized.quantize_per_tensor.default(x, *given)
+        return quantized.dequantize_per_tensor.default(levels, *given)
+
+    return run
+
+
+def by_tensors(x):
+    given = (SCALE, ZERO, -128, 127, torch.int8)
+    levels = quantized.quantize_per_tensor.tensor(x, *given)
+    return quantized.dequantize_per_tensor.tensor(levels, *given)
+
+
+def per_channel(zeros=NONE, low=-128, axis=1):
+    def run(x):
+        given = (SCALES, zeros, axis, low, 127, torch.int8)
+        levels = quantized.quantize_per_channel.default(x, *given)
+        return quantized.dequantize_per_channel.default(levels, *given)
+
+    return run
+
+
+def fake(scale=0.25, zero=0, low=-128, high=127):
+    return lambda x: torch.fake_quantize_per_tensor_affine(x, scale, zero, low, high)
+
+
+def fake_per_channel(zeros=NONE):
+    zeros = zeros.int()
+    return lambda x: torch.fake_quantize_per_channel_affine(x, SCALES, zeros, 1, -128, 127)
+
+
+def fake_and_mask(x):
+    return aten.fake_quantize_per_tensor_affine_cachemask.default(x, 0.25, 0, -128, 127)[0]
+
+
+def levels(x):
+    return quantized.quantize_per_tensor.default(x, 0.25, 0, -128, 127, torch.int8)
+
+
+class Quantized(nn.Module):
+    """A convolution with int8 weights, as PT2E leaves it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        levels = torch.randint(-127, 128, (3, 2, 3, 3)).to(torch.int8)
+        self.register_buffer("levels", levels)
+        self.register_buffer("scales", SCALES / 16)
+        self.register_buffer("zeros", NONE)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        given = (self.scales, self.zeros, 0, -127, 127, torch.int8)
+        weight = quantized.dequantize_per_channel.default(self.levels, *given)
+        return F.conv2d(through(0.0625)(x), weight)
+
+
+LAYERS = [
+    Row("per tensor", through(), (X,), PAIR),
+    Row("per tensor, ties and saturation", through(0.5), (TIES,), PAIR),
+    Row("per tensor without -128", through(low=-127), (X,), "ElementWise " + PAIR),
+    Row("per tensor by tensors", by_tensors, (X,), PAIR),
+    Row("per channel", per_channel(), (X,), PAIR),
+    Row("per channel without -128", per_channel(low=-127), (X,), "ElementWise " + PAIR),
+    Row("per last channel", per_channel(axis=-1), (f("b", 3),), PAIR),
+    Row("a convolution", Quantized(), (f("b", 2, 5, 6),), f"Dequantize {PAIR} Convolution"),
+    Row("fake", fake(), (FIXED,), PAIR),
+    Row("fake by tensors", fake(SCALE, torch.tensor(0).int()), (FIXED,), PAIR),
+    Row("fake per channel", fake_per_channel(), (FIXED,), PAIR),
+]
+
+COMPUTED = [
+    Row("uint8", through(0.25, 128, 0, 255, torch.uint8), (X,)),
+    Row("around another zero", through(zero=3), (X,)),
+    Row("to four bits", through(low=-8, high=7), (X,)),
+    Row("per channel around other zeros", per_channel(SHIFTS), (X,)),
+    Row("levels themselves", levels, (X,)),
+    Row("fake, of uint8", fake(0.25, 128, 0, 255), (FIXED,)),
+    Row("fake, around another zero", fake(0.5, 3), (TIES,)),
+    Row("fake by tensors around another zero", fake(SCALE, torch.tensor(2).int()), (FIXED,)),
+    Row("fake per channel around other zeros", fake_per_channel(SHIFTS), (FIXED,)),
+    Row("fake with its mask unread", fake_and_mask, (FIXED,), PAIR),
+    Row("to many bits", through(dtype=torch.int32, high=2**31 - 1), (X,), refusal="use int8"),
+]
+
+
+@pytest.mark.parametrize("row", LAYERS, ids=lambda row: row.name)
+def test_layers(row):
+    check_row(row)
+    check_lowered(row)
+
+
+@pytest.mark.parametrize("row", COMPUTED, ids=lambda row: row.name)
+def test_computed(row):
+    check_lowered(row)
