@@ -30,6 +30,7 @@ from edge_trt.capture.constraints import (
 from edge_trt.capture.failures import explain
 from edge_trt.capture.module_state import CaptureWarning
 from edge_trt.capture.quiet import quiet
+from edge_trt.capture.recurrences import whole_recurrences
 from edge_trt.warning import warn
 
 if TYPE_CHECKING:
@@ -137,7 +138,7 @@ def _export(model: nn.Module, call: Call, places: Places, attempt: _Attempt) -> 
         collection[tensors[position]] = entry
     shapes = collection.dynamic_shapes(model, args, kwargs) if places else None
     changes = {"backed_size_oblivious": True} if attempt.oblivious else {}
-    with quiet(), tracing_options.patch(changes):  # type: ignore[attr-defined]
+    with quiet(), whole_recurrences(), tracing_options.patch(changes):  # type: ignore[attr-defined]
         return torch.export.export(model, args, kwargs, dynamic_shapes=shapes, strict=False)
 
 

@@ -8,6 +8,7 @@ import torch
 from torch import nn
 
 from edge_trt.capture import CaptureWarning, Input, capture
+from edge_trt.capture.recurrences import OPERATORS
 from edge_trt.errors import CaptureError
 from edge_trt.lowering.eager import eager
 from edge_trt_runtime.manifest import Range
@@ -181,3 +182,15 @@ def test_any_identifier_names_a_dimension(name):
     captured = capture(nn.ReLU().eval(), Input((name, 3), min=1, opt=2, max=8))
     assert captured.signature.dims.keys() == {name}
     assert shapes(captured) == [[name, 3]] * 2
+
+
+@pytest.mark.filterwarnings("ignore:The tensor attributes self")
+def test_the_length_of_a_sequence_may_be_a_range_and_torch_is_left_as_it_was() -> None:
+    before = [dict(operator.py_kernels) for operator in OPERATORS]
+    sizes = {"opt": {"batch": 2, "steps": 5}, "max": {"batch": 4, "steps": 8}}
+    x = Input(("batch", "steps", 4), min={"batch": 1, "steps": 1}, **sizes)
+    captured = capture(torch.nn.LSTM(4, 3, batch_first=True).eval(), (x,))
+    assert [spec.shape for spec in captured.signature.outputs] == [
+        ["batch", "steps", 3], [1, "batch", 3], [1, "batch", 3],
+    ]  # fmt: skip
+    assert [dict(operator.py_kernels) for operator in OPERATORS] == before

@@ -56,6 +56,8 @@ ROWS = [
     Row("gru with states", Stated(nn.GRU(4, 3)), (*SEQUENCE, f(1, "b", 3), f(1, "b", 3))),
     Row("tanh", nn.RNN(4, 3, bias=False), SEQUENCE),
     Row("relu", nn.RNN(4, 3, nonlinearity="relu"), SEQUENCE),
+    Row("lstm of any length", nn.LSTM(4, 3, bidirectional=True), (f("n", "b", 4),)),
+    Row("gru of any length", nn.GRU(4, 3, batch_first=True), (f("b", "n", 4),)),
     Row("dropout", Dropping(), SEQUENCE, refusal="call model.eval()"),
 ]  # fmt: skip
 
