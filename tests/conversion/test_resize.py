@@ -68,6 +68,22 @@ ROWS = [
         (f("b", 3, "h", "w"),),
         refusal="needs a known image size",
     ),
+    *(
+        Row(
+            f"{mode} antialias {t} corners={corners}",
+            resize(mode, antialias=True, align_corners=corners, **o),
+            (f("b", 2, 10, 7),),
+        )
+        for mode, (t, o), corners in itertools.product(
+            ("bilinear", "bicubic"), TARGETS.items(), (False, True)
+        )
+    ),
+    Row(
+        "antialias of unknown sizes",
+        resize("bilinear", antialias=True, size=4),
+        (f("b", 3, "h", "w"),),
+        refusal="needs known image sizes",
+    ),
     Row("to one pixel", resize("bilinear", size=1, align_corners=False), (f(1, 2, 5, 6),)),
     Row("to one pixel, corners", resize("bilinear", size=1, align_corners=True), (f(1, 2, 5, 6),)),
     Row("scales per axis", resize("bilinear", scale_factor=(0.5, 3.0)), (f(1, 2, 7, 5),)),

@@ -104,6 +104,50 @@ WHOLE = "float input; a known image size, or whole factors"
 table(NEAREST, _resized, when=_whole_factors, note=WHOLE)
 table(SMOOTH, _smooth, when=_whole_factors, note=WHOLE)
 
+ANTIALIAS = {
+    aten._upsample_bilinear2d_aa.vec: "bilinear",
+    aten._upsample_bicubic2d_aa.vec: "bicubic",
+}
+
+
+def _known_sizes(input: fx.Node, output_size: Sequence[Size] | None) -> str | None:
+    if reason := needs_float(input, "resizing"):
+        return reason
+    if all(isinstance(s, int) for s in (*input.meta["val"].shape[2:], *(output_size or ()))):
+        return None
+    return "resizing with antialias needs known image sizes: fix height and width"
+
+
+def _antialiased(
+    ctx: Context,
+    mode: str,
+    input: Tensor,
+    output_size: Sequence[int] | None,
+    align_corners: bool,
+    scale_factors: Sequence[float] | None,
+) -> Tensor:
+    """TensorRT's Resize has no filter; each axis is multiplied by PyTorch's own weights."""
+    for axis in (2, 3):
+        size = int(input.shape[axis])
+        unit = torch.eye(size)[None, None]  # a row per old element, which alone is lit
+        target: dict[str, tuple[float, float] | tuple[int, int]] = (
+            {"scale_factor": (1.0, scale_factors[axis - 2])}
+            if output_size is None and scale_factors is not None
+            else {"size": (size, int(ctx.result.shape[axis]))}
+        )
+        weights = torch.nn.functional.interpolate(
+            unit,
+            mode=mode,
+            align_corners=align_corners,
+            antialias=True,
+            **target,  # type: ignore[arg-type]
+        )
+        input = ctx.along(input, axis, weights[0, 0].numpy())
+    return input
+
+
+table(ANTIALIAS, _antialiased, when=_known_sizes, note="float input; known image sizes")
+
 INTERPOLATION: tuple[InterpolationMode, ...] = ("LINEAR", "NEAREST", "CUBIC")
 OUTSIDE: tuple[Literal["FILL", "CLAMP", "REFLECT"], ...] = ("FILL", "CLAMP", "REFLECT")
 
