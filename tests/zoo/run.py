@@ -49,8 +49,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--jobs", type=int, default=2, metavar="N")
     parser.add_argument("--resume", action="store_true")
     parser.add_argument("--render", action="store_true")
-    parser.add_argument("--seconds", type=float, default=300, metavar="N")
-    parser.add_argument("--gigabytes", type=float, default=12, metavar="N")
+    parser.add_argument("--seconds", type=float, default=600, metavar="N")
+    parser.add_argument("--gigabytes", type=float, default=16, metavar="N")
     options = parser.parse_args(arguments)
     before = read()
     if not options.render:

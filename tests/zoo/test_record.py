@@ -20,7 +20,7 @@ from tests.zoo.run import Limits, chosen, loss, wait
 SMALL = ("transformers:bert", "transformers:llama", "others:yolo", "others:nerf", "others:pointnet")
 """Models measured with every `make test`."""
 
-GOOD = Record("a", "timm", "1x3x8x8", 1_500_000, 1.0, 1.0, 1, 0, {}, 7, 2e-7, True, 1.0, 0.5)
+GOOD = Record("a", "timm", "1x3x8x8", 1_500_000, 1.0, 1.0, 1, 0, {}, 7, 2e-7, None, True, 1.0, 0.5)
 
 
 @pytest.mark.rtx
@@ -70,6 +70,18 @@ def test_the_document_says_what_fails_and_why() -> None:
     assert "| aten.x.default: no \\| converter | 3 | b:x |" in text
     assert "| x |  |  | 99.9 % | 100 % | 2 + 1 back |" in text
     assert "| a | 1x3x8x8 | 1.5 M | 100 % | 100 % | 1 | 7 | 2e-07 | yes | 1.0 s | 0.5 s |" in text
+
+
+def test_what_rounding_alone_makes_is_no_disagreement() -> None:
+    assert Record("a", "x", error=9e-5).agrees
+    assert not Record("a", "x", error=2e-4).agrees
+    assert Record("a", "x", error=2e-4, rounding=1.5e-4).agrees
+    assert not Record("a", "x", error=4e-4, rounding=1.5e-4).agrees
+    assert not Record("a", "x").agrees
+    line = render([Record("a", "x", blocks=1, error=2e-4, rounding=1.2e-4)]).splitlines()[-1]
+    assert "| 2e-04 (eager 1e-04) | no |" in line
+    module = torch.nn.Linear(8, 8)
+    assert 0 < measure.own_error(module, (torch.randn(4, 8),)) < 1e-5
 
 
 def test_the_last_line_of_a_model_counts(tmp_path: Path) -> None:

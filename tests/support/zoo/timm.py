@@ -43,7 +43,7 @@ ANY_SIZE = (
     "seresnet18", "resnetrs50", "skresnet18", "skresnext50_32x4d", "legacy_seresnet18",
     "resnetv2_18", "resnetv2_50x1_bit", "resnetv2_50d_evos", "resnetv2_50d_frn", "rexnet_100",
     "selecsls42b", "starnet_s050", "tresnet_m", "ese_vovnet19b_slim", "vovnet39a", "eca_vovnet39b",
-    "legacy_xception", "xception41", "xception41p", "halonet26t", "sehalonet33ts",
+    "legacy_xception", "xception41", "xception41p",
     "lambda_resnet26t", "iformer_t", "shvit_s1",
 )  # fmt: skip
 """Convolutional ones, seen at 128."""
@@ -67,7 +67,7 @@ AT_224 = (
 """Those with attention over a grid of one size."""
 
 OTHER_SIZES = {
-    "bat_resnext26ts": 256,
+    "bat_resnext26ts": 256, "halonet26t": 256, "sehalonet33ts": 256,
     "botnet26t_256": 256, "eca_botnext26ts_256": 256, "lambda_resnet26rpt_256": 256,
     "sebotnet33ts_256": 256, "lamhalobotnet50ts_256": 256, "crossvit_9_240": 240,
     "crossvit_9_dagger_240": 240, "vit_small_patch16_dinov3": 256,

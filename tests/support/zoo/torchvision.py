@@ -11,6 +11,7 @@ import torch
 from torch import nn
 
 from edge_trt.capture.torchvision_ops import declared_on_import
+from tests.support.torchvision_kernels import provide_kernels
 from tests.support.zoo.entry import Arguments, Entry, Feed, image
 
 CORE = (
@@ -51,7 +52,7 @@ SEGMENTATION = {
 }  # fmt: skip
 
 VIDEO = {
-    "r3d_18": (8, 64), "mc3_18": (8, 64), "r2plus1d_18": (8, 64), "s3d": (16, 64),
+    "r3d_18": (8, 64), "mc3_18": (8, 64), "r2plus1d_18": (8, 64), "s3d": (16, 224),
     "mvit_v1_b": (16, 224), "mvit_v2_s": (16, 224), "swin3d_t": (8, 112), "swin3d_s": (8, 112),
     "swin3d_b": (8, 112),
 }  # fmt: skip
@@ -74,6 +75,12 @@ def make(source: str, name: str, **arguments: Any) -> nn.Module:
     with declared_on_import():
         module = importlib.import_module(source)
     return getattr(module, name)(weights=None, **arguments)
+
+
+def make_detector(name: str) -> nn.Module:
+    """A detector, with kernels for torchvision's own operators where its extension has none."""
+    provide_kernels()
+    return make("torchvision.models.detection", name, weights_backbone=None)
 
 
 def clip(frames: int) -> Feed:
@@ -121,7 +128,13 @@ def entries() -> list[Entry]:
         ),
         *(_entry("optical flow", ".optical_flow", name, 128, two_images) for name in OPTICAL_FLOW),
         *(
-            _entry("detection", ".detection", name, size, list_of_images, **no_backbone)
+            Entry(
+                name,
+                "torchvision detection",
+                functools.partial(make_detector, name),
+                size,
+                list_of_images,
+            )
             for name, size in DETECTION.items()
         ),
     ]
