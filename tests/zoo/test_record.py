@@ -119,6 +119,7 @@ def test_a_process_beyond_its_limits_is_ended(limits: Limits, reason: str) -> No
 
 def test_an_output_of_one_number_is_refused() -> None:
     assert measure.hides_errors(torch.zeros(3))
+    assert measure.hides_errors(torch.zeros(0, 4))
     assert not measure.hides_errors(torch.zeros(1))
     assert not measure.hides_errors(torch.ones(3, dtype=torch.long))
     assert not measure.hides_errors(torch.arange(3.0))

@@ -80,7 +80,9 @@ def make(source: str, name: str, **arguments: Any) -> nn.Module:
 def make_detector(name: str) -> nn.Module:
     """A detector, with kernels for torchvision's own operators where its extension has none."""
     provide_kernels()
-    return make("torchvision.models.detection", name, weights_backbone=None)
+    threshold = "box_score_thresh" if "rcnn" in name else "score_thresh"
+    keep_all: dict[str, Any] = {threshold: 0.0}  # random weights are sure of nothing
+    return make("torchvision.models.detection", name, weights_backbone=None, **keep_all)
 
 
 def clip(frames: int) -> Feed:
