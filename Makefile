@@ -4,6 +4,7 @@
 #   make demo       train, compile and run the examples
 #   make test       the test suite without its slow part        (ARGS="tests/cli -k help" narrows it)
 #   make test-all   all of it, then every model of the zoo, which writes docs/zoo.md
+#   make fuzz       2,000 random programs against eager PyTorch  (EXAMPLES=100 narrows it)
 #   make lint       ruff, types, import layers
 #   make bench      benchmarks against the peers
 #   make clean      remove the environment, caches and demo products
@@ -27,10 +28,10 @@ STAMP := $(VENV)/.installed
 export PIP_ROOT_USER_ACTION := ignore
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-all lint bench clean env
+.PHONY: help demo test test-all fuzz lint bench clean env
 
 help:
-	@sed -n '2,10{s/^# \{0,1\}//;p;}' $(firstword $(MAKEFILE_LIST))
+	@sed -n '2,11{s/^# \{0,1\}//;p;}' $(firstword $(MAKEFILE_LIST))
 
 env: $(STAMP)
 
@@ -63,6 +64,9 @@ test: $(STAMP)
 test-all: $(STAMP)
 	$(BIN)/python -m pytest $(ARGS)
 	$(BIN)/python -m tests.zoo.run
+
+fuzz: $(STAMP)
+	$(BIN)/python -m tests.fuzz.run --examples $(or $(EXAMPLES),2000) $(ARGS)
 
 lint: $(STAMP)
 	$(BIN)/ruff format --check .

@@ -168,9 +168,17 @@ def _spellings() -> dict[object, Rule]:
         packet = getattr(aten, synonym)
         for overload in packet.overloads():
             canonical = getattr(getattr(aten, name), overload, None)
-            if canonical is not None and not overload.endswith("out"):
-                rules[getattr(packet, overload)] = _same_arguments(canonical)
+            spelled = getattr(packet, overload)
+            if canonical is None or overload.endswith("out"):
+                continue
+            if _arguments(spelled) == _arguments(canonical):
+                rules[spelled] = _same_arguments(canonical)
     return rules
+
+
+def _arguments(target: Any) -> list[tuple[str, bool]]:
+    """Names, and which go by name only; those of `special_round` and `round` differ."""
+    return [(a.name, a.kwarg_only) for a in target._schema.arguments if not a.is_out]
 
 
 RULES: dict[object, Rule] = {

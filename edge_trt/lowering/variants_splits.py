@@ -17,6 +17,7 @@ from edge_trt.lowering.edit import arguments, aten, retarget, tensor
 if TYPE_CHECKING:
     from edge_trt.lowering.variants_views import Rule
 
+_END = 2**63 - 1  # what torch writes for an end that is left out
 _FIXED_DIM = {"hsplit": 1, "vsplit": 0, "dsplit": 2}
 
 
@@ -53,7 +54,11 @@ def _split(gm: fx.GraphModule, node: fx.Node) -> bool:
     if dim is None:
         dim = int(arguments(node)["dim"]) % found.dim()
     dim = min(dim, found.dim() - 1)  # hsplit cuts a vector along its only dimension
-    bounds = _bounds([piece.shape[dim] for piece in node.meta["val"]])
+    places = arguments(node).get("indices")
+    if places is not None:  # they slice as Python does: pieces may overlap, or leave a gap
+        bounds = list(zip([0, *places], [*places, _END], strict=True))
+    else:
+        bounds = _bounds([piece.shape[dim] for piece in node.meta["val"]])
     if any(bounds[index] is None for _, index in pieces):
         return False  # a symbolic size is cut into equal parts: left to its converter
     for user, index in pieces:
@@ -73,7 +78,7 @@ def _bounds(sizes: list[Any]) -> list[tuple[int, int] | None]:
             bounds.append((start, start + size))
             start += size
         else:
-            bounds.append((start, 2**63 - 1) if index == len(sizes) - 1 else None)
+            bounds.append((start, _END) if index == len(sizes) - 1 else None)
             start = None
     return bounds
 

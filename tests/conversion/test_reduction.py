@@ -22,6 +22,8 @@ def over(name, **options):
 
 
 ROWS = [
+    Row("any over no axis", lambda x: torch.ops.aten.any.dims(x, []), (f("b", 3),)),
+    Row("all over no axis", lambda x: torch.ops.aten.all.dims(x, [], True), (boolean("b", 3),)),
     *(
         Row(f"{name} dim={dim} keepdim={keep}", over(name, dim=dim, keepdim=keep), (X,))
         for name, dim, keep in itertools.product(

@@ -49,6 +49,11 @@ ROWS = [
     ("split", lambda x: x.split(3, -1)[1], "slice.Tensor(x, 2, 3, 4, 1)"),
     ("split_sizes", lambda x: x.split([1, 3], -1)[1], "slice.Tensor(x, 2, 1, 4, 1)"),
     ("tensor_split", lambda x: x.tensor_split((1, 2), -1)[2], "slice.Tensor(x, 2, 2, 4, 1)"),
+    (
+        "tensor_split_overlapping",
+        lambda x: aten.tensor_split.indices(x, (2, 1), -1)[2],
+        "slice.Tensor(x, 2, 1, 4, 1)",
+    ),
     ("tensor_split_n", lambda x: x.tensor_split(3, -1)[0], "slice.Tensor(x, 2, 0, 2, 1)"),
     ("hsplit", lambda x: x.hsplit(3)[1], "slice.Tensor(x, 1, 1, 2, 1)"),
     ("vsplit", lambda x: x.vsplit(2)[1], "slice.Tensor(x, 0, 1, 2, 1)"),

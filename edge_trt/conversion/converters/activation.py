@@ -80,12 +80,24 @@ def elu(ctx: Context, self: Tensor, alpha: Scalar, scale: Scalar, input_scale: S
     return result if scale == input_scale else ctx.elementwise("PROD", result, scale / input_scale)
 
 
-@converter(aten.celu.default)
+def _positive_alpha(alpha: Scalar) -> str | None:
+    if alpha > 0:
+        return None
+    return f"celu with alpha {alpha} falls for negative inputs: give a positive alpha"
+
+
+@converter(aten.celu.default, when=_positive_alpha, note="positive alpha")
 def celu(ctx: Context, self: Tensor, alpha: Scalar) -> Tensor:
     return elu(ctx, self, alpha, 1, 1 / alpha)
 
 
-@converter(aten.softplus.default)
+def _positive_beta(beta: Scalar) -> str | None:
+    if beta > 0:
+        return None
+    return f"softplus with beta {beta} grows for negative inputs: give a positive beta"
+
+
+@converter(aten.softplus.default, when=_positive_beta, note="positive beta")
 def softplus(ctx: Context, self: Tensor, beta: Scalar, threshold: Scalar) -> Tensor:
     soft = ctx.activation("SOFTPLUS", self, 1 / beta, beta)
     if threshold >= 15:  # from there on log(1 + e^x) is x in float32
@@ -93,7 +105,7 @@ def softplus(ctx: Context, self: Tensor, beta: Scalar, threshold: Scalar) -> Ten
     return ctx.select(ctx.elementwise("GREATER", self, threshold / beta), self, soft)
 
 
-@converter(aten.prelu.default, aten._prelu_kernel.default)
+@converter(aten.prelu.default)
 def prelu(ctx: Context, self: Tensor, weight: Tensor) -> Tensor:
     if weight.rank == 1:  # one slope per channel, which is dimension 1
         weight = ctx.reshape(weight, ([-1] + [1] * (self.rank - 2))[: self.rank])
@@ -122,3 +134,9 @@ def threshold(ctx: Context, self: Tensor, threshold: Scalar, value: Scalar) -> T
         return ctx.activation("THRESHOLDED_RELU", self, threshold)
     above = ctx.compared("GREATER", self, threshold)
     return ctx.select(above, self, ctx.like(self, value))
+
+
+@converter(aten._prelu_kernel.default)
+def prelu_kernel(ctx: Context, self: Tensor, weight: Tensor) -> Tensor:
+    rank = max(self.rank, weight.rank)
+    return ctx.network.add(ParametricReLU(), ctx.to_rank(self, rank), ctx.to_rank(weight, rank))

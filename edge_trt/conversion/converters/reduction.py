@@ -49,6 +49,8 @@ LOGICAL_ALL: dict[object, ReduceOp] = {aten.any.default: "MAX", aten.all.default
 
 
 def _logical(ctx: Context, op: ReduceOp, self: Tensor, dim: Axes, keepdim: bool) -> Tensor:
+    if isinstance(dim, list) and not dim:  # unlike the other reductions, these then reduce nothing
+        return ctx.cast(self, DType.BOOL)
     return reduce(ctx, op, ctx.cast(self, DType.BOOL), dim, keepdim)
 
 

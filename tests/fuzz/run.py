@@ -1,0 +1,97 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Runs many random programs and prints every kind of failure once, with its smallest program.
+
+python -m tests.fuzz.run --examples 2000 [--seed N] [--only WORD ...]
+"""
+
+from __future__ import annotations
+
+import argparse
+import random
+import re
+import sys
+import time
+import traceback
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from hypothesis import HealthCheck, Phase, given, seed, settings
+
+from tests.fuzz.judging import is_well_conditioned, judge
+from tests.fuzz.programs import Program, operators, programs
+
+
+@dataclass
+class Tally:
+    """What happened so far."""
+
+    programs: int = 0
+    undecided: int = 0
+    failed: int = 0
+    reached: set[str] = field(default_factory=set)
+    failures: dict[str, tuple[Program, BaseException]] = field(default_factory=dict)
+
+    def add(self, program: Program) -> None:
+        """Judges one program."""
+        self.programs += 1
+        if not is_well_conditioned(program):
+            self.undecided += 1
+            return
+        self.reached.update(program.calls)
+        try:
+            judge(program)
+        except Exception as error:  # each is a finding
+            self.failed += 1
+            kind = f"{type(error).__name__}: {re.sub(r'[0-9.]+', '#', str(error))[:100]}"
+            known = self.failures.get(kind)
+            if known is None or len(program.calls) < len(known[0].calls):
+                self.failures[kind] = program, error
+
+
+def run(examples: int, number: int, only: Sequence[str]) -> Tally:
+    """Judges `examples` programs, of operators whose names have one of the words `only`."""
+    chosen = [t for t in operators() if not only or any(word in str(t) for word in only)]
+    tally = Tally()
+
+    @seed(number)
+    @settings(
+        max_examples=examples,
+        deadline=None,
+        database=None,
+        phases=[Phase.generate],
+        suppress_health_check=list(HealthCheck),
+    )
+    @given(programs(only=chosen))
+    def each(program: Program) -> None:
+        tally.add(program)
+
+    each()
+    return tally
+
+
+def main() -> None:
+    """The command line; ends with 1 if anything failed."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--examples", type=int, default=2000, metavar="N")
+    parser.add_argument("--seed", type=int, default=random.randrange(10**6), metavar="N")
+    parser.add_argument("--only", nargs="*", default=[], metavar="WORD")
+    arguments = parser.parse_args()
+    warnings.simplefilter("ignore")
+    start = time.monotonic()
+    tally = run(arguments.examples, arguments.seed, arguments.only)
+    for program, error in tally.failures.values():
+        print("-" * 100)
+        print("".join(traceback.format_exception(error)[-2:]))
+        print(program)
+    print("-" * 100)
+    print(
+        f"seed {arguments.seed}: {tally.programs} programs over {len(tally.reached)} operators in "
+        f"{time.monotonic() - start:.0f} s, {tally.undecided} left out because rounding decides "
+        f"them; {tally.failed} failed in {len(tally.failures)} ways"
+    )
+    sys.exit(bool(tally.failed))
+
+
+if __name__ == "__main__":
+    main()
