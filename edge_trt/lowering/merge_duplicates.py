@@ -61,7 +61,8 @@ def _constant_key(data: torch.Tensor | None) -> Any:
         return None
     kind = (data.dtype, tuple(data.shape))
     if data.device.type == "cpu" and 0 < data.numel() * data.element_size() <= _SMALL:
-        plain = data.detach().contiguous().reshape(-1)
+        # A copy, since "contiguous" leaves a single element its stride of 0.
+        plain = data.detach().reshape(-1).clone(memory_format=torch.contiguous_format)
         return ("content", *kind, plain.view(torch.uint8).numpy().tobytes())
     return ("memory", *kind, data.data_ptr(), data.stride(), data.numel() or id(data))
 

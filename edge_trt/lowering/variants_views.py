@@ -57,7 +57,7 @@ def _matrix(rank: int) -> list[int] | None:
 
 
 def _wrap(rank: int, dims: Sequence[int]) -> list[int]:
-    return [dim % rank for dim in dims]
+    return [dim % max(rank, 1) for dim in dims]  # a scalar takes -1 and 0
 
 
 def _move(rank: int, source: int | list[int], destination: int | list[int]) -> list[int]:

@@ -89,6 +89,12 @@ ROWS = [
         )
         for n in ("left", "right")
     ),
+    Row(
+        "shift of bools",
+        lambda x: aten.bitwise_right_shift.Tensor_Scalar(x, 1),
+        (boolean(3),),
+        refusal="no shift of bool",
+    ),
     Row("shift too far", lambda x: x << 31, (i32(3),), refusal="a number from 0 to 30"),
     Row("shift by a tensor", operator.lshift, (i64(3), i64(3, low=0)), refusal="shift by a tensor"),
 ]

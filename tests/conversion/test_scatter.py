@@ -43,6 +43,16 @@ def masked(x, mask, value):
 
 
 SCATTERS = [
+    Row(
+        "scatter into a scalar",
+        lambda x, i, y: x.scatter(0, i, y),
+        (f(), i64(1, low=0, high=0), f(2)),
+    ),
+    Row(
+        "scatter_add into a scalar",
+        lambda x, i, y: x.scatter_add(0, i, y),
+        (f(), i64(1, low=0, high=0), f(2)),
+    ),
     Row("src", lambda x, s: x.scatter(1, DISTINCT, s), (f(2, 5), f(2, 3)), "Scatter"),
     Row("src symbolic", lambda x, s, i: x.scatter(1, i, s), (X, f("b", 1), places(5, "b", 1))),
     Row("src first axis", lambda x, s: x.scatter(-2, DISTINCT, s), (f(5, 3), f(2, 3)), "Scatter"),

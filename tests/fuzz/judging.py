@@ -39,18 +39,31 @@ def is_well_conditioned(program: Program) -> bool:
     return True
 
 
-def judge(program: Program) -> Bundle:
+def judge(program: Program, fallback: str = "torch") -> Bundle | None:
     """Compiles, with fallback allowed, and compares with eager on the CPU engine.
 
-    A program that TensorRT takes whole is also emitted to TensorRT and read back.
+    A program that TensorRT takes whole is also emitted to TensorRT and read back. `fallback` is
+    the option of that name; exporting fallbacks to ONNX takes a second or two each.
+
+    Returns:
+        The bundle, or None if torch.export itself can't take the program.
 
     Raises:
         AssertionError: the numbers differ.
     """
+    if not _is_exported(program):
+        return None
     expected = _run(program.module, program.inputs)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", edge_trt.EdgeTrtWarning)
-        bundle = edge_trt.compile(program.module, program.inputs, target="cpu", self_test=0)
+        bundle = edge_trt.compile(
+            program.module,
+            program.inputs,
+            target="cpu",
+            self_test=0,
+            min_block_size=1,  # all that converts is converted, whatever it would cost
+            fallback=fallback,
+        )
     with tempfile.TemporaryDirectory() as folder:
         bundle.save(Path(folder, "fuzz.edge"))
         with edge_trt_runtime.load(Path(folder, "fuzz.edge")) as session:
@@ -61,6 +74,15 @@ def judge(program: Program) -> Bundle:
     if [part.network is not None for part in bundle.parts] == [True]:
         _read_back(bundle, program, expected)
     return bundle
+
+
+def _is_exported(program: Program) -> bool:
+    """Whether torch.export takes the program: its own limits are no finding."""
+    try:
+        torch.export.export(program.module, program.inputs)
+    except Exception:  # of any kind
+        return False
+    return True
 
 
 def _run(module: nn.Module, inputs: Sequence[torch.Tensor]) -> list[torch.Tensor]:

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Runs many random programs and prints every kind of failure once, with its smallest program.
 
-python -m tests.fuzz.run --examples 2000 [--seed N] [--only WORD ...]
+python -m tests.fuzz.run --examples 2000 [--seed N] [--only WORD ...] [--fallback auto]
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ from tests.fuzz.programs import Program, operators, programs
 class Tally:
     """What happened so far."""
 
+    fallback: str = "torch"
     programs: int = 0
     undecided: int = 0
     failed: int = 0
@@ -40,7 +41,7 @@ class Tally:
             return
         self.reached.update(program.calls)
         try:
-            judge(program)
+            judge(program, self.fallback)
         except Exception as error:  # each is a finding
             self.failed += 1
             kind = f"{type(error).__name__}: {re.sub(r'[0-9.]+', '#', str(error))[:100]}"
@@ -49,10 +50,10 @@ class Tally:
                 self.failures[kind] = program, error
 
 
-def run(examples: int, number: int, only: Sequence[str]) -> Tally:
+def run(examples: int, number: int, only: Sequence[str], fallback: str) -> Tally:
     """Judges `examples` programs, of operators whose names have one of the words `only`."""
     chosen = [t for t in operators() if not only or any(word in str(t) for word in only)]
-    tally = Tally()
+    tally = Tally(fallback)
 
     @seed(number)
     @settings(
@@ -76,10 +77,11 @@ def main() -> None:
     parser.add_argument("--examples", type=int, default=2000, metavar="N")
     parser.add_argument("--seed", type=int, default=random.randrange(10**6), metavar="N")
     parser.add_argument("--only", nargs="*", default=[], metavar="WORD")
+    parser.add_argument("--fallback", choices=("torch", "auto"), default="torch")
     arguments = parser.parse_args()
     warnings.simplefilter("ignore")
     start = time.monotonic()
-    tally = run(arguments.examples, arguments.seed, arguments.only)
+    tally = run(arguments.examples, arguments.seed, arguments.only, arguments.fallback)
     for program, error in tally.failures.values():
         print("-" * 100)
         print("".join(traceback.format_exception(error)[-2:]))

@@ -34,6 +34,7 @@ ROWS = [
     ("swapaxes", lambda x: x.swapaxes(1, 2), "permute(x, [0, 2, 1])"),
     ("movedim", lambda x: x.movedim(0, 2), "permute(x, [1, 2, 0])"),
     ("moveaxis", lambda x: torch.moveaxis(x, (0, 1), (-1, 0)), "permute(x, [1, 2, 0])"),
+    ("moveaxis_of_a_scalar", lambda x: aten.moveaxis.int(x.sum(), 0, -1), "permute(sum_1, [])"),
     ("permute", lambda x: x.permute(-1, 0, 1), "permute(x, [2, 0, 1])"),
     ("expand_as", lambda x: x[:, :1].expand_as(x), "expand(slice_1, [-1, 3, -1])"),
     ("broadcast_to", lambda x: x.broadcast_to(5, 2, 3, 4), "expand(x, [5, -1, -1, -1])"),

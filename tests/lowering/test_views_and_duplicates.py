@@ -9,6 +9,7 @@ from edge_trt.lowering.merge_views import merge_views
 from edge_trt.lowering.normalise_variants import normalise_variants
 from edge_trt.lowering.remove_dead_code import remove_dead_code
 from edge_trt.lowering.remove_no_ops import remove_no_ops
+from edge_trt.lowering.unlifting import unlift
 from tests.lowering.graphs import agree, check, lines, ops, text, unlifted
 
 BATCH = torch.export.Dim("batch", min=2, max=16)
@@ -170,6 +171,21 @@ def test_constants_are_merged_by_memory_or_content():
     }
     gm = run(merge_duplicates, function, torch.randn(1), **tensors)
     assert sorted(dict(gm.named_buffers())) == ["a", "b", "c", "e"]
+
+
+def test_constants_of_stride_zero_are_merged_too():
+    class Scaled(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.register_buffer("one", torch.tensor(2.0).expand(1))
+            self.register_buffer("other", torch.tensor([2.0]))
+
+        def forward(self, x):
+            return x * self.one + x * self.other
+
+    gm = unlift(torch.export.export(Scaled(), (torch.randn(3),)))
+    assert merge_duplicates(gm)
+    assert sum(n.op == "get_attr" and bool(n.users) for n in gm.graph.nodes) == 1
 
 
 def test_tied_weights_are_merged():

@@ -128,6 +128,8 @@ def bitwise_not(ctx: Context, self: Tensor) -> Tensor:
 
 
 def _known_shift(self: fx.Node, other: object) -> str | None:
+    if self.meta["val"].dtype is torch.bool:
+        return "TensorRT has no shift of bool: cast to int64 in the model"
     bits = torch.iinfo(self.meta["val"].dtype).bits
     if isinstance(other, int) and 0 <= other < bits - 1:
         return None

@@ -64,7 +64,7 @@ def scatter_src(ctx: Context, self: Tensor, dim: int, index: Tensor, src: Tensor
     if 0 in index.shape:
         return self
     if self.rank == 0:
-        return ctx.reshape(src, [])
+        return ctx.take(ctx.reshape(src, [-1]), 0, 0)
     return _write_elements(ctx, self, dim, index, _window(ctx, src, index))
 
 
@@ -118,7 +118,7 @@ def scatter_reduce(
     if 0 in index.shape:
         return self
     if self.rank == 0:
-        vectors = (ctx.reshape(t, [1]) for t in (self, index, src))
+        vectors = (ctx.reshape(t, [-1]) for t in (self, index, src))
         x, places, updates = vectors
         whole = scatter_reduce(ctx, x, 0, places, updates, reduce, include_self)
         return ctx.squeeze(whole, [0])
