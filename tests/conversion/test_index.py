@@ -69,6 +69,11 @@ ROWS = [
         (f(2, 9), f("b", 1)),
     ),
     Row("select where the sign is not known", lambda x, y: x[:, y.shape[0] - 2], (f(2, 9), f("b"))),
+    Row(
+        "select at a place read by _local_scalar_dense",
+        lambda x, i: x[:, aten._local_scalar_dense.default(i)],
+        (f("b", 3), i64(1, low=-3, high=2)),
+    ),
     Row("select at a read place", lambda x, i: x[:, i.item()], (f("b", 3), i64(1, low=-3, high=2))),
     Row(
         "select at a read place int32",

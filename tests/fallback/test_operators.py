@@ -75,17 +75,10 @@ def test_nan_sorts_as_the_largest() -> None:
             np.testing.assert_array_equal(array, eager.numpy())
 
 
-@pytest.mark.parametrize(
-    ("function", "text"),
-    [
-        (lambda x: torch.special.i0(x), "ONNX has no form of"),
-        (lambda x: torch.cdist(x, x * 2, p=3.0), "for p of 1, 2 and infinity, not 3.0"),
-    ],
-)
-def test_what_has_no_form_stays_with_torch(function: Any, text: str) -> None:
-    saved = alone(function, X).saved()
+def test_what_has_no_form_stays_with_torch() -> None:
+    saved = alone(torch.special.i0, X).saved()
     assert (saved.runner, saved.onnx) == ("torch", None)
-    assert text in saved.why
+    assert "ONNX has no form of" in saved.why
 
 
 def test_a_result_that_was_never_there_is_told() -> None:
