@@ -12,6 +12,7 @@ from typing import Any
 
 import torch
 
+from edge_trt.conversion import catalogue
 from edge_trt.conversion.registry import CONVERTERS, REFUSED, REFUSED_BY_NAME, Converter, lookup
 from edge_trt.lowering.decompositions import DECOMPOSITIONS
 from edge_trt.lowering.normalise_variants import RULES
@@ -32,6 +33,15 @@ Finite numbers give what PyTorch gives. NaN passes through arithmetic, and compa
 false, but TensorRT does not say what the extremes do with it: `maximum`, `clamp`, `amax`, `argmax`,
 `topk`, `sort`, `cummax`, `sign`, and what is built of them, may take it for any number.
 """
+EVERY = """\
+## Every operator of ATen
+
+Of PyTorch 2.13: what becomes of each operator on tensors, named by its best overload. In-place
+forms become the functional ones first. The oracles are those of the operator's own tests: numerics
+on the CPU engine, validity in TensorRT's builder, emission read back from TensorRT and executed;
+random programs (`make fuzz`) cover all that is converted or rewritten. A fallback's own check is
+the comparison with eager when it is built.
+"""
 COLUMNS = "| operator | overloads | condition |\n|---|---|---|"
 
 
@@ -46,7 +56,8 @@ def render() -> str:
     rewritten = _section("Rewritten to the above before conversion", RULES)
     removed = _section("Removed where they change nothing", NO_OPS)
     smaller = _section("Written in smaller operators where a call has no converter", DECOMPOSITIONS)
-    return "\n".join([HEAD, *tables, smaller, rewritten, removed, _refused()])
+    every = f"{EVERY}\n{catalogue.table()}"
+    return "\n".join([HEAD, *tables, smaller, rewritten, removed, _refused(), every])
 
 
 def _title(docstring: str) -> str:

@@ -153,6 +153,7 @@ RULES: dict[object, Rule] = {
     aten.view.default: _reshape,
     aten.view_copy.default: _reshape,
     aten._unsafe_view.default: _reshape,
+    aten._reshape_copy.default: _reshape,
     aten._reshape_alias.default: _reshape,
     aten.reshape.default: _reshape,
     aten.reshape_as.default: _reshape,

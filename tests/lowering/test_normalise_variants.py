@@ -23,6 +23,7 @@ def normalised(function, *args, dynamic=None):
 
 ROWS = [
     ("view", lambda x: x.view(-1, 4), "reshape(x, [6, 4])"),
+    ("reshape_copy", lambda x: aten._reshape_copy.default(x, [6, 4]), "reshape(x, [6, 4])"),
     ("flatten", lambda x: x.flatten(1), "reshape(x, [2, 12])"),
     ("unflatten", lambda x: x.unflatten(-1, (2, 2)), "reshape(x, [2, 3, 2, 2])"),
     ("ravel", lambda x: x.ravel(), "reshape(x, [24])"),
