@@ -76,6 +76,7 @@ lint: $(STAMP)
 
 bench: $(STAMP)
 	$(BIN)/python tests/benchmarks/compile.py
+	$(BIN)/python tests/benchmarks/networks.py
 	$(BIN)/python tests/benchmarks/session.py
 
 clean:
