@@ -50,7 +50,6 @@ TABULATED: dict[Any, Callable[..., Any]] = {
     math.trunc: math.trunc,
     round: round,
     torch.sym_float: float,
-    torch.sym_int: int,
     torch.sym_not: operator.not_,
     torch.sym_ite: lambda condition, then, other: then if condition else other,
     getattr(torch, "_sym_sqrt"): math.sqrt,  # noqa: B009 (made when torch is imported)

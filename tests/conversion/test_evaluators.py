@@ -49,7 +49,6 @@ ROWS = [
     ),
     Row("rounded down", filled(lambda n, h: math.floor(n * 0.29)), (f("h", 100),)),
     Row("rounded up", filled(lambda n, h: math.ceil(n / 2)), (X,)),
-    Row("torch.sym_int", filled(lambda n, h: torch.sym_int(n * 0.7)), (X,)),
     Row("rounded to zero", filled(lambda n, h: math.trunc(n * 0.7)), (X,)),
     Row("rounded", filled(lambda n, h: round(n * 0.7)), (X,)),
     Row("sym_int", filled(lambda n, h: torch.sym_int(n / 2)), (X,)),
