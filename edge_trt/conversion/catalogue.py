@@ -11,6 +11,7 @@ from typing import Any
 import torch
 
 from edge_trt.conversion.registry import CONVERTERS, REFUSED, REFUSED_BY_NAME, lookup
+from edge_trt.lowering.complex_as_pairs import RULES as ON_PAIRS
 from edge_trt.lowering.decompositions import DECOMPOSITIONS, decomposition
 from edge_trt.lowering.normalise_variants import RULES
 from edge_trt.lowering.remove_no_ops import _RULES as NO_OPS
@@ -33,6 +34,7 @@ EVALUATED = Fate("evaluator", "symbolic", ALL_THREE)
 REWRITTEN = Fate("rewritten before conversion", "symbolic", "numerics")
 REMOVED = Fate("removed where it changes nothing", "symbolic", "numerics")
 DECOMPOSED = Fate("decomposed, by our own rule", "those of its parts", ALL_THREE)
+PAIRED = Fate("rewritten, complex numbers as pairs of real ones", "symbolic", ALL_THREE)
 BY_PYTORCH = Fate("decomposed by PyTorch's rule, where all parts convert", "those of its parts", "")
 STRIDED = Fate("rewritten where it views contiguous memory", "known", "numerics")
 FALLBACK = Fate("fallback: nothing converts it or its parts", "any", "the fallback's own check")
@@ -59,7 +61,7 @@ def table() -> str:
 
 
 _FROM_THE_BEST = (
-    CONVERTED, CONDITIONAL, EVALUATED, REWRITTEN, STRIDED, REMOVED, DECOMPOSED, BY_PYTORCH,
+    CONVERTED, CONDITIONAL, EVALUATED, REWRITTEN, STRIDED, REMOVED, DECOMPOSED, PAIRED, BY_PYTORCH,
 )  # fmt: skip
 
 
@@ -76,7 +78,12 @@ def _fate(overload: Any) -> Fate:
         return CONDITIONAL if "known" in entry.note else CONVERTED
     if overload is torch.ops.aten.as_strided.default:
         return STRIDED
-    for rules, fate in ((RULES, REWRITTEN), (NO_OPS, REMOVED), (DECOMPOSITIONS, DECOMPOSED)):
+    for rules, fate in (
+        (RULES, REWRITTEN),
+        (NO_OPS, REMOVED),
+        (DECOMPOSITIONS, DECOMPOSED),
+        (ON_PAIRS, PAIRED),
+    ):
         if overload in rules:
             return fate
     reason = REFUSED.get(overload) or REFUSED_BY_NAME.get(str(overload))

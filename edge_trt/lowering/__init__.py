@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from edge_trt.errors import UnsupportedError
 from edge_trt.lowering.cancel_permutes import cancel_permutes
+from edge_trt.lowering.complex_as_pairs import complex_as_pairs
 from edge_trt.lowering.decompose_unsupported import decompose_unsupported
 from edge_trt.lowering.edit import writes
 from edge_trt.lowering.fold_batch_norm import fold_batch_norm
@@ -49,6 +50,7 @@ FUNCTIONALISATION: tuple[Pass, ...] = (
 """Passes that may see writes; everything after them relies on their absence."""
 
 SIMPLIFICATION: tuple[Pass, ...] = (
+    complex_as_pairs,  # before strided views are: pairs have no layout that has to be kept
     rewrite_strided_views,  # before anything that changes strides
     normalise_variants,  # for the parts of decompositions
     remove_no_ops,  # brings batch-norms next to their convolutions and views next to views

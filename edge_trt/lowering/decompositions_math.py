@@ -99,11 +99,12 @@ def _atan2(self: Any, other: Any) -> Any:
 
 
 def _hypot(self: Any, other: Any) -> Any:
-    """Scaled by the longer side, so that squares neither overflow nor vanish."""
+    """Scaled by the longer side, so that squares neither overflow nor vanish; inf beats NaN."""
     a, b = torch.abs(self), torch.abs(other)
     longer, shorter = torch.maximum(a, b), torch.minimum(a, b)
     ratio = shorter / torch.where(longer == 0, 1.0, longer)
-    return longer * torch.sqrt(ratio * ratio + 1)
+    length = longer * torch.sqrt(ratio * ratio + 1)
+    return torch.where((a == math.inf) | (b == math.inf), math.inf, length)
 
 
 def _extreme_number(pick: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]:

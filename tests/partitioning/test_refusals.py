@@ -31,7 +31,7 @@ class Spectrum(nn.Module):
 def test_operators_without_a_converter() -> None:
     model = Spectrum()
     done = cut_up(model, (X,))
-    assert done.refused["aten.fft_rfft.default"] == "aten.fft_rfft.default has no converter"
+    assert "no Fourier transform" in done.refused["aten.fft_rfft.default"]
     assert "no complex numbers" in done.refused["aten.abs.default"]
     assert done.kinds == ["tensorrt", "fallback", "tensorrt"]
     assert_equal(done(X), [model(X)])

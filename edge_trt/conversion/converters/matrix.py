@@ -90,3 +90,13 @@ refuse(
     "TensorRT gets the distances of a known number of rows, 2 to 64: use torch.cdist",
     aten.pdist, aten._pdist_forward,
 )  # fmt: skip
+refuse(
+    "TensorRT has no Fourier transform: multiply with its matrix as real cosines and sines, or let"
+    " it fall back",
+    *(
+        getattr(aten, f"fft_{name}{kind}")
+        for name in ("fft", "ifft", "rfft", "irfft", "hfft", "ihfft")
+        for kind in ("", "2", "n")
+    ),
+    aten._fft_r2c, aten._fft_c2c, aten._fft_c2r, aten.stft, aten.istft,
+)  # fmt: skip

@@ -86,3 +86,9 @@ refuse(
     aten.gcd,
     aten.lcm,
 )
+refuse(
+    "TensorRT has no complex numbers, and what is computed here has no form in pairs of real ones:"
+    " compute with real pairs",
+    aten.view_as_complex.default, aten.view_as_real.default, aten.complex.default,
+    aten.polar.default, aten._conj.default, aten.resolve_conj.default, aten.imag.default,
+)  # fmt: skip
