@@ -19,6 +19,16 @@ def pad(amounts, mode="constant", value=None):
 
 
 ROWS = [
+    Row(  # ONNX Runtime moves the transposes through the padding
+        "pad between transposes",
+        lambda x: F.pad(x.permute(0, 3, 1, 2), (0, 1, 0, 1)).permute(0, 2, 3, 1) * 2,
+        (f("b", 5, 6, 3),),
+    ),
+    Row(
+        "pad of a symbolic size between transposes",
+        lambda x: F.pad(x.permute(0, 3, 1, 2), (0, 1, -1, 1)).permute(0, 2, 3, 1) * 2,
+        (f("b", "h", "w", 3),),
+    ),
     Row("constant", pad((1, 2, 0, 3)), (f(2, 3, 4, 5),), "Slice"),
     Row("constant dynamic", pad((1, 2, 0, 3), value=0.5), (IMAGE,)),
     Row("constant batch", pad((0, 0, 1, 2)), (f("b", 3),)),

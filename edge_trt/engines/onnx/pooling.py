@@ -14,6 +14,7 @@ import numpy as np
 
 from edge_trt.engines.onnx.dispatch import emit_layer
 from edge_trt.engines.onnx.graph import Graph, Value
+from edge_trt.engines.onnx.padding import pad
 from edge_trt.network.graph import Tensor
 from edge_trt.network.layers import Pooling
 from edge_trt.network.types import DType
@@ -53,9 +54,9 @@ def _average(layer: Pooling, graph: Graph, x: Value, source: Tensor) -> str:
     zero, one = (graph.constant(value, dtype) for value in (0, 1))
     ones = graph.op("Expand", one, graph.op("Shape", x))
     if inclusive:
-        ends = graph.constant(_pads(layer, None))
-        ones = graph.op("Pad", ones, ends, one, _spatial(layer, graph))
-        x = graph.op("Pad", x, ends, zero, _spatial(layer, graph))
+        ends, axes = _pads(layer, None), _spatial(layer)
+        ones = pad(graph, ones, ends, one, axes, source.rank)
+        x = pad(graph, x, ends, zero, axes, source.rank)
     mean, count = (
         graph.op(
             "AveragePool",
@@ -109,8 +110,9 @@ def _padded(
     if not declared:
         before = after = (0,) * len(before)
     if overhang is not None:
-        ends: Value = graph.constant(
-            (*before, *(a + o for a, o in zip(after, overhang, strict=True)))
+        ends: tuple[int, ...] | Value = (
+            *before,
+            *(a + o for a, o in zip(after, overhang, strict=True)),
         )
     else:
         sizes = graph.op("Shape", source, start=2)
@@ -119,11 +121,11 @@ def _padded(
         rest = graph.op("Mod", short, graph.constant(layer.stride_nd))
         last = graph.op("Add", rest, graph.constant(after))
         ends = graph.op("Concat", graph.constant(before), last, axis=0)
-    return graph.op("Pad", x, ends, fill, _spatial(layer, graph))
+    return pad(graph, x, ends, fill, _spatial(layer), source.rank)
 
 
-def _spatial(layer: Pooling, graph: Graph) -> str:
-    return graph.constant(range(2, 2 + len(layer.stride_nd)))
+def _spatial(layer: Pooling) -> range:
+    return range(2, 2 + len(layer.stride_nd))
 
 
 def _lowest(dtype: DType) -> float | int:

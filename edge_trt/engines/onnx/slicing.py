@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from edge_trt.engines.onnx.dispatch import emit_layer
 from edge_trt.engines.onnx.graph import Graph, Value
+from edge_trt.engines.onnx.padding import pad
 from edge_trt.network.graph import Tensor
 from edge_trt.network.layers import Slice
 from edge_trt.network.types import DType
@@ -149,8 +150,8 @@ def _filled(window: Window, graph: Graph) -> Value:
     if tuple(inside) != sizes:
         value = graph.op("Slice", value, graph.constant(low), graph.constant(high), axes)
     if any(before) or any(after):
-        pads = graph.constant([*before, *after])
-        value = graph.op("Pad", value, pads, window.fill, axes, mode="constant")
+        ends, layer = [*before, *after], window.layer
+        value = pad(graph, value, ends, window.fill, layer.axes, window.x.rank)
     return value
 
 
@@ -165,8 +166,8 @@ def _filled_at_run_time(window: Window, graph: Graph) -> str:
     after = graph.op("Sub", outside, before)
     axes = graph.constant(window.layer.axes)
     value = graph.op("Slice", window.x, low, high, axes)
-    pads = graph.op("Concat", before, after, axis=0)
-    return graph.op("Pad", value, pads, window.fill, axes, mode="constant")
+    ends = graph.op("Concat", before, after, axis=0)
+    return pad(graph, value, ends, window.fill, window.layer.axes, window.x.rank)
 
 
 def _extended(window: Window, graph: Graph) -> Value | None:
@@ -181,8 +182,8 @@ def _extended(window: Window, graph: Graph) -> Value | None:
     ends = zip(before, after, reach, strict=True)
     if mode is None or not all(0 <= b <= r and 0 <= a <= r for b, a, r in ends):
         return None
-    pads = graph.constant([*before, *after])
-    return graph.op("Pad", window.x, pads, None, graph.constant(window.layer.axes), mode=mode)
+    x, ends = window.x, [*before, *after]
+    return pad(graph, x, ends, None, window.layer.axes, x.rank, mode)
 
 
 def _sizes(window: Window, graph: Graph) -> Value:
