@@ -14,7 +14,7 @@ from tests.conversion.checking import check_lowered
 from tests.conversion.rows import Row, f
 
 aten = torch.ops.aten
-IMAGE = f("b", 2, 4, 6)
+IMAGE, VOLUME = f("b", 2, 4, 6), f("b", 2, 4, 3, 5)
 POWERS = (0.0, 1.0, 1.5, 2.0, math.inf)
 HIDDEN = torch.tensor([[1.0, 2.0], [-math.inf, -math.inf]])
 
@@ -61,6 +61,23 @@ IMAGES = [
     ),
     Row("affine_grid", lambda t: F.affine_grid(t, (2, 1, 4, 5), False), (f(2, 2, 3),)),
     Row("adaptive maximum of all", lambda x: F.adaptive_max_pool2d(x, 1), (IMAGE,)),
+    Row("adaptive maximum of even bins", lambda x: F.adaptive_max_pool2d(x, (2, 3)), (IMAGE,)),
+    Row("adaptive maximum of uneven bins", lambda x: F.adaptive_max_pool2d(x, (3, 4)), (IMAGE,)),
+    Row("adaptive maximum of more bins", lambda x: F.adaptive_max_pool2d(x, (6, 1)), (IMAGE,)),
+    Row("adaptive maximum of a row", lambda x: F.adaptive_max_pool1d(x, 4), (f("b", 2, 6),)),
+    Row("adaptive maximum of a volume", lambda x: F.adaptive_max_pool3d(x, 2), (VOLUME,)),
+    Row(
+        "adaptive maximum of symbolic size",
+        lambda x: F.adaptive_max_pool2d(x, 2),
+        (f("b", 2, "h", 6),),
+        refusal="adaptive_max_pool2d",
+    ),
+    Row(
+        "places of adaptive maxima",
+        lambda x: F.adaptive_max_pool2d(x, 2, return_indices=True),
+        (IMAGE,),
+        refusal="adaptive_max_pool2d",
+    ),
     Row("lp_pool", lambda x: F.lp_pool2d(x, 2.0, 2), (IMAGE,)),
     Row(
         "indices of max_pool", lambda x: F.max_pool2d(x, 2, return_indices=True), (f("b", 2, 4, 6),)
