@@ -206,6 +206,12 @@ PUTS = [
         refusal="as many values as a mask has trues",
     ),
     Row(
+        "where true, what was there",
+        lambda x, m: aten.index_put.default(x, [m], x[m] * 2),
+        (f(5), boolean(5)),
+        refusal="as many values as a mask has trues",
+    ),
+    Row(
         "where true, added",
         lambda x, m, v: aten.index_put.default(x, [m], v, True),
         (f(5), boolean(5), f()),

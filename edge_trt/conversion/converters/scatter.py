@@ -10,11 +10,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from itertools import zip_longest
 from typing import Any, Literal
 
 import numpy as np
 import torch
 from torch import fx
+from torch.fx.experimental.symbolic_shapes import statically_known_true
 
 from edge_trt.conversion.context import Context
 from edge_trt.conversion.converters.index import addressed, write_slices
@@ -209,13 +211,13 @@ def _puttable(
     if any(i.dtype in (torch.bool, torch.uint8) for _, i in given):
         (place, mask), *others = given
         after = x.dim() - place - mask.dim()
-        one = written.dim() <= after or written.shape[written.dim() - after - 1] == 1
+        rows = written.dim() - after - 1
+        one = rows < 0 or statically_known_true(written.shape[rows] == 1)
         if others or accumulate or not one:
             return "as many values as a mask has trues: give one value, as torch.where does"
     elif accumulate:
-        axes = [axis for axis, _ in given]
-        shape = torch.broadcast_shapes(*(i.shape for _, i in given))
-        return _reducible(self, [*x.shape[: axes[0]], *x.shape, *shape][axes[0] :])
+        backwards = zip_longest(*(reversed(i.shape) for _, i in given), fillvalue=1)
+        return _reducible(self, [*x.shape, *(max(map(most, sizes)) for sizes in backwards)])
     return None
 
 
