@@ -34,8 +34,8 @@ def fold_batch_norm(gm: fx.GraphModule) -> bool:
         after   c = conv2d(x, w * s, (b - mean) * s + beta)       # s = gamma / sqrt(var + eps)
 
     Only in eval mode, when nothing else reads the convolution and its weights are constants; after
-    ``linear`` only on two dimensions, where features are the channels. Computed in float64, stored
-    in the weight's own type. Other batch-norms stay.
+    ``linear`` only on two dimensions, where features are the channels. Scale and shift are computed
+    in float64, and rounded once to the weight's own type. Other batch-norms stay.
     """
     changed = False
     for node in calls(gm):
@@ -110,6 +110,6 @@ def _scaled(weight: torch.Tensor, scale: torch.Tensor, groups: int) -> torch.Ten
         factor = scale.reshape(groups, 1, -1, *[1] * (weight.dim() - 2))
     else:
         split, factor = weight, scale.reshape(-1, *[1] * (weight.dim() - 1))
-    # With `out`, torch multiplies in float64 block by block: no float64 copy of the weights.
-    out = torch.empty(split.shape, dtype=weight.dtype)
-    return torch.mul(split, factor, out=out).reshape(weight.shape)
+    # At least in float32; float64 factors would make torch copy the weights to float64 and back.
+    wide = factor if weight.dtype == torch.float64 else factor.float()
+    return (split * wide).to(weight.dtype).reshape(weight.shape)
