@@ -19,6 +19,7 @@ from torch.utils import _pytree as pytree
 
 from edge_trt.capture.agreement import agrees
 from edge_trt.capture.axes import Axis
+from edge_trt.capture.batch_norms import whole_batch_norms
 from edge_trt.capture.call import Call, TensorArgument, example_values
 from edge_trt.capture.constraints import (
     Place,
@@ -138,7 +139,8 @@ def _export(model: nn.Module, call: Call, places: Places, attempt: _Attempt) -> 
         collection[tensors[position]] = entry
     shapes = collection.dynamic_shapes(model, args, kwargs) if places else None
     changes = {"backed_size_oblivious": True} if attempt.oblivious else {}
-    with quiet(), whole_recurrences(), tracing_options.patch(changes):  # type: ignore[attr-defined]
+    changed = tracing_options.patch(changes)  # type: ignore[attr-defined]
+    with quiet(), whole_recurrences(), whole_batch_norms(), changed:
         return torch.export.export(model, args, kwargs, dynamic_shapes=shapes, strict=False)
 
 
