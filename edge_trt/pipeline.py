@@ -20,6 +20,8 @@ from edge_trt.stages import Progress, Stages, Step
 from edge_trt.warning import EdgeTrtWarning, warn
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from torch import fx
 
     from edge_trt.capture import Captured
@@ -55,7 +57,8 @@ def compile(
     stages = Stages(progress)
     bundle = compile_networks(model, inputs, chosen, stages)
     if not chosen.dryrun:
-        stages.run("engines", _build_engines, bundle, chosen, on_step=True)
+        stages.run("engines", _build_engines, bundle, chosen, None, on_step=True)
+        bundle.vectors = dict(bundle.vectors)  # waits for them
         for sentence in (*bundle.remarks, *filter(None, [bundle.missing.get("cuda")])):
             warn(sentence)
     return bundle
@@ -84,15 +87,21 @@ def compile_networks(model: object, inputs: Any, options: CompileOptions, stages
     bundle = Bundle(captured.name, captured.signature, chosen, coverage.as_dict(), stages.seconds)
     if chosen.dryrun:
         return bundle
+    # Runs the model while networks are made and written: nothing traces from here on.
+    bundle.vectors = stages.start("self-test", _self_test, captured, chosen.self_test)
     bundle.parts = stages.run("conversion", _convert, partition, captured, fallbacks)
     bundle.results = dict(zip(captured.output_names, partition.results, strict=True))
     stages.run("precision", _set_precision, bundle)
     bundle.states = {name: state.numpy() for name, state in captured.states.items()}
-    bundle.vectors = stages.run("self-test", _self_test, captured, chosen.self_test)
     return bundle
 
 
-def add_engines(bundle: Bundle, options: CompileOptions, progress: Progress | None = None) -> None:
+def add_engines(
+    bundle: Bundle,
+    options: CompileOptions,
+    progress: Progress | None = None,
+    folder: Path | None = None,
+) -> None:
     """Adds engines for more targets to a bundle that was loaded; torch is not needed.
 
     Args:
@@ -100,6 +109,8 @@ def add_engines(bundle: Bundle, options: CompileOptions, progress: Progress | No
         options: the targets to add, and settings of the builder: those of the bundle where these
             are None. What shaped the networks (precision, fallback) stays as it was.
         progress: as for `compile`.
+        folder: where plans are written while they are built; it must outlive `Bundle.save`, which
+            takes them from there. Without one they are in memory until then.
 
     Raises:
         BuildError: TensorRT refuses a network; the bundle is then as it was.
@@ -112,7 +123,7 @@ def add_engines(bundle: Bundle, options: CompileOptions, progress: Progress | No
         optimization_level=before.optimization_level if level is None else level,
     )
     stages = Stages(progress)
-    stages.run("engines", _build_engines, bundle, options, on_step=True)
+    stages.run("engines", _build_engines, bundle, options, folder, on_step=True)
     bundle.seconds["engines"] = bundle.seconds.get("engines", 0.0) + stages.seconds["engines"]
     bundle.options = replace(
         before,
@@ -243,12 +254,16 @@ def _self_test(captured: Captured, count: int) -> Mapping[str, Any]:
     return arrays
 
 
-def _build_engines(bundle: Bundle, options: CompileOptions, step: Step) -> None:
+def _build_engines(
+    bundle: Bundle, options: CompileOptions, folder: Path | None, step: Step
+) -> None:
     """Builds for the targets of the options; what the bundle has for other targets stays."""
     signature = bundle.signature
     specs = [spec for part in bundle.parts for spec in part.tensors]
     sizes = {spec.name: spec.value for spec in specs if spec.value is not None}
-    plans = build_plans(bundle.networks, options, signature.dims, step, signature.profiles, sizes)
+    plans = build_plans(
+        bundle.networks, options, signature.dims, step, signature.profiles, sizes, folder
+    )
     built = {plan.target for plan in plans.built}
     bundle.plans = [p for p in bundle.plans if p.target not in built] + plans.built
     there = {plan.target for plan in bundle.plans}

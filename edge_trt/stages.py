@@ -4,7 +4,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any, TypeVar
 
 Progress = Callable[[str, float, str], None]
@@ -40,6 +41,53 @@ class Stages:
         self.seconds[name] = self.seconds.get(name, 0.0) + time.perf_counter() - start
         step(1.0)
         return result
+
+    def start(
+        self, name: str, function: Callable[..., Mapping[str, Result]], *args: Any
+    ) -> Mapping[str, Result]:
+        """Calls `function(*args)` in a thread of its own; its result waits when it is first read.
+
+        What the function raises is raised there.
+        """
+
+        def timed() -> Mapping[str, Result]:
+            begin = time.perf_counter()
+            result = function(*args)
+            self.seconds[name] = time.perf_counter() - begin
+            return result
+
+        with_one = ThreadPoolExecutor(1)
+        future = with_one.submit(timed)
+        with_one.shutdown(wait=False)
+        return _Later(future, lambda done: self._progress(name, done, ""))
+
+
+class _Later(Mapping[str, Result]):
+    """A mapping that a thread is still making; who reads it is told of as progress from 0 to 1."""
+
+    def __init__(
+        self, future: Future[Mapping[str, Result]], report: Callable[[float], None]
+    ) -> None:
+        self._future = future
+        self._report = report
+        self._waited = False
+
+    def _result(self) -> Mapping[str, Result]:
+        if not self._waited:
+            self._waited = True
+            self._report(0.0)
+            self._future.result()
+            self._report(1.0)
+        return self._future.result()
+
+    def __getitem__(self, key: str) -> Result:
+        return self._result()[key]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._result())
+
+    def __len__(self) -> int:
+        return len(self._result())
 
 
 def _nobody(stage: str, fraction: float, note: str) -> None:

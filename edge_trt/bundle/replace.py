@@ -48,6 +48,15 @@ def sync_directory(path: str) -> None:
         os.close(descriptor)
 
 
+def sync_tree(root: str) -> None:
+    """Force the files and names below the directory at ``root`` to the disk."""
+    for folder, _, names in os.walk(root):
+        for name in names:
+            with open(os.path.join(folder, name), "rb") as file:
+                os.fsync(file.fileno())
+        sync_directory(folder)
+
+
 def _rename_twice(new: str, path: str) -> None:
     old = new + OLD_SUFFIX
     os.rename(path, old)

@@ -103,7 +103,10 @@ def _write_onnx(bundle: Bundle, writer: BundleWriter, store: WeightStore) -> Ite
 def _write_plans(bundle: Bundle, writer: BundleWriter) -> Iterator[Engine]:
     for plan in bundle.plans:
         path = plan_path(plan.segment, plan.fingerprint)
-        writer.add_bytes(path, memoryview(plan.data))
+        if plan.file is None:
+            writer.add_bytes(path, memoryview(plan.data))
+        else:
+            writer.adopt(str(plan.file.path), plan.file.entry(), path)
         yield Engine(
             segment=plan.segment,
             target=plan.target,

@@ -15,18 +15,17 @@ before, an older bundle of this name stays as it was.
 from __future__ import annotations
 
 import errno
-import hashlib
 import os
 import shutil
 from collections.abc import Callable, Generator, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from types import TracebackType
 
 import msgspec
 
-from edge_trt.bundle.replace import replace_directory, sync_directory
+from edge_trt.bundle.digest import Digest
+from edge_trt.bundle.replace import replace_directory, sync_tree
 from edge_trt.bundle.staging import Staging
 from edge_trt.bundle.termination import sigterm_raises
 from edge_trt_runtime.bundle import OpenBundle
@@ -38,7 +37,6 @@ from edge_trt_runtime.manifest import FileEntry, Manifest, encode_manifest
 from edge_trt_runtime.paths import MANIFEST_NAME, check_path
 
 _DISK_FULL = {errno.ENOSPC, errno.EDQUOT}
-_LARGE = 1 << 20  # bytes from which a thread is worth its start
 
 
 class BundleWriter:
@@ -64,7 +62,7 @@ class BundleWriter:
         self._durable = durable
         self.target = os.path.realpath(path)
         self._expected = expected_bytes
-        self._digests: dict[str, _Digest] = {}
+        self._digests: dict[str, Digest] = {}
         self._entries: dict[str, FileEntry] = {}
         self._writing = 0  # bytes of the file that is being added
         self._stack = ExitStack()
@@ -165,7 +163,7 @@ class BundleWriter:
 
         They are hashed beside the writing, so they must not change before :meth:`commit`.
         """
-        digest = self._digests[relative] = _Digest()
+        digest = self._digests[relative] = Digest()
         return digest.update
 
     def reuse(self, bundle: OpenBundle, relative: str, *, leaving: bool = False) -> None:
@@ -177,16 +175,30 @@ class BundleWriter:
         Raises:
             BundleError: When the file is missing there or of another size.
         """
-        source = bundle.path(relative)
-        path = self.path(relative)
+        source, entry = bundle.path(relative), bundle.manifest.files[relative]
         if leaving or bundle.root == self.target:
-            try:
-                os.link(source, path)
-            except OSError:  # a file system without hard links
-                shutil.copyfile(source, path)
+            self.adopt(source, entry, relative)
         else:
+            shutil.copyfile(source, self.path(relative))
+            self._entries[relative] = entry
+
+    def adopt(self, source: str, entry: FileEntry, relative: str) -> None:
+        """Take over a file that nobody changes any more, under a path of the bundle.
+
+        Args:
+            source: The file; where the file system can, it gets a second name and no copy.
+            entry: Its digest and size.
+            relative: Its path in the bundle.
+
+        Raises:
+            BundleError: When the path is unsafe, or written already.
+        """
+        path = self.path(relative)
+        try:
+            os.link(source, path)
+        except OSError:  # a file system without hard links, or another one
             shutil.copyfile(source, path)
-        self._entries[relative] = bundle.manifest.files[relative]
+        self._entries[relative] = entry
 
     def commit(self, manifest: Manifest) -> Manifest:
         """Complete ``manifest`` with every file's digest, and put the bundle in place.
@@ -203,7 +215,7 @@ class BundleWriter:
         check_manifest(manifest, bundle=self.target)
         Path(self._root, MANIFEST_NAME).write_bytes(encode_manifest(manifest))
         if self._durable:
-            self._sync()
+            sync_tree(self._root)  # so that a power cut leaves no hollow bundle
         self._check_target()
         try:
             replace_directory(self._root, self.target)
@@ -240,14 +252,6 @@ class BundleWriter:
             return known
         return file_entry(path)
 
-    def _sync(self) -> None:
-        """Force files and names to the disk, so that a power cut leaves no hollow bundle."""
-        for folder, _, names in os.walk(self._root):
-            for name in names:
-                with open(os.path.join(folder, name), "rb") as file:
-                    os.fsync(file.fileno())
-            sync_directory(folder)
-
     def _check_target(self) -> None:
         """Refuse to replace what is not a bundle."""
         folder = os.path.dirname(self.target)
@@ -282,31 +286,6 @@ class BundleWriter:
             f"the disk is full: {self.target} needs {size} and {format_size(free)} are free",
             hint="free some space, or write it elsewhere",
         )
-
-
-class _Digest:
-    """sha256 and size of what passes by; large pieces are hashed in a thread of their own."""
-
-    def __init__(self) -> None:
-        self._sha256 = hashlib.sha256()
-        self._size = 0
-        self._worker: ThreadPoolExecutor | None = None
-
-    def update(self, data: bytes | memoryview) -> None:
-        size = memoryview(data).nbytes
-        self._size += size
-        if self._worker is None and size >= _LARGE:
-            self._worker = ThreadPoolExecutor(1)  # one thread, so that the order is kept
-        if self._worker is None:
-            self._sha256.update(data)
-        else:
-            self._worker.submit(self._sha256.update, data)
-
-    def entry(self) -> FileEntry:
-        if self._worker is not None:
-            self._worker.shutdown()  # waits
-            self._worker = None
-        return FileEntry(self._sha256.hexdigest(), self._size)
 
 
 def _tree_size(staging: Staging | None) -> int:

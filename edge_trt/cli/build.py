@@ -96,25 +96,29 @@ def run(arguments: argparse.Namespace) -> int:
 
 def _compile(arguments: argparse.Namespace, options: CompileOptions) -> Bundle:
     """Compiles in two processes, so that torch and TensorRT are not in memory together."""
-    from edge_trt.bundle.writer import BundleWriter
-    from edge_trt.cli.front import Request, compile_apart
+    from edge_trt.cli.front import Request, started
 
-    output = BundleWriter(arguments.output)
-    output.check_place()
-    with _progress(arguments) as progress, output.sibling("portable") as folder:
-        portable = os.path.join(folder, "model.edge")
-        request = Request(
-            arguments.model, arguments.input, arguments.image, options.as_dict(), portable
-        )
-        with ThreadPoolExecutor(1) as beside:
-            ready = beside.submit(_prepare_engines, options)
-            compile_apart(request, progress, _warn, ready)
-        from edge_trt.bundle.reader import read_bundle
-        from edge_trt.pipeline import add_engines
+    with started() as front:
+        from edge_trt.bundle.writer import BundleWriter
 
-        bundle = read_bundle(portable, leaving=True)
-        add_engines(bundle, options, progress)
-        bundle.save(arguments.output)
+        output = BundleWriter(arguments.output)
+        output.check_place()
+        with _progress(arguments) as progress, output.sibling("portable") as folder:
+            portable = os.path.join(folder, "model.edge")
+            request = Request(
+                arguments.model, arguments.input, arguments.image, options.as_dict(), portable
+            )
+            with ThreadPoolExecutor(1) as beside:
+                ready = beside.submit(_prepare_engines, options)
+                front.compile(request, progress, _warn, ready)
+                from edge_trt.bundle.reader import read_bundle
+                from edge_trt.bundle.replace import sync_tree
+                from edge_trt.pipeline import add_engines
+
+                bundle = read_bundle(portable, leaving=True)
+                beside.submit(sync_tree, portable)  # its files become those of the bundle
+                add_engines(bundle, options, progress, Path(folder))
+                bundle.save(arguments.output)
     return bundle
 
 

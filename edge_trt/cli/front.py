@@ -5,8 +5,9 @@ PyTorch with a captured model and TensorRT's builder each take several hundred m
 the other, in two processes, they never take them together: the first leaves a bundle without plans,
 the second builds these exactly as a board does.
 
-    compile_apart(Request(model="timm:resnet50", ..., output=portable), progress, warn)
-    bundle = read_bundle(portable, leaving=True)
+    with started() as front:
+        front.compile(Request(model="timm:resnet50", ..., output=portable), progress, warn, beside)
+        bundle = read_bundle(portable, leaving=True)
 """
 
 from __future__ import annotations
@@ -16,8 +17,10 @@ import os
 import subprocess
 import sys
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from concurrent.futures import Future
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from typing import Any, BinaryIO
 
 import msgspec
@@ -38,66 +41,87 @@ class Request(msgspec.Struct):
 
 
 class Message(msgspec.Struct):
-    """One line from the process: how far it is, what it warns of, or why it failed."""
+    """One line from the process: how far it is, what it warns of, why it failed, or its end."""
 
     stage: str = ""
     fraction: float = 0.0
     note: str = ""
     warning: str = ""
     error: str = ""
+    done: bool = False
 
 
-def compile_apart(
-    request: Request, progress: Progress, warn: Callable[[str], None], beside: Future[None]
-) -> None:
-    """Compiles up to a bundle without plans, and waits for it and for what is done beside it.
+@dataclass(frozen=True, slots=True)
+class Front:
+    """The process, and what it writes its messages to."""
 
-    Args:
-        request: what to compile.
-        progress: as for `edge_trt.compile`.
-        warn: called with each warning.
-        beside: work of this process; when it fails, the other process is ended.
+    process: subprocess.Popen[bytes]
+    messages: BinaryIO
 
-    Raises:
-        EdgeTrtError: what either failed with.
-    """
-    reading, writing = os.pipe()
-    command = [sys.executable, "-m", "edge_trt.cli.front", str(writing)]
-    with subprocess.Popen(command, stdin=subprocess.PIPE, pass_fds=[writing]) as process:
-        os.close(writing)
-        assert process.stdin is not None
-        process.stdin.write(msgspec.json.encode(request))
-        process.stdin.close()
-        beside.add_done_callback(lambda work: work.exception() and process.terminate())
-        try:
-            error = _follow(reading, progress, warn)
-        except BaseException:  # Ctrl-C above all: nobody waits for the result any more
-            process.terminate()
-            process.wait()
-            raise
-        status = process.wait()
-    beside.result()
-    if error:
-        raise EdgeTrtError(error)
-    if status:
-        raise EdgeTrtError(
-            f"the process that compiled the model ended with status {status}",
-            hint="it may have run out of memory" if status < 0 else "EDGE_TRT_DEBUG=1 shows more",
-        )
+    def compile(
+        self,
+        request: Request,
+        progress: Progress,
+        warn: Callable[[str], None],
+        beside: Future[None],
+    ) -> None:
+        """Compiles up to a bundle without plans, and waits for it and for what is done beside it.
 
+        Args:
+            request: what to compile.
+            progress: as for `edge_trt.compile`.
+            warn: called with each warning.
+            beside: work of this process; when it fails, the other process is ended.
 
-def _follow(reading: int, progress: Progress, warn: Callable[[str], None]) -> str:
-    """Passes on what the process says until it ends; returns its error, or nothing."""
-    error = ""
-    with os.fdopen(reading, "rb") as lines:
-        for line in lines:
+        Raises:
+            EdgeTrtError: what either failed with.
+        """
+        assert self.process.stdin is not None
+        with suppress(BrokenPipeError):  # it has ended already: its status says more
+            self.process.stdin.write(msgspec.json.encode(request))
+            self.process.stdin.close()
+        beside.add_done_callback(lambda work: work.exception() and self.process.terminate())
+        last = self._follow(progress, warn)
+        status = 0 if last.done else self.process.wait()
+        beside.result()
+        if last.error:
+            raise EdgeTrtError(last.error)
+        if not last.done:
+            raise EdgeTrtError(
+                f"the process that compiled the model ended with status {status}",
+                hint="it may have run out of memory"
+                if status < 0
+                else "EDGE_TRT_DEBUG=1 shows more",
+            )
+
+    def _follow(self, progress: Progress, warn: Callable[[str], None]) -> Message:
+        """Passes on what the process says; returns its last word, which is empty if it has none."""
+        for line in self.messages:
             message = msgspec.json.decode(line, type=Message)
-            error = error or message.error
             if message.stage:
                 progress(message.stage, message.fraction, message.note)
             if message.warning:
                 warn(message.warning)
-    return error
+            if message.error or message.done:
+                return message
+        return Message()
+
+
+@contextmanager
+def started() -> Generator[Front]:
+    """Starts the process, which imports PyTorch at once, and ends it if the block fails."""
+    reading, writing = os.pipe()
+    command = [sys.executable, "-m", "edge_trt.cli.front", str(writing)]
+    with (
+        os.fdopen(reading, "rb") as messages,
+        subprocess.Popen(command, stdin=subprocess.PIPE, pass_fds=[writing]) as process,
+    ):
+        os.close(writing)
+        try:
+            yield Front(process, messages)
+        except BaseException:  # Ctrl-C above all: nobody waits for the result any more
+            process.terminate()
+            raise
 
 
 def main() -> int:
@@ -105,7 +129,12 @@ def main() -> int:
     # This process lives for one build: what is garbage at its end need not be looked for before.
     # Importing torch and tracing a model take a fifth less time so.
     gc.disable()
-    request = msgspec.json.decode(sys.stdin.buffer.read(), type=Request)
+    with suppress(ImportError):  # told when it is needed
+        import edge_trt.capture.export  # noqa: F401 (PyTorch, while the request is on its way)
+    asked = sys.stdin.buffer.read()
+    if not asked:
+        return 1  # the command was refused, and says why
+    request = msgspec.json.decode(asked, type=Request)
     with os.fdopen(int(sys.argv[1]), "wb", buffering=0) as out:
 
         def show_warning(message: Warning | str, *_: object) -> None:
@@ -123,6 +152,7 @@ def main() -> int:
 
             _send(out, Message(error=explain(error)))
             return 1
+        _send(out, Message(done=True))
     return 0
 
 

@@ -4,8 +4,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, field
+from pathlib import Path
 
+from edge_trt.engines.plan_file import PlanFile
 from edge_trt.engines.tensorrt import (
     BuildSettings,
     Flavour,
@@ -24,7 +27,17 @@ from edge_trt_runtime.manifest import Detail, Range
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """A TensorRT plan of one network for one target; `data` has the buffer protocol."""
+    """A TensorRT plan of one network for one target.
+
+    Attributes:
+        segment: name of the network.
+        target: what it is for.
+        flavour: which TensorRT built it.
+        fingerprint: what it needs of the machine that loads it.
+        data: its bytes.
+        details: figures of the build.
+        file: where it lies already, in a folder that is deleted after the build.
+    """
 
     segment: str
     target: str
@@ -32,6 +45,7 @@ class Plan:
     fingerprint: str
     data: bytes | memoryview
     details: dict[str, Detail] = field(default_factory=dict[str, Detail])
+    file: PlanFile | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +70,7 @@ def build_plans(
     step: Callable[[float, str], None],
     profiles: Sequence[Mapping[str, Range]] = (),
     sizes: Mapping[str, Dim] | None = None,
+    folder: Path | None = None,
 ) -> Plans:
     """Builds one plan per network and target that has its TensorRT here.
 
@@ -66,6 +81,7 @@ def build_plans(
         step: called with (fraction of all plans, note).
         profiles: narrower ranges to tune for, each by a profile of its own.
         sizes: what the inputs of networks are that hold a size.
+        folder: where plans are written; without one they stay in memory.
 
     Raises:
         BuildError: TensorRT refuses a network, or that of target `rtx` is not installed.
@@ -87,7 +103,8 @@ def build_plans(
             done = 0.0 if stage == "emit" else fraction
             step((i + done) / len(jobs), f"{target}: {note or stage}")
 
-        plans.append(_plan(network, target, flavour, settings, share))
+        with PlanFile(folder / f"{i}.plan") if folder else nullcontext() as file:
+            plans.append(_plan(network, target, flavour, settings, share, file))
     return Plans(plans, missing, _without_effect(options, flavours))
 
 
@@ -149,8 +166,9 @@ def _plan(
     flavour: Flavour,
     settings: BuildSettings,
     progress: Callable[[str, float, str], None],
+    file: PlanFile | None,
 ) -> Plan:
-    result = build_plan(network, flavour=flavour, settings=settings, progress=progress)
+    result = build_plan(network, flavour=flavour, settings=settings, progress=progress, file=file)
     details: dict[str, Detail] = {
         "version": flavour.version,
         "layers": result.layers,
@@ -160,4 +178,4 @@ def _plan(
     if result.timing_cache:
         details["timing_cache"] = result.timing_cache
     name = fingerprint(target, flavour, settings)
-    return Plan(network.name, target, flavour.name, name, result.plan, details)
+    return Plan(network.name, target, flavour.name, name, result.plan, details, file)

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import json
 import mmap
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -162,6 +162,24 @@ def read_weights(path: Path) -> Mapping[str, np.ndarray]:
         flat = np.frombuffer(mapped, dtype, extent.length // dtype.itemsize, extent.offset)
         result[key] = flat.reshape(entry["shape"])
     return result
+
+
+def release(arrays: Iterable[np.ndarray]) -> None:
+    """Lets go of the memory of memory-mapped arrays; what is read again comes from the file again.
+
+    A map counts as this process's memory from when its pages are first read.
+    """
+    maps = {id(base): base for base in map(_base, arrays) if isinstance(base, mmap.mmap)}
+    for mapped in maps.values():
+        if hasattr(mmap, "MADV_DONTNEED"):
+            mapped.madvise(mmap.MADV_DONTNEED)
+
+
+def _base(array: Any) -> Any:
+    """What an array is a view of, in the end."""
+    while isinstance(array, np.ndarray | memoryview):
+        array = array.obj if isinstance(array, memoryview) else array.base
+    return array
 
 
 def read_extents(path: Path) -> dict[str, Extent]:

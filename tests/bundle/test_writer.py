@@ -191,7 +191,7 @@ def test_a_failure_leaves_the_old_bundle(old: Path, error: BaseException) -> Non
         raise error
 
 
-@pytest.mark.parametrize("place", ["encode_manifest", "sync_directory", "replace_directory"])
+@pytest.mark.parametrize("place", ["encode_manifest", "sync_tree", "replace_directory"])
 def test_a_failure_while_committing_leaves_the_old_bundle(
     old: Path, place: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -8,11 +8,13 @@ import signal
 import threading
 import time
 import types
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
+from edge_trt.engines.plan_file import PlanFile
 from edge_trt.engines.tensorrt import (
     BuildSettings,
     Emitted,
@@ -33,7 +35,10 @@ from edge_trt.network.layers import (
     ElementWise,
     MatrixMultiply,
 )
+from edge_trt.network.serialize import dump, load
 from edge_trt.network.types import DType, TensorType
+from edge_trt.network.weights import WeightStore, read_weights
+from edge_trt_runtime.checksums import file_entry
 from edge_trt_runtime.manifest import Range
 from tests.support.layer_networks import CASES
 
@@ -99,6 +104,29 @@ def test_a_plan_and_its_report(flavour):
     assert fractions[0] == 0
     assert fractions[-1] == 1
     assert len(set(fractions)) > 20, "steps inside phases move it too"
+
+
+@rtx
+def test_a_plan_in_a_file_is_the_same(flavour, tmp_path):
+    weights = WeightStore()
+    text = dump(stack(), weights)
+    weights.write(tmp_path / "weights")
+    mapped = load(text, read_weights(tmp_path / "weights"))
+    settings, file = BuildSettings(ranges=RANGES), PlanFile(tmp_path / "plan")
+    written = build_plan(mapped, flavour=flavour, settings=settings, file=file).plan
+    assert bytes(written) == bytes(build_plan(mapped, flavour=flavour, settings=settings).plan)
+    assert file.entry() == file_entry(str(tmp_path / "plan"))
+
+
+@rtx
+def test_a_full_disk_ends_the_build(flavour):
+    with pytest.raises(OSError, match="No space left"):
+        build_plan(
+            stack(),
+            flavour=flavour,
+            settings=BuildSettings(ranges=RANGES),
+            file=PlanFile(Path("/dev/full")),
+        )
 
 
 @rtx

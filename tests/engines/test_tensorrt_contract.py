@@ -7,11 +7,13 @@ The stand-in is generated from those versions' API tables; nothing is computed h
 from __future__ import annotations
 
 import itertools
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
+from edge_trt.engines.plan_file import PlanFile
 from edge_trt.engines.tensorrt import BuildSettings, Flavour, build_plan, emit
 from edge_trt.engines.tensorrt.emitter import Emitter
 from edge_trt.engines.tensorrt.recorder import Messages, error_recorder
@@ -19,6 +21,7 @@ from edge_trt.errors import BuildError
 from edge_trt.network.graph import Network
 from edge_trt.network.layers import Cumulative
 from edge_trt.network.types import DType, TensorType
+from edge_trt_runtime.checksums import file_entry
 from edge_trt_runtime.manifest import Range
 from tests.support.layer_networks import CASES, Case
 from tests.support.trt_contract import VERSIONS, Contract, ViolationError, is_fixed, read_table
@@ -69,6 +72,17 @@ def test_a_build_with_every_option(version: str, tmp_path):
     assert told == [("emit", 1.0)]
     assert "IOptimizationProfile.set_shape" in api.calls
     assert "IBuilderConfig.set_memory_pool_limit" in api.calls
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_a_plan_goes_to_its_file(version: str, tmp_path: Path):
+    network = named("conv").network(dynamic=False)
+    api, file = Contract(version, network), PlanFile(tmp_path / "plan")
+    result = build_plan(network, flavour=Flavour("tensorrt", api, version), file=file)
+    assert bytes(result.plan) == bytes(2048)
+    assert file.entry() == file_entry(str(tmp_path / "plan"))
+    in_pieces = "Builder.build_serialized_network_to_stream" in api.calls
+    assert in_pieces == (version != "10.3.0")
 
 
 def test_a_timing_cache_is_reused_or_replaced(tmp_path, monkeypatch):

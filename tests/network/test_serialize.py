@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,7 @@ from edge_trt.network.graph import Network, NetworkError, Node, Origin
 from edge_trt.network.layers import Cast, ElementWise, Identity
 from edge_trt.network.serialize import dump, load
 from edge_trt.network.types import DType, TensorType
-from edge_trt.network.weights import ALIGNMENT, WeightStore, read_weights
+from edge_trt.network.weights import ALIGNMENT, WeightStore, read_weights, release
 from tests.support.layer_rows import ROWS, Row
 
 
@@ -190,3 +191,20 @@ def test_casts_keep_their_type(tmp_path: Path) -> None:
     x = net.input("x", TensorType(DType.FLOAT32, ()))
     net.mark_output(net.add(Cast(DType.BFLOAT16), x), "y")
     assert _through_file(net, tmp_path).nodes[0].layer == Cast(DType.BFLOAT16)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="counts pages as Linux does")
+def test_released_weights_are_read_again(tmp_path: Path) -> None:
+    def mapped_kilobytes() -> int:
+        lines = Path("/proc/self/status").read_text().splitlines()
+        return next(int(line.split()[1]) for line in lines if line.startswith("RssFile"))
+
+    store, array = WeightStore(), np.arange(1 << 22, dtype=np.float32)
+    store.add(array, "w")
+    store.write(tmp_path / "weights")
+    weights = read_weights(tmp_path / "weights")
+    assert weights["w"][1:].sum(dtype=np.float64) == array.sum(dtype=np.float64)
+    before = mapped_kilobytes()
+    release([array, *weights.values(), weights["w"].reshape(2, -1)[1]])
+    assert before - mapped_kilobytes() > 15_000
+    assert np.array_equal(weights["w"], array)

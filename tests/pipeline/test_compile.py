@@ -121,8 +121,8 @@ def test_progress_names_every_stage_in_order() -> None:
     bundle = edge_trt.compile(net(), (IMAGE,), progress=lambda *s: seen.append((s[0], s[1])))
     stages = list(dict.fromkeys(stage for stage, _ in seen))
     assert stages == ["capture", "lowering", "partitioning", "fallback", "conversion",
-                      "precision", "self-test", "engines"]  # fmt: skip
-    assert list(bundle.seconds) == stages
+                      "precision", "engines", "self-test"]  # fmt: skip
+    assert set(bundle.seconds) == set(stages)  # the self-test has a thread of its own
     for stage in stages:
         fractions = [f for s, f in seen if s == stage]
         assert fractions[0] == 0.0

@@ -19,7 +19,7 @@ from typing import Any
 KEPT = (
     "Builder", "Dims", "IBuilderConfig", "IErrorRecorder", "IHostMemory", "ILayer", "ILogger",
     "IIfConditional", "ILoop", "INetworkDefinition", "IOptimizationProfile", "IProgressMonitor",
-    "ITensor", "ITimingCache", "Permutation", "Weights",
+    "IStreamWriter", "ITensor", "ITimingCache", "Permutation", "Weights",
 )  # fmt: skip
 
 LAYER = "input: ITensor"
@@ -44,6 +44,7 @@ OVERLOADS = {
     "Builder.build_serialized_network": [
         "(network: INetworkDefinition, config: IBuilderConfig) -> IHostMemory",
     ],
+    "IStreamWriter.write": ["(data: bytes) -> int"],  # what is overridden; the bindings show C++'s
     "Weights.__init__": [
         "(type: DataType)",
         "(type: DataType, ptr: int, count: int)",
@@ -77,7 +78,7 @@ def _class(name: str, attributes: dict[str, str], layer: dict[str, str]) -> dict
 
 
 def _signatures(name: str, text: str) -> list[str]:
-    if text == "(*args, **kwargs)":
+    if text == "(*args, **kwargs)" or "apsule" in text:  # capsules are a C++ pointer's
         return OVERLOADS.get(name, [])
     if text == "method":  # severities of a logger, and constructors that Python can't call
         return ["constant"] if not name.endswith("__init__") else []

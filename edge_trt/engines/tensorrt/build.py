@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import functools
 import re
 import textwrap
 import time
@@ -10,16 +11,19 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from edge_trt.engines.tensorrt.emit import Emitted, emit
+from edge_trt.engines.plan_file import PlanFile
+from edge_trt.engines.tensorrt.emit import emit
 from edge_trt.engines.tensorrt.flavours import Flavour, network_flags
 from edge_trt.engines.tensorrt.interrupt import interrupts_to
 from edge_trt.engines.tensorrt.profiles import add_profiles
 from edge_trt.engines.tensorrt.progress import BuildProgress, Progress, progress_monitor
 from edge_trt.engines.tensorrt.recorder import Messages, error_recorder, logging_to
+from edge_trt.engines.tensorrt.serialize import serialize
 from edge_trt.engines.tensorrt.settings import BuildSettings
 from edge_trt.engines.tensorrt.timing_cache import TimingCache
 from edge_trt.errors import BuildError
 from edge_trt.network.graph import Network, Node
+from edge_trt.network.weights import release
 
 LONGEST_REASON = 500
 """Characters of TensorRT's text in an error's message; `BuildError.log` has all of it."""
@@ -30,7 +34,7 @@ class PlanResult:
     """A serialized engine, and how it came about.
 
     Attributes:
-        plan: The bytes, in memory that TensorRT owns; not copied.
+        plan: The bytes, in memory that TensorRT owns or mapped from their file; not copied.
         layers: Layers handed to TensorRT, constants included.
         emit_seconds: Time to hand them over and check them.
         build_seconds: Time of TensorRT's build.
@@ -52,6 +56,7 @@ def build_plan(
     flavour: Flavour,
     settings: BuildSettings | None = None,
     progress: Progress | None = None,
+    file: PlanFile | None = None,
 ) -> PlanResult:
     """Compiles a network with TensorRT.
 
@@ -61,15 +66,17 @@ def build_plan(
         settings: Options and the ranges of symbolic sizes.
         progress: Called with stage, fraction and text while it goes on, from any thread. What it
             raises ends the build and is raised here.
+        file: Where the plan is written; without one it stays in memory.
 
     Raises:
         BuildError: TensorRT refuses the network; the text names layer, module and source line.
         KeyboardInterrupt: Ctrl-C; the build was ended first.
+        OSError: The file can't be written.
     """
     settings = settings or BuildSettings()
     warnings = Messages()
     with logging_to(flavour.module, warnings) as log:
-        return _build(network, flavour, settings, progress, log, warnings)
+        return _build(network, flavour, settings, progress, file, log, warnings)
 
 
 def _build(
@@ -77,6 +84,7 @@ def _build(
     flavour: Flavour,
     settings: BuildSettings,
     progress: Progress | None,
+    file: PlanFile | None,
     log: Any,
     warnings: Messages,
 ) -> PlanResult:
@@ -95,14 +103,22 @@ def _build(
     cache = TimingCache(settings.timing_cache, flavour)
     cache.attach(config)
     started = time.perf_counter()
-    plan = _serialize(builder, emitted, config, flavour, progress)
+    state = BuildProgress(progress)
+    monitor = progress_monitor(trt, state)
+    config.progress_monitor = monitor
+    with interrupts_to(state.cancel):
+        weights = [t.data for t in network.constants() if t.data is not None]
+        read = functools.partial(release, weights)
+        plan = serialize(builder, emitted.definition, config, trt, file, read)
+    if state.error is not None:
+        raise state.error
     if plan is None:
         raise _failure(network, emitted.layers, messages.take() or warnings.take())
     seconds = time.perf_counter() - started
     cache.store(config)
     layers = int(emitted.definition.num_layers)
     texts = tuple(warnings.texts)
-    return PlanResult(memoryview(plan), layers, emit_seconds, seconds, cache.state, texts)
+    return PlanResult(plan, layers, emit_seconds, seconds, cache.state, texts)
 
 
 def _builder(flavour: Flavour, log: Any) -> Any:
@@ -146,19 +162,6 @@ def _choose_gpus(config: Any, flavour: Flavour, wanted: Sequence[str]) -> None:
                 f"{flavour} does not build for compute capability {capability}",
                 hint="it builds for " + ", ".join(f"{n // 10}.{n % 10}" for n in known),
             )
-
-
-def _serialize(
-    builder: Any, emitted: Emitted, config: Any, flavour: Flavour, progress: Progress | None
-) -> Any:
-    state = BuildProgress(progress)
-    monitor = progress_monitor(flavour.module, state)
-    config.progress_monitor = monitor
-    with interrupts_to(state.cancel):
-        plan = builder.build_serialized_network(emitted.definition, config)
-    if state.error is not None:
-        raise state.error
-    return plan
 
 
 def _failure(network: Network, layers: Mapping[str, Node], texts: Sequence[str]) -> BuildError:
