@@ -35,7 +35,7 @@ class PlanFile:
             while rest:
                 rest = rest[self._file.write(rest) :]
         except OSError as error:
-            self.error = error
+            self.error = OSError(error.errno, error.strerror, str(self.path))
             return 0
         self._digest.update(piece)
         self._to_disk.submit(self._sync)

@@ -120,7 +120,7 @@ def test_a_plan_in_a_file_is_the_same(flavour, tmp_path):
 
 @rtx
 def test_a_full_disk_ends_the_build(flavour):
-    with pytest.raises(OSError, match="No space left"):
+    with pytest.raises(OSError, match="No space left on device: '/dev/full'"):
         build_plan(
             stack(),
             flavour=flavour,
