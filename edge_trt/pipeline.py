@@ -77,8 +77,10 @@ def compile_networks(model: object, inputs: Any, options: CompileOptions, stages
         EdgeTrtError: as `compile`, except for what TensorRT's builder refuses.
     """
     from edge_trt.capture import capture
+    from edge_trt.conversion.registry import load_plugins
 
     chosen = _checked(options)
+    load_plugins()  # first: a saved program can't be read where its operators are not declared
     captured = stages.run("capture", capture, model, inputs, chosen)
     graph = stages.run("lowering", _lower, captured)
     partition, coverage = stages.run("partitioning", _partition, graph, chosen)

@@ -185,7 +185,7 @@ def support(node: fx.Node) -> str | None:
 def lookup(target: Overload) -> Converter | None:
     """The converter of an operator, with all converter files and plug-ins imported."""
     load_library()
-    _load_plugins()
+    load_plugins()
     return CONVERTERS.get(target)
 
 
@@ -198,7 +198,8 @@ def load_library() -> None:
 
 
 @functools.cache
-def _load_plugins() -> None:
+def load_plugins() -> None:
+    """Imports what installed packages offer, once."""
     importlib.import_module("edge_trt.conversion.plugins").load_installed()
 
 

@@ -8,14 +8,12 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import torch
-from rich.console import Console
-from rich.table import Table
 from skimage import data as photographs
 
 import edge_trt
@@ -23,12 +21,12 @@ from edge_trt.cli.console import progress_bar
 from edge_trt.cli.report import print_report
 
 HERE = Path(__file__).parent
-sys.path.insert(0, str(HERE))
+sys.path[:0] = [str(HERE), str(HERE.parent)]
 
+import torch_free  # noqa: E402
 from data import splits  # noqa: E402
 from model import trained  # noqa: E402
-
-console = Console()
+from program import console, show  # noqa: E402
 
 
 @dataclass
@@ -36,8 +34,7 @@ class Outcome:
     """What a bundle gave, and what it cost."""
 
     outputs: np.ndarray
-    p50: float
-    p99: float
+    latency: dict[str, float]
     layers: int
     coverage: float
     blocks: int
@@ -70,7 +67,9 @@ def digits(folder: Path) -> None:
         bundle = folder / f"digits-{precision}.edge"
         seconds = build(f"{HERE / 'model.py'}:create", bundle, precision)
         outcomes[precision] = run(bundle, "image", images, seconds)
-    columns = {"eager PyTorch": {"accuracy": accuracy(eager, labels)}}
+    columns: dict[str, Mapping[str, str | float]] = {
+        "eager PyTorch": {"accuracy": accuracy(eager, labels)}
+    }
     for precision, outcome in outcomes.items():
         got = outcome.outputs
         columns[f"bundle {precision}"] = {
@@ -92,7 +91,9 @@ def photograph(folder: Path) -> None:
     images = np.stack([prepare(photographs.chelsea()), prepare(photographs.coffee())])
     with torch.inference_mode():
         eager = model(torch.from_numpy(images)).numpy()
-    columns = {"eager PyTorch": latency(model, torch.from_numpy(images[:1]))}
+    columns: dict[str, Mapping[str, str | float]] = {
+        "eager PyTorch": eager_latency(model, torch.from_numpy(images[:1]))
+    }
     for precision in ("fp32", "fp16"):
         bundle = folder / f"resnet50-{precision}.edge"
         console.print(f"[bold]compiling ResNet-50 for cpu and rtx in {precision}")
@@ -118,12 +119,10 @@ def photograph(folder: Path) -> None:
     show("ResNet-50 (random weights) on two photographs, run without torch", columns)
 
 
-def latency(model: torch.nn.Module, image: torch.Tensor) -> dict[str, str]:
+def eager_latency(model: torch.nn.Module, image: torch.Tensor) -> dict[str, float]:
     """What eager PyTorch takes for one image, by the name of the row."""
     with torch.inference_mode():
-        seconds = [timed(lambda: model(image)) for _ in range(12)][2:]
-    p50, p99 = np.percentile(seconds, [50, 99]) * 1e3
-    return {"CPU latency p50": f"{p50:.3f} ms", "CPU latency p99": f"{p99:.3f} ms"}
+        return torch_free.latency([timed(lambda: model(image)) for _ in range(12)][2:])
 
 
 def calibrated(model: torch.nn.Module) -> torch.nn.Module:
@@ -157,15 +156,11 @@ def build(model: str, bundle: Path, precision: str) -> float:
 
 def run(bundle: Path, name: str, samples: np.ndarray, build_seconds: float) -> Outcome:
     """Classifies every sample in a process that can't import torch."""
-    source, target = bundle.with_suffix(".in.npz"), bundle.with_suffix(".out.npz")
-    np.savez(source, **{name: samples})
-    command = [sys.executable, str(HERE / "classify.py"), str(bundle), str(source), str(target)]
-    subprocess.run(command, check=True)
-    results = np.load(target)
+    answers = torch_free.answer(bundle, ({name: sample[None]} for sample in samples))
     report = json.loads((bundle / "report.json").read_text())
     return Outcome(
-        results["output"],
-        *np.percentile(results["seconds"], [50, 99]),
+        np.concatenate([outputs["output"] for outputs in answers.outputs]),
+        answers.latency,
         layers=sum(report["layers"].values()),
         coverage=report["coverage"]["by_calls"],
         blocks=len(report["coverage"]["blocks"]),
@@ -174,27 +169,15 @@ def run(bundle: Path, name: str, samples: np.ndarray, build_seconds: float) -> O
     )
 
 
-def costs(o: Outcome) -> dict[str, str]:
+def costs(o: Outcome) -> dict[str, str | float]:
     """What an outcome took, by the name of the row."""
     return {
         "operators in TensorRT": f"{o.coverage:.0%}, {o.blocks} block",
         "TensorRT layers": str(o.layers),
         "build": f"{o.build:.1f} s",
         "bundle size": f"{o.size / 1e6:.1f} MB",
-        "CPU latency p50": f"{o.p50 * 1e3:.3f} ms",
-        "CPU latency p99": f"{o.p99 * 1e3:.3f} ms",
+        **o.latency,
     }
-
-
-def show(title: str, columns: dict[str, dict[str, str]]) -> None:
-    """Prints a table with a row per measure and a column per way to run."""
-    table = Table(title=title, title_justify="left")
-    table.add_column("")
-    for name in columns:
-        table.add_column(name, justify="right")
-    for row in dict.fromkeys(row for column in columns.values() for row in column):
-        table.add_row(row, *(column.get(row, "") for column in columns.values()))
-    console.print(table)
 
 
 def timed(function: Callable[[], object]) -> float:

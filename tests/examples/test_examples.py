@@ -1,0 +1,69 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Every example program, run as its reader runs it, has to end with the table it promises."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+EXAMPLES = ROOT / "examples"
+TORCH_FREE = "bundle, without torch"
+
+# name of the example -> (column, row) of its last table -> what it has to say
+PROMISED = {
+    "custom_operator": {
+        ("eager PyTorch", "stars"): 60,
+        (TORCH_FREE, "stars"): 60,
+        (TORCH_FREE, "pictures with the same stars"): "8/8",
+        (TORCH_FREE, "largest difference of a pixel"): pytest.approx(0, abs=1e-5),
+    },
+}
+
+
+@pytest.mark.parametrize("name", PROMISED)
+def test_an_example_ends_as_promised(name: str, tmp_path: Path) -> None:
+    run(tmp_path, str(EXAMPLES / name / "main.py"), "--quick", "--json", "table.json")
+    table = json.loads((tmp_path / "table.json").read_text())
+    promised = PROMISED[name]
+    assert {(column, row): table[column][row] for column, row in promised} == promised
+    assert list((tmp_path / "build" / name).glob("*.edge"))
+
+
+def test_every_example_is_tested_and_listed() -> None:
+    programs = {path.parent.name for path in EXAMPLES.glob("*/main.py")}
+    assert programs == set(PROMISED)
+    listed = (EXAMPLES / "README.md").read_text()
+    assert [name for name in programs if f"python examples/{name}/main.py" not in listed] == []
+
+
+def test_an_installed_package_brings_its_operators(tmp_path: Path) -> None:
+    """The entry point of starlib: a saved program is built where nothing else was said."""
+    pip = ("-m", "pip", "install", "--no-deps", "--no-build-isolation", "--no-index", "--quiet")
+    run(tmp_path, *pip, "--target", "installed", str(EXAMPLES / "custom_operator"))
+    program = (
+        "import torch, starlib.ops\n"
+        "class Clean(torch.nn.Module):\n"
+        "    def forward(self, sky):\n"
+        "        return torch.ops.starlib.bilateral(sky, 1, 1.0, 0.2)\n"
+        "torch.export.save(torch.export.export(Clean(), (torch.rand(1, 1, 8, 8),)), 'clean.pt2')\n"
+    )
+    run(tmp_path, "-c", program)
+    build = ("-m", "edge_trt", "build", "clean.pt2", "-o", "clean.edge", "--fallback", "forbid")
+    run(tmp_path, *build)
+    assert (tmp_path / "clean.edge").is_dir()
+
+
+def run(folder: Path, *command: str) -> None:
+    """Python with that command line, in that folder; what is in its `installed` is importable."""
+    paths = [folder / "installed", *map(Path, sys.path)]
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(map(str, paths))}
+    done = subprocess.run(
+        [sys.executable, *command], cwd=folder, env=environment, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
