@@ -31,7 +31,8 @@ _REMEDIES: tuple[tuple[str, str], ...] = (
         _DATA_DEPENDENT,
         (
             "use torch.where or a mask to choose between values, torch.cond to choose between "
-            "computations, and constants or shapes where .item() or .tolist() gives a size"
+            "computations, constants or shapes where .item() or .tolist() gives a size, and "
+            "x.shape[0] where len(x) does"
         ),
     ),
     (

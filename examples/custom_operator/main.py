@@ -60,7 +60,7 @@ def main() -> None:
         {
             "truth": {"stars": sum(stars)},
             "eager PyTorch": {"stars": sum(len(places) for _, places in eager)},
-            "bundle, without torch": {
+            torch_free.COLUMN: {
                 "stars": sum(len(places) for _, places in got),
                 "pictures with the same stars": same(got, eager),
                 "largest difference of a pixel": difference,

@@ -46,6 +46,11 @@ class Listed(nn.Module):
         return torch.tensor([value * 2 for value in x.flatten().tolist() if value > 0])  # culprit
 
 
+class Counted(nn.Module):
+    def forward(self, x):
+        return x.new_zeros(len(x[x > 0]))  # culprit
+
+
 class Shapes(nn.Module):
     def __init__(self):
         super().__init__()
@@ -78,6 +83,7 @@ class Deep(nn.Module):
         (Item(), "depends on the values of a tensor", "torch.cond"),
         (Loop(), "depends on the values of a tensor", "torch.where"),
         (Listed(), "depends on the values of a tensor", r"\.tolist\(\)"),
+        (Counted(), "depends on the values of a tensor", r"x\.shape\[0\]"),
         (Numpy(), "numpy", "the same with torch functions"),
         (Shapes(), r"\[4, 3\]", "check the sizes of the inputs"),
         (Raises(), "five channels are needed", "torch.export traces forward once"),

@@ -23,6 +23,15 @@ PROMISED = {
         (TORCH_FREE, "pictures with the same stars"): "8/8",
         (TORCH_FREE, "largest difference of a pixel"): pytest.approx(0, abs=1e-5),
     },
+    "hybrid": {
+        (TORCH_FREE, "IoU of class car"): pytest.approx(0.93, abs=0.02),
+        (TORCH_FREE, "IoU of class person"): pytest.approx(0.73, abs=0.02),
+        (TORCH_FREE, "cells of the same class"): "20480/20480",
+        (TORCH_FREE, "scenes of the same pillars"): "20/20",
+        (TORCH_FREE, "blocks in TensorRT"): 2,
+        (TORCH_FREE, "blocks in ONNX Runtime"): 1,
+        (TORCH_FREE, "blocks in PyTorch"): 0,
+    },
 }
 
 
