@@ -36,6 +36,14 @@ _REMEDIES: tuple[tuple[str, str], ...] = (
         ),
     ),
     (
+        r"sorted order of strides of the two branches",
+        "end both branches of torch.cond with .contiguous()",
+    ),
+    (
+        r"Encountered aliasing during higher order op",
+        "no branch of torch.cond may give its input or a view of it: end it with .clone()",
+    ),
+    (
         r"\.numpy\(\)|numpy|data pointer|Cannot access data|\.tolist\(\)",
         (
             "values leave torch (numpy, .tolist(), a data pointer) in forward: do the same with "
@@ -141,6 +149,8 @@ def _is_user_code(filename: str) -> bool:
 
 def _reason(error: BaseException) -> str:
     """Return the first sentence of what an exception says."""
+    if type(error).__module__ == "torch._dynamo.exc":  # branches of torch.cond are traced by it
+        *_, error = _chain(error)
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     first = (lines[0] if lines else type(error).__name__).rstrip(".")
     if re.search(_DATA_DEPENDENT, first):

@@ -8,6 +8,7 @@ import io
 import logging
 import os
 import sys
+import warnings
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -22,13 +23,19 @@ def quiet() -> Generator[None]:
         return
     noisy = [
         logging.getLogger(name)
-        for name in ("torch._subclasses.fake_tensor", "torch.fx.experimental.symbolic_shapes")
+        for name in (
+            "torch._subclasses.fake_tensor",
+            "torch.fx.experimental.symbolic_shapes",
+            "torch.export._trace",
+        )
     ]
     levels = [logger.level for logger in noisy]
     for logger in noisy:
         logger.setLevel(logging.CRITICAL)
     try:
-        with contextlib.redirect_stderr(_WithoutGraphs()):
+        with contextlib.redirect_stderr(_WithoutGraphs()), warnings.catch_warnings():
+            # torch looks at gradients of what a branch of torch.cond reads.
+            warnings.filterwarnings("ignore", message="The .grad attribute of a Tensor that is not")
             yield
     finally:
         for logger, level in zip(noisy, levels, strict=True):

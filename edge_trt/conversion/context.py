@@ -21,8 +21,16 @@ NARROW = (DType.BOOL, DType.INT8, DType.UINT8)
 class Context(Builder):
     """A `Builder` that also holds the result's type, from torch's own shape inference."""
 
-    def __init__(self, network: Network, dim_names: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self,
+        network: Network,
+        dim_names: Mapping[str, str] | None = None,
+        *,
+        in_branch: bool = False,
+    ) -> None:
         super().__init__(network)
+        self.in_branch = in_branch
+        """Whether this is inside of a conditional."""
         self.dim_names = dict(dim_names or {})
         """Torch's names of symbolic sizes (`s77`) -> the signature's (`batch`)."""
         self.ranges: dict[Tensor, tuple[float, float]] = {}

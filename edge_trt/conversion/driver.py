@@ -24,7 +24,7 @@ from edge_trt.errors import ConversionError
 from edge_trt.network.graph import Network, NetworkError, Tensor, check_type
 from edge_trt.network.types import UNKNOWN, Dim, DType, TensorType
 
-__all__ = ["convert", "to_numpy"]
+__all__ = ["convert", "convert_branch", "to_numpy"]
 
 
 def convert(
@@ -50,10 +50,32 @@ def convert(
     (results,) = block.graph.output_node().args
     results = results if isinstance(results, (tuple, list)) else (results,)
     outputs = dict(zip(output_names or _numbered(results), results, strict=True))
-    driver = _Driver(block, Network(name), dim_names)
+    driver = _Driver(block, Context(Network(name), dim_names))
     driver.run(input_names, outputs)
     driver.finish(outputs)
     return driver.network
+
+
+def convert_branch(
+    context: Context, branch: fx.GraphModule, operands: Sequence[Any]
+) -> list[Tensor]:
+    """Converts a branch of a conditional into layers of the network of a context.
+
+    Args:
+        context: where the layers go; one that is not used for anything else.
+        branch: a lowered graph with a placeholder per operand.
+        operands: tensors of that network, and numbers.
+
+    Raises:
+        ConversionError: as `convert`.
+    """
+    driver = _Driver(branch, context)
+    placeholders = branch.graph.find_nodes(op="placeholder")
+    for node, operand in zip(placeholders, operands, strict=True):
+        driver.values[node] = driver.sized(node.meta["val"], operand)
+    driver.walk()
+    results: Any = branch.graph.output_node().args[0]
+    return [driver.result(result) for result in results]
 
 
 def _numbered(results: Sequence[Any]) -> list[str]:
@@ -61,12 +83,10 @@ def _numbered(results: Sequence[Any]) -> list[str]:
 
 
 class _Driver:
-    def __init__(
-        self, block: fx.GraphModule, network: Network, dim_names: Mapping[str, str] | None
-    ) -> None:
+    def __init__(self, block: fx.GraphModule, context: Context) -> None:
         self.block = block
-        self.network = network
-        self.context = Context(network, dim_names)
+        self.network = context.network
+        self.context = context
         self.values: dict[fx.Node, Any] = {}
 
     def run(self, input_names: Sequence[str] | None, reserved: Iterable[str]) -> None:
@@ -75,6 +95,9 @@ class _Driver:
         for node, name in zip(placeholders, names, strict=True):
             self.values[node] = self._input(node, name)
         self.network.reserve(reserved)  # a parameter may have the name of an output
+        self.walk()
+
+    def walk(self) -> None:
         for node in self.block.graph.nodes:
             if node.op == "get_attr":
                 self.values[node] = self._attribute(node)
@@ -83,12 +106,15 @@ class _Driver:
 
     def finish(self, outputs: Mapping[str, Any]) -> None:
         for name, result in outputs.items():
-            tensor = self.context.as_tensor(self._value(result))
+            tensor = self.result(result)
             if tensor.producer is None or tensor in self.network.outputs:
                 tensor = self.context.identity(tensor)
             self.network.mark_output(tensor, name)
         self.network.prune()
         self.context.name_constants()
+
+    def result(self, argument: Any) -> Tensor:
+        return self.context.as_tensor(self._value(argument))
 
     def _input(self, node: fx.Node, name: str) -> Tensor:
         value = node.meta["val"]
@@ -97,13 +123,15 @@ class _Driver:
         if not isinstance(value, torch.SymInt):
             raise _error(node, f"a network has no input for {value}, a number that is not whole")
         size = self.network.input(name, TensorType(DType.INT64, ()))  # of another segment
-        self._sized(value, size)
+        self.sized(value, size)
         return size
 
-    def _attribute(self, node: fx.Node) -> Tensor:
+    def _attribute(self, node: fx.Node) -> Tensor | fx.GraphModule:
         value: Any = self.block
         for part in str(node.target).split("."):
             value = getattr(value, part)
+        if isinstance(value, fx.GraphModule):  # a branch
+            return value
         return self.network.constant(to_numpy(value), node.meta.get("fqn", str(node.target)))
 
     def _call(self, node: fx.Node) -> Any:
@@ -115,7 +143,7 @@ class _Driver:
             value = node.meta.get("val")
             self.context.results = tuple(map(self.context.type_of, _tensors(value)))
             result = entry.function(self.context, **self._arguments(node, entry))
-            return self._sized(value, result) if entry.evaluates else self._checked(node, result)
+            return self.sized(value, result) if entry.evaluates else self._checked(node, result)
         except Exception as error:
             # Whatever a converter does wrong, the person who wrote the model wants to know where.
             raise _error(node, f"{node.target}: {error}") from error
@@ -124,7 +152,7 @@ class _Driver:
         bound = bind(node)
         if entry.evaluates:
             return {p: self._value(v) for p, v in zip(entry.parameters, bound.values())}  # noqa: B905
-        return {name: self._tensor(self._value(bound[name])) for name in entry.parameters}
+        return {name: self._tabulated(self._value(bound[name])) for name in entry.parameters}
 
     def _value(self, argument: Any) -> Any:
         if isinstance(argument, fx.Node):
@@ -133,11 +161,13 @@ class _Driver:
             return [self._value(a) for a in argument]
         return argument
 
-    def _tensor(self, argument: Any) -> Any:
+    def _tabulated(self, argument: Any) -> Any:
         """An argument of a converter, which does not know functions of sizes."""
+        if isinstance(argument, list):
+            return [self._tabulated(a) for a in argument]
         return tabulated(self.context, argument) if isinstance(argument, SizeFunction) else argument
 
-    def _sized(self, value: Any, result: Any) -> Any:
+    def sized(self, value: Any, result: Any) -> Any:
         """An evaluator's result, as a number or under its name if torch knows either."""
         if not isinstance(value, (int, torch.SymInt)):
             return result

@@ -152,6 +152,9 @@ def _register(
 def bind(node: fx.Node) -> Mapping[str, Any]:
     """Arguments of a call by schema name, defaults filled in; Nodes stay Nodes."""
     target: Any = node.target
+    if isinstance(target, torch._ops.HigherOrderOperator):
+        names = tuple(inspect.signature(type(target).__call__).parameters)[1:]
+        return dict(zip(names, node.args, strict=True)) | dict(node.kwargs)
     if not isinstance(target, torch._ops.OpOverload):
         return {f"arg{i}": value for i, value in enumerate(node.args)} | dict(node.kwargs)
     bound: dict[str, Any] = {}
@@ -224,6 +227,8 @@ def _type_reason(node: fx.Node) -> str | None:
 
 def _number_reason(node: fx.Node, entry: Converter) -> str | None:
     """Numbers computed from sizes become tensors, which are no attributes of a layer."""
+    if isinstance(node.target, torch._ops.HigherOrderOperator):
+        return None
     schema = {a.name: str(a.type) for a in node.target._schema.arguments}  # type: ignore[union-attr]
     for name, argument in bind(node).items():
         value = argument.meta["val"] if isinstance(argument, fx.Node) else None

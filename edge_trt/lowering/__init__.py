@@ -8,7 +8,6 @@ changed anything; it lives in a file of its own name. ``PASSES`` is the order in
 from __future__ import annotations
 
 import warnings
-from functools import partial
 from typing import TYPE_CHECKING
 
 from edge_trt.errors import UnsupportedError
@@ -20,6 +19,7 @@ from edge_trt.lowering.fold_batch_norm import fold_batch_norm
 from edge_trt.lowering.fold_constants import fold_constants
 from edge_trt.lowering.functionalise_writes import functionalise_writes
 from edge_trt.lowering.inline_contexts import inline_contexts
+from edge_trt.lowering.lower_bodies import lower_bodies
 from edge_trt.lowering.merge_duplicates import merge_duplicates
 from edge_trt.lowering.merge_views import merge_views
 from edge_trt.lowering.narrow_scalars import narrow_scalars
@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from torch.export import ExportedProgram
 
     Pass = Callable[[fx.GraphModule], bool]
+    Support = Callable[[fx.Node], str | None]
 
 __all__ = ["FUNCTIONALISATION", "PASSES", "SIMPLIFICATION", "lower", "unlift"]
 
@@ -71,7 +72,7 @@ PASSES: tuple[Pass, ...] = (*FUNCTIONALISATION, *SIMPLIFICATION)
 def lower(
     program: ExportedProgram,
     on_pass: Callable[[str], None] | None = None,
-    supported: Callable[[fx.Node], str | None] | None = None,
+    supported: Support | None = None,
 ) -> fx.GraphModule:
     """Map a program to a functional graph of few, large operators.
 
@@ -90,27 +91,47 @@ def lower(
     """
     report = on_pass or (lambda name: None)
     gm = unlift(program)
+    if any(_is_vmap(node.target) for node in gm.graph.nodes):
+        report("retrace")
+        program = _retrace(program)
+        gm = unlift(program)
     _run(gm, FUNCTIONALISATION, report)
     if any(writes(node.target) for node in gm.graph.nodes):
         report("retrace")
         gm = unlift(_retrace(program))
         _run(gm, FUNCTIONALISATION, report)
     _refuse_state(gm)
-    _run(gm, SIMPLIFICATION, report)
-    if supported is not None:
-        decompose = partial(decompose_unsupported, supported=supported)
-        report(decompose_unsupported.__name__)
-        if decompose(gm):
-            _run(gm, SIMPLIFICATION, report)
-    gm.recompile()
+    _simplify(gm, report, supported)
     return gm
 
 
+def _simplify(gm: fx.GraphModule, report: Callable[[str], None], supported: Support | None) -> None:
+    """Run all that works on a functional graph, in its branches too."""
+    _run(gm, SIMPLIFICATION, report)
+    if supported is not None:
+        report(decompose_unsupported.__name__)
+        if decompose_unsupported(gm, supported):
+            _run(gm, SIMPLIFICATION, report)
+
+    def lower_body(body: fx.GraphModule) -> None:
+        _run(body, FUNCTIONALISATION, report)
+        _simplify(body, report, supported)
+
+    if lower_bodies(gm, lower_body):
+        remove_dead_code(gm)
+    gm.recompile()
+
+
 def _retrace(program: ExportedProgram) -> ExportedProgram:
-    """Let torch functionalise the program; with an empty table it decomposes next to nothing."""
+    """Let torch do away with writes and vmap; with an empty table it decomposes next to nothing."""
     with warnings.catch_warnings():  # torch 2.13 trips over its own deprecation
         warnings.filterwarnings("ignore", message=".*LeafSpec", category=FutureWarning)
         return program.run_decompositions({})
+
+
+def _is_vmap(target: object) -> bool:
+    """Whether this begins or ends a region of `torch.vmap`, where tensors lack a dimension."""
+    return getattr(target, "__module__", "") == "torch._functorch.predispatch"
 
 
 def _run(gm: fx.GraphModule, passes: tuple[Pass, ...], report: Callable[[str], None]) -> None:

@@ -8,6 +8,7 @@ from edge_trt.conversion.converters import (  # noqa: F401
     attention,
     bitwise,
     comparison,
+    control,
     convolution,
     creation,
     division,

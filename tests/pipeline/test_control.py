@@ -1,0 +1,123 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`torch.cond` and other control flow from a model to results."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+from torch._higher_order_ops.scan import scan
+from torch._higher_order_ops.while_loop import while_loop
+
+import edge_trt
+import edge_trt_runtime
+
+POSITIVE, NEGATIVE = torch.rand(3, 4) + 0.1, -torch.rand(3, 4) - 0.1
+
+
+class Model(nn.Module):
+    """A function of one tensor, with some weights."""
+
+    def __init__(self, function: Callable[[Model, torch.Tensor], torch.Tensor]) -> None:
+        super().__init__()
+        self.linear = nn.Linear(4, 4)
+        self.function = function
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.function(self, x)
+
+
+def gated(self: Model, x: torch.Tensor) -> torch.Tensor:
+    return torch.cond(x.sum() > 0, lambda x: self.linear(x), lambda x: x.sigmoid(), (x,)).relu()
+
+
+def transformed(self: Model, x: torch.Tensor) -> torch.Tensor:
+    def spectrum(x: torch.Tensor) -> torch.Tensor:
+        return torch.fft.fft(x).real.contiguous()
+
+    return torch.cond(x.sum() > 0, spectrum, lambda x: x - 1, (self.linear(x) + x * 9,)) * 2
+
+
+def batched(self: Model, x: torch.Tensor) -> torch.Tensor:
+    return torch.vmap(lambda row: self.linear(row).softmax(-1) * row.sum())(x)
+
+
+def counted(self: Model, x: torch.Tensor) -> torch.Tensor:
+    zero = torch.zeros((), dtype=torch.int64)
+    return while_loop(lambda i, x: i < 3, lambda i, x: (i + 1, x * 1.5), (zero, x))[1] + 1
+
+
+def scanned(self: Model, x: torch.Tensor) -> torch.Tensor:
+    return scan(lambda c, x: (c + x, c * x), x.new_zeros(4), x)[1] + 1
+
+
+def eager(model: Model, x: torch.Tensor) -> np.ndarray:
+    with torch.no_grad():  # branches of torch.cond are compiled, and that looks at gradients
+        return model(x).numpy()
+
+
+def compiled(model: Model, path: Path, **options: Any) -> Callable[[torch.Tensor], np.ndarray]:
+    bundle = edge_trt.compile(model, (POSITIVE,), **options)
+    session = edge_trt_runtime.load(bundle.save(path / "m.edge"))
+    return lambda x: session.run({"x": x.numpy()})["output"]
+
+
+@pytest.mark.parametrize("precision", ["fp32", "fp16"])
+def test_the_branch_that_is_chosen(precision: str, tmp_path: Path) -> None:
+    model = Model(gated).eval()
+    run = compiled(model, tmp_path, precision=precision, fallback="forbid")
+    tolerance = 1e-5 if precision == "fp32" else 2e-3
+    for x in (POSITIVE, NEGATIVE):
+        np.testing.assert_allclose(run(x), eager(model, x), atol=tolerance)
+
+
+@pytest.mark.rtx
+def test_tensorrt_builds_both_branches() -> None:
+    bundle = edge_trt.compile(Model(gated).eval(), (POSITIVE,), target="rtx", fallback="forbid")
+    assert len(bundle.plans) == 1
+
+
+def test_a_branch_that_falls_back(tmp_path: Path) -> None:
+    model = Model(transformed).eval()
+    bundle = edge_trt.compile(model, (POSITIVE,))
+    (refusal,) = bundle.report["coverage"]["refusals"]
+    assert "its branch calls aten.fft_fft.default" in refusal["reason"]
+    assert "test_control.py" in refusal["source"]
+    session = edge_trt_runtime.load(bundle.save(tmp_path / "m.edge"))
+    for x in (POSITIVE, NEGATIVE):
+        want = eager(model, x)
+        np.testing.assert_allclose(session.run({"x": x.numpy()})["output"], want, atol=1e-4)
+
+
+def test_vmap_is_one_block(tmp_path: Path) -> None:
+    model = Model(batched).eval()
+    run = compiled(model, tmp_path, fallback="forbid")
+    np.testing.assert_allclose(run(POSITIVE), eager(model, POSITIVE), atol=1e-5)
+
+
+@pytest.mark.parametrize("function", [counted, scanned])
+def test_loops_fall_back_without_torch(function: Callable[..., Any], tmp_path: Path) -> None:
+    model = Model(function).eval()
+    bundle = edge_trt.compile(model, (POSITIVE,))
+    blocks = bundle.report["coverage"]["blocks"]
+    assert [b["runner"] for b in blocks] == ["onnxruntime", "tensorrt"]
+    session = edge_trt_runtime.load(bundle.save(tmp_path / "m.edge"))
+    want = eager(model, POSITIVE)
+    np.testing.assert_allclose(session.run({"x": POSITIVE.numpy()})["output"], want, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("true", "hint"),
+    [(lambda x: x.t().contiguous().t(), "contiguous"), (lambda x: x, "clone")],
+    ids=["layout", "alias"],
+)
+def test_what_torch_refuses_has_a_remedy(true: Callable[..., Any], hint: str) -> None:
+    model = Model(lambda self, x: torch.cond(x.sum() > 0, true, lambda x: x * 2, (x,)))
+    with pytest.raises(edge_trt.CaptureError, match=rf"\.{hint}\(\)") as caught:
+        edge_trt.compile(model.eval(), (POSITIVE,))
+    assert str(caught.value).count("\n") == 0
