@@ -40,9 +40,11 @@ class Arguments:
             self.json.write_text(json.dumps(columns, indent=2))
 
 
-def arguments(name: str, text: str) -> Arguments:
-    """Reads the command line of the example of that name."""
-    parser = ArgumentParser(prog=f"examples/{name}/main.py", description=text.partition("\n")[0])
+def arguments(name: str, text: str | None) -> Arguments:
+    """Reads the command line of an example, whose docstring is the text."""
+    parser = ArgumentParser(
+        prog=f"examples/{name}/main.py", description=(text or "").partition("\n")[0]
+    )
     parser.add_argument("--quick", action="store_true", help="fewer samples, for a first look")
     parser.add_argument(
         "--output",

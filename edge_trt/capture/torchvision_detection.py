@@ -64,7 +64,12 @@ def traceable_detectors() -> Generator[None]:
 @cache
 def _keep_original(function: Any) -> None:
     """Give the operator torchvision's own function, which is what eager programs run."""
-    library.impl("batched_nms", function, "CPU")
+
+    def kernel(*arguments: Any) -> torch.Tensor:
+        with _extension_assumed():
+            return function(*arguments)
+
+    library.impl("batched_nms", kernel, "CPU")
 
 
 @contextmanager
@@ -95,7 +100,7 @@ def _pooling_of_any_number() -> Generator[None]:
 
 @contextmanager
 def _extension_assumed() -> Generator[None]:
-    """Let calls of declared operators through: tracing needs their shapes and no kernels."""
+    """Let calls of declared operators through, which torchvision would refuse."""
     extension = sys.modules.get("torchvision.extension")
     if extension is None or not declared_here():
         yield

@@ -1,11 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
-"""torchvision's operators, as schemas only, where its compiled extension does not load.
+"""torchvision's operators, declared here where its compiled extension does not load.
 
 torchvision's Python code names its own operators while it is imported. A torchvision built for
 another torch (a CUDA build beside a CPU torch, say) can't load the extension that registers them,
 and then the import itself fails, although classification models never call one. Declaring the
 missing schemas lets those models through, and what the shapes of their results are lets
-torch.export trace a detector. Nothing is declared when the extension loads.
+torch.export trace a detector; kernels in plain PyTorch give the answers that a bundle is compared
+with. Nothing is declared when the extension loads.
 
 Schemas: the signatures in torchvision's operator documentation and meta registrations.
 """
@@ -22,6 +23,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import torch
+
+from edge_trt.capture.torchvision_kernels import KERNELS
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Sequence
@@ -147,8 +150,19 @@ def declare_missing_operators() -> tuple[str, ...]:
             declared.append(name)
     for name in _SHAPES.keys() & set(declared):
         torch.library.register_fake(f"torchvision::{name}", _SHAPES[name], lib=library)
+    for name in KERNELS.keys() & set(declared):
+        library.impl(name, KERNELS[name], "CPU")
     _declared.extend(declared)
     return tuple(declared)
+
+
+@cache
+def provide_kernels() -> None:
+    """Import torchvision so that its functions run here, also where its extension does not load."""
+    with declared_on_import():
+        import torchvision
+    if declared_here():
+        torchvision.extension._has_ops = lambda: True
 
 
 def declared_here() -> bool:

@@ -72,8 +72,8 @@ def main() -> None:
 
 def check_converter() -> None:
     """What a test of the converter is: compared with eager, at every size, and built."""
-    sizes = {"min": (1, 1, 16, 48), "opt": (1, 1, 32, 48), "max": (3, 1, 64, 48)}
-    sky = edge_trt.Input(("batch", 1, "height", 48), **sizes)
+    smallest, usual, largest = (1, 1, 16, 48), (1, 1, 32, 48), (3, 1, 64, 48)
+    sky = edge_trt.Input(("batch", 1, "height", 48), min=smallest, opt=usual, max=largest)
     edge_trt.testing.check(lambda sky: torch.ops.starlib.bilateral(sky, 1, 1.0, 0.2), sky)
     print(
         "starlib::bilateral: layers and PyTorch agree, and TensorRT-RTX builds them if it is here"

@@ -32,7 +32,16 @@ PROMISED = {
         (TORCH_FREE, "blocks in ONNX Runtime"): 1,
         (TORCH_FREE, "blocks in PyTorch"): 0,
     },
+    "detection": {
+        ("eager PyTorch", "mean average precision"): pytest.approx(0.97, abs=0.02),
+        (TORCH_FREE, "mean average precision"): pytest.approx(0.97, abs=0.02),
+        (TORCH_FREE, "canvases with the same digits"): "40/40",
+        (TORCH_FREE, "largest difference of an edge [px]"): pytest.approx(0, abs=1e-3),
+        (TORCH_FREE, "runs in"): "tensorrt, then onnxruntime",
+        (TORCH_FREE, "bytes of a frame"): 128 * 128,
+    },
 }
+PICTURES = {"detection": "found.png"}
 
 
 @pytest.mark.parametrize("name", PROMISED)
@@ -41,7 +50,9 @@ def test_an_example_ends_as_promised(name: str, tmp_path: Path) -> None:
     table = json.loads((tmp_path / "table.json").read_text())
     promised = PROMISED[name]
     assert {(column, row): table[column][row] for column, row in promised} == promised
-    assert list((tmp_path / "build" / name).glob("*.edge"))
+    written = tmp_path / "build" / name
+    assert list(written.glob("*.edge"))
+    assert name not in PICTURES or (written / PICTURES[name]).is_file()
 
 
 def test_every_example_is_tested_and_listed() -> None:
@@ -49,6 +60,13 @@ def test_every_example_is_tested_and_listed() -> None:
     assert programs == set(PROMISED)
     listed = (EXAMPLES / "README.md").read_text()
     assert [name for name in programs if f"python examples/{name}/main.py" not in listed] == []
+
+
+def test_the_detector_on_the_command_line(tmp_path: Path) -> None:
+    """As its docstring says, with no kernels for torchvision but what edge_trt brings."""
+    model = f"{EXAMPLES / 'detection' / 'model.py'}:create"
+    run(tmp_path, "-m", "edge_trt", "build", model, "-o", "digits.edge", "--target", "cpu")
+    run(tmp_path, "-m", "edge_trt", "verify", "digits.edge")
 
 
 def test_an_installed_package_brings_its_operators(tmp_path: Path) -> None:

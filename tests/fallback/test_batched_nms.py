@@ -6,9 +6,9 @@ from __future__ import annotations
 import pytest
 import torch
 
+from edge_trt.capture.torchvision_ops import provide_kernels
 from tests.fallback.blocks import alone
 from tests.fallback.test_vision import boxes
-from tests.support.torchvision_kernels import provide_kernels
 
 provide_kernels()
 pytestmark = pytest.mark.filterwarnings("ignore:`create_unbacked_symint`:FutureWarning")

@@ -11,9 +11,9 @@ import torch
 from torch import nn
 
 import edge_trt
+from edge_trt.capture.torchvision_ops import provide_kernels
 from tests.fallback.blocks import alone
 from tests.pipeline.models import assert_as_eager
-from tests.support.torchvision_kernels import provide_kernels
 
 provide_kernels()
 pytestmark = pytest.mark.filterwarnings("ignore:`create_unbacked_symint`:FutureWarning")

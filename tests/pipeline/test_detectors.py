@@ -16,7 +16,7 @@ from skimage import data
 from torch import nn
 
 import edge_trt
-from tests.support.torchvision_kernels import provide_kernels
+from edge_trt.capture.torchvision_ops import provide_kernels
 from tests.support.zoo.randomise import randomise
 
 provide_kernels()

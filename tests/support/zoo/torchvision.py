@@ -10,8 +10,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from edge_trt.capture.torchvision_ops import declared_on_import
-from tests.support.torchvision_kernels import provide_kernels
+from edge_trt.capture.torchvision_ops import declared_on_import, provide_kernels
 from tests.support.zoo.entry import Arguments, Entry, Feed, image
 
 CORE = (

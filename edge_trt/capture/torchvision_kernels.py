@@ -1,34 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """torchvision's operators in plain PyTorch, where its extension does not load: eager can run then.
 
-Written from torchvision's documentation; slow, and only what the tests ask for.
+Written from torchvision's documentation; slow, but they run only where answers are recorded.
 """
 
 from __future__ import annotations
 
-import functools
-
 import torch
-
-from edge_trt.capture.torchvision_ops import declare_missing_operators, declared_on_import
-
-_kept: list[torch.library.Library] = []
-
-
-@functools.cache
-def provide_kernels() -> None:
-    """Registers the kernels that are missing, and imports torchvision for the shapes."""
-    declared = declare_missing_operators()
-    with declared_on_import():
-        import torchvision
-    library = torch.library.Library("torchvision", "IMPL")
-    _kept.append(library)
-    kernels = {"nms": nms, "roi_align": roi_align, "deform_conv2d": deform_conv2d}
-    for name, kernel in kernels.items():
-        if name in declared:
-            library.impl(name, kernel, "CPU")
-    if declared:
-        torchvision.extension._has_ops = lambda: True
 
 
 def nms(dets: torch.Tensor, scores: torch.Tensor, iou_threshold: float) -> torch.Tensor:
@@ -47,8 +25,16 @@ def nms(dets: torch.Tensor, scores: torch.Tensor, iou_threshold: float) -> torch
     return torch.stack(kept) if kept else torch.empty(0, dtype=torch.int64)
 
 
-def roi_align(input, rois, spatial_scale, pooled_height, pooled_width, sampling_ratio, aligned):
-    """torchvision has it in Python itself."""
+def roi_align(
+    input: torch.Tensor,
+    rois: torch.Tensor,
+    spatial_scale: float,
+    pooled_height: int,
+    pooled_width: int,
+    sampling_ratio: int,
+    aligned: bool,
+) -> torch.Tensor:
+    """Pools regions; torchvision has it in Python itself."""
     from torchvision.ops.roi_align import _roi_align
 
     arguments = (spatial_scale, pooled_height, pooled_width, sampling_ratio, aligned)
@@ -56,9 +42,21 @@ def roi_align(input, rois, spatial_scale, pooled_height, pooled_width, sampling_
 
 
 def deform_conv2d(
-    input, weight, offset, mask, bias, stride_h, stride_w, pad_h, pad_w, dilation_h, dilation_w,
-    groups, offset_groups, use_mask,
-):  # fmt: skip
+    input: torch.Tensor,
+    weight: torch.Tensor,
+    offset: torch.Tensor,
+    mask: torch.Tensor,
+    bias: torch.Tensor,
+    stride_h: int,
+    stride_w: int,
+    pad_h: int,
+    pad_w: int,
+    dilation_h: int,
+    dilation_w: int,
+    groups: int,
+    offset_groups: int,
+    use_mask: bool,
+) -> torch.Tensor:
     """A convolution over values read at shifted places, which are zero outside of the image."""
     batch, channels, height, width = input.shape
     *_, kernel_h, kernel_w = weight.shape
@@ -83,3 +81,7 @@ def deform_conv2d(
     kernels = weight.reshape(groups, weight.shape[0] // groups, -1)
     result = torch.einsum("gok,bgkhw->bgohw", kernels, values)
     return result.reshape(batch, -1, out_h, out_w) + bias.reshape(-1, 1, 1)
+
+
+KERNELS = {"nms": nms, "roi_align": roi_align, "deform_conv2d": deform_conv2d}
+"""By the names of the operators."""
