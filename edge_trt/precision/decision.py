@@ -20,6 +20,7 @@ from edge_trt.network.layers import (
     MatrixMultiply,
     ParametricReLU,
     Reduce,
+    Scale,
     Scatter,
     Select,
     Shuffle,
@@ -29,7 +30,7 @@ from edge_trt.network.layers import (
 )
 from edge_trt.precision.reasons import is_float32, is_square, own_reason
 
-LIGHT = (Activation, Cast, ElementWise, ParametricReLU, Reduce, Select, Unary)
+LIGHT = (Activation, Cast, ElementWise, ParametricReLU, Reduce, Scale, Select, Unary)
 """Layers that cost next to nothing in either type, since TensorRT fuses them."""
 
 MOVING = (Concatenation, Gather, Identity, Scatter, Shuffle, Slice, TopK)

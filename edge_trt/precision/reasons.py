@@ -28,6 +28,7 @@ from edge_trt.network.layers import (
     Pooling,
     Quantize,
     Reduce,
+    Scale,
     SoftMax,
     Unary,
 )
@@ -97,7 +98,7 @@ def is_square(tensor: Tensor) -> bool:
 
 def _is_bias(node: Node, constant: Tensor) -> bool:
     """Whether a constant is a bias; a single added number may be an epsilon instead."""
-    if isinstance(node.layer, (Convolution, Deconvolution)):
+    if isinstance(node.layer, (Convolution, Deconvolution, Scale)):
         return constant is node.inputs[2] if len(node.inputs) > 2 else False
     added = isinstance(node.layer, ElementWise) and node.layer.op in ("SUM", "SUB")
     return added and volume(constant.shape) != 1

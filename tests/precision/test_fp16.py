@@ -18,6 +18,7 @@ from edge_trt.network.layers import (
     Gather,
     GridSample,
     Quantize,
+    Scale,
     TopK,
 )
 from edge_trt.network.types import DType, TensorType
@@ -194,6 +195,20 @@ def test_tiny_weights_keep_their_layer_and_tiny_biases_do_not() -> None:
     half, reasons = rewritten(network)
     assert set(reasons) == {"MatrixMultiply"}
     close(network, half)
+
+
+def test_a_scale_of_channels_is_a_light_layer_with_a_bias() -> None:
+    net = Net()
+    x = net.conv(net.input("batch", 4, 8, 8), 6)
+    weights = net.weight(6), net.weight(6, scale=1e-7)
+    half, reasons = rewritten(net.done(net.conv(net.network.add(Scale(), x, *weights), 6)))
+    assert reasons == {}
+    assert all(t.dtype is F16 for t in half.constants())
+    tiny = Net()
+    x = tiny.conv(tiny.input("batch", 4, 8, 8), 6)
+    weights = tiny.weight(6, scale=1e-7), tiny.weight(6)
+    half, reasons = rewritten(tiny.done(tiny.conv(tiny.network.add(Scale(), x, *weights), 6)))
+    assert set(reasons) == {"Scale"}
 
 
 def test_shape_arithmetic_is_left_alone() -> None:

@@ -311,21 +311,26 @@ def is_fixed(kind: str, name: str) -> bool:
 
 @functools.cache
 def parameters(signature: str) -> list[inspect.Parameter]:
-    """`(input: ITensor, bias: Weights = None) -> X` as parameters with type names."""
+    """`(input: ITensor, bias: Weights = None) -> X` as parameters with type names.
+
+    A default before a parameter without one, as `add_scale_nd` has it, is none to Python.
+    """
     inside = signature[1 : signature.rindex(")")]
     result: list[inspect.Parameter] = []
-    for part in filter(None, re.split(r", (?=\w+: )", inside)):
+    may_default = True
+    for part in reversed(re.split(r", (?=\w+: )", inside) if inside else []):
         name, _, rest = part.partition(": ")
         kind, _, default = rest.partition(" = ")
+        may_default = may_default and bool(default)
         result.append(
             inspect.Parameter(
                 name,
                 inspect.Parameter.POSITIONAL_OR_KEYWORD,
                 annotation=kind,
-                default=default or inspect.Parameter.empty,
+                default=default if may_default else inspect.Parameter.empty,
             )
         )
-    return result
+    return result[::-1]
 
 
 def tensor_types(network: Network) -> dict[str, TensorType]:

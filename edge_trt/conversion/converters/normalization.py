@@ -12,7 +12,7 @@ from torch import fx
 from edge_trt.conversion.context import Context, torch_dtype
 from edge_trt.conversion.registry import converter
 from edge_trt.network.graph import Tensor
-from edge_trt.network.layers import Normalization, SoftMax
+from edge_trt.network.layers import Normalization, Scale, SoftMax
 
 aten = torch.ops.aten
 
@@ -36,6 +36,9 @@ def _normalized(
 
 
 def _per_channel(ctx: Context, x: Tensor, weight: Tensor | None, bias: Tensor | None) -> Tensor:
+    """`x * weight + bias`; a missing one does nothing."""
+    if x.rank >= 4 and all(t is not None and t.is_constant for t in (weight, bias)):
+        return ctx.network.add(Scale(), x, *(ctx.cast(t, x.dtype) for t in (weight, bias) if t))
     shape = [-1, *(1,) * (x.rank - 2)]
     if weight is not None:
         x = ctx.elementwise("PROD", x, ctx.reshape(ctx.cast(weight, x.dtype), shape))

@@ -5,6 +5,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import numpy as np
+
 from edge_trt.engines.onnx.dispatch import emit_layer
 from edge_trt.engines.onnx.graph import ELEMENT_TYPES, Graph, Value
 from edge_trt.network.graph import Tensor
@@ -14,6 +16,7 @@ from edge_trt.network.layers import (
     ElementWise,
     Identity,
     ParametricReLU,
+    Scale,
     Select,
     Unary,
 )
@@ -93,3 +96,10 @@ def _(layer: Identity, graph: Graph, x: Tensor) -> str:
 @emit_layer.register(ParametricReLU)
 def _(layer: ParametricReLU, graph: Graph, x: Tensor, slopes: Tensor) -> str:
     return graph.op("PRelu", x, slopes)
+
+
+@emit_layer.register(Scale)
+def _(layer: Scale, graph: Graph, x: Tensor, scale: Tensor, shift: Tensor) -> str:
+    """A batch-norm of mean 0 and variance 1, which ONNX Runtime runs faster than two operators."""
+    mean, variance = (graph.constant(np.full(scale.shape, v), x.dtype) for v in (0, 1))
+    return graph.op("BatchNormalization", x, scale, shift, mean, variance, epsilon=0.0)

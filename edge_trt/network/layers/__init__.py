@@ -9,6 +9,7 @@ from edge_trt.network.layers.elementwise import (
     ElementWise,
     Identity,
     ParametricReLU,
+    Scale,
     Select,
     Unary,
 )
@@ -45,6 +46,7 @@ __all__ = [
     "Quantize",
     "Reduce",
     "Resize",
+    "Scale",
     "Scatter",
     "Select",
     "Shape",

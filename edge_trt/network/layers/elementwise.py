@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from edge_trt.network.layer import Layer, require
-from edge_trt.network.types import DType, TensorType, broadcast_shapes
+from edge_trt.network.types import DType, TensorType, broadcast_shapes, same_dim
 
 ActivationType = Literal[
     "RELU", "SIGMOID", "TANH", "LEAKY_RELU", "ELU", "SELU", "SOFTSIGN", "SOFTPLUS", "CLIP",
@@ -127,3 +127,20 @@ class ParametricReLU(Layer):
         fits = all(size != 1 or slope == 1 for size, slope in pairs)
         require(fits, f"slopes {slopes} are larger than {input}")
         return input.with_shape(broadcast_shapes(input.shape, slopes.shape, "ParametricReLU"))
+
+
+@dataclass(frozen=True, slots=True)
+class Scale(Layer):
+    """`x * scale + shift` per channel; scale and shift are constants, as TensorRT's are weights.
+
+    Inputs: (input [N, C, *spatial], scale [C], shift [C]).
+    """
+
+    def infer(self, input: TensorType, scale: TensorType, shift: TensorType) -> TensorType:
+        require(input.dtype.is_float, f"Scale needs a float input, not {input}")
+        require(input.rank >= 4, f"Scale needs four dimensions, not {input}")
+        for other in (scale, shift):
+            require(other.dtype == input.dtype, f"input is {input.dtype}, weights {other.dtype}")
+            fits = other.rank == 1 and same_dim(other.shape[0], input.shape[1])
+            require(fits, f"weights {other} are not one number per channel of {input}")
+        return input

@@ -14,6 +14,7 @@ from edge_trt.network.layers import (
     ElementWise,
     Identity,
     ParametricReLU,
+    Scale,
     Select,
     Unary,
 )
@@ -104,6 +105,24 @@ ELEMENTWISE = [
         "constant_strided",
         ("float32[N, 4]",),
         lambda net, x: net.add(ElementWise("SUM"), x, net.constant(values((4, 8)).T[:1])),
+    ),
+    *(
+        Case(
+            f"scale_{x}",
+            (x,),
+            lambda net, x: net.add(
+                Scale(),
+                x,
+                net.constant(values(4, x.dtype.numpy)),
+                net.constant(values(4, x.dtype.numpy)[::-1]),
+            ),
+        )
+        for x in (
+            "float32[N, 4, 5, 6]",
+            "float16[N, 4, 5, 6]",
+            "bfloat16[N, 4, 5, 6]",
+            "float32[N, 4, 2, 3, 5]",
+        )
     ),
     Case("prelu", ("float32[N, 4]", "float32[1, 4]"), layer(ParametricReLU())),
 ]

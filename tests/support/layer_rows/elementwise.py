@@ -15,6 +15,7 @@ from edge_trt.network.layers import (
     ElementWise,
     Identity,
     ParametricReLU,
+    Scale,
     Select,
     Unary,
 )
@@ -81,6 +82,7 @@ def rows() -> Iterator[Row]:
     yield from _binary()
     yield from _casts()
     yield from _selections()
+    yield from _scales()
 
 
 def _activations() -> Iterator[Row]:
@@ -186,3 +188,17 @@ def _selections() -> Iterator[Row]:
     for dtype in FLOATS:
         x, slopes = normal(2, 3, 4, dtype=dtype), normal(1, 3, 1, dtype=dtype)
         yield row(ParametricReLU(), [x, slopes], prelu, constants=[1], tolerance=_tolerance(dtype))
+
+
+def _scales() -> Iterator[Row]:
+    def scaled(x: np.ndarray, scale: np.ndarray, shift: np.ndarray) -> np.ndarray:
+        across = (1, -1, *(1,) * (x.ndim - 2))
+        return x * scale.reshape(across) + shift.reshape(across)
+
+    for shape in ((2, 3, 4, 5), (2, 3, 1, 4, 2)):
+        for dtype in FLOATS:
+            weights = [normal(3, dtype=dtype), normal(3, dtype=dtype, seed=1)]
+            yield row(
+                Scale(), [normal(*shape, dtype=dtype), *weights], _in(scaled, dtype),
+                constants=[1, 2], tolerance=_tolerance(dtype),
+            )  # fmt: skip

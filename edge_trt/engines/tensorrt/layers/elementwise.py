@@ -14,6 +14,7 @@ from edge_trt.network.layers import (
     ElementWise,
     Identity,
     ParametricReLU,
+    Scale,
     Select,
     Unary,
 )
@@ -78,3 +79,12 @@ def _(layer: Identity, emitter: Emitter, node: Node) -> Any:
 @emit_layer.register(ParametricReLU)
 def _(layer: ParametricReLU, emitter: Emitter, node: Node) -> Any:
     return emitter.add("add_parametric_relu", *emitter.inputs(node))
+
+
+@emit_layer.register(Scale)
+def _(layer: Scale, emitter: Emitter, node: Node) -> Any:
+    x, scale, shift = node.inputs
+    mode = emitter.enum("ScaleMode", "CHANNEL")
+    no_power = emitter.trt.Weights(emitter.type(x.dtype))  # of the others' type, though empty
+    weights = (emitter.weights(shift), emitter.weights(scale), no_power)
+    return emitter.add("add_scale_nd", emitter.tensor(x), mode, *weights, 1)
