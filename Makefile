@@ -56,7 +56,7 @@ $(STAMP): $(BIN)/python pyproject.toml runtime/pyproject.toml jetson/pyproject.t
 	@touch $@
 
 demo: $(STAMP)
-	$(BIN)/python examples/digits/demo.py $(ARGS)
+	$(BIN)/python examples/digits/main.py $(ARGS)
 
 test: $(STAMP)
 	$(BIN)/python -m pytest -m "not slow" $(ARGS)

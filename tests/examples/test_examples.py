@@ -17,6 +17,13 @@ TORCH_FREE = "bundle, without torch"
 
 # name of the example -> (column, row) of its last table -> what it has to say
 PROMISED = {
+    "digits": {
+        ("eager PyTorch", "accuracy"): pytest.approx(0.985, abs=0.01),
+        ("bundle fp32", "accuracy"): pytest.approx(0.985, abs=0.01),
+        ("bundle fp16", "accuracy"): pytest.approx(0.985, abs=0.01),
+        ("bundle fp32", "agrees with eager"): "450/450",
+        ("bundle fp32", "operators in TensorRT"): "100%, 1 block",
+    },
     "custom_operator": {
         ("eager PyTorch", "stars"): 60,
         (TORCH_FREE, "stars"): 60,

@@ -18,7 +18,7 @@ RADIUS = 3
 
 
 def few_taps(radius: int) -> str | None:
-    """TensorRT has no loop over taps that is fast, so each becomes layers."""
+    """Each tap becomes layers, so there must not be many."""
     if radius <= RADIUS:
         return None
     return f"radius {radius} would be {(2 * radius + 1) ** 2} taps: use at most {RADIUS}"
@@ -28,7 +28,7 @@ def few_taps(radius: int) -> str | None:
 def bilateral(ctx: Any, image: Any, radius: int, space: float, value: float) -> Any:
     """Shifted copies of the image, each weighted by how near it is in place and in value.
 
-    The sizes of the image are not named anywhere, so that they may be dynamic.
+    Sizes are asked from `ctx`: they are numbers, or tensors where they are dynamic.
     """
     size = 2 * radius + 1
     height, width = ctx.size(image, 2), ctx.size(image, 3)
