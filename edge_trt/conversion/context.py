@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,14 @@ from edge_trt.network.types import Dim, DType, TensorType
 
 NARROW = (DType.BOOL, DType.INT8, DType.UINT8)
 """Types that TensorRT stores and does not compute in; their arithmetic is done in int32."""
+
+
+@dataclass(frozen=True, slots=True)
+class ZeroPadded:
+    """A tensor with zeros put (before, after) it on some axes."""
+
+    source: Tensor
+    amounts: Mapping[int, tuple[int, int]]
 
 
 class Context(Builder):
@@ -37,6 +46,8 @@ class Context(Builder):
         """The least and largest value that torch knows of a computed size."""
         self.counts: set[Tensor] = set()
         """Computed sizes that can't be negative, whatever the sizes that they come from."""
+        self.zero_padded: dict[Tensor, ZeroPadded] = {}
+        """What tensors are that only differ from another by zeros around it."""
         self.results: tuple[TensorType, ...] = ()
         """Types of the current call's results, as torch infers them."""
 

@@ -16,6 +16,7 @@ from edge_trt.lowering.complex_as_pairs import complex_as_pairs
 from edge_trt.lowering.decompose_unsupported import decompose_unsupported
 from edge_trt.lowering.edit import writes
 from edge_trt.lowering.fold_batch_norm import fold_batch_norm
+from edge_trt.lowering.fold_channel_constants import fold_channel_constants
 from edge_trt.lowering.fold_constants import fold_constants
 from edge_trt.lowering.functionalise_writes import functionalise_writes
 from edge_trt.lowering.inline_contexts import inline_contexts
@@ -58,6 +59,7 @@ SIMPLIFICATION: tuple[Pass, ...] = (
     fold_constants,  # before batch-norm: weights that are computed (weight norm) become constants
     narrow_scalars,  # where operators of constants are gone, but for those that stay
     fold_batch_norm,
+    fold_channel_constants,  # after batch-norm, which may stand between, and folding of constants
     merge_views,  # after the no-ops between views are gone
     cancel_permutes,  # needs merged permutations
     merge_duplicates,  # last: equal operators are spelled equally only now

@@ -20,6 +20,18 @@ def same(kernel: int, dilation: int = 1, groups: int = 1) -> nn.Conv2d:
     return nn.Conv2d(4, 4, kernel, padding="same", dilation=dilation, groups=groups)
 
 
+class Padded(nn.Module):
+    """A convolution of zeros around its input, which are a result themselves."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.pad, self.conv = nn.ZeroPad2d(1), nn.Conv2d(4, 6, 3)
+
+    def forward(self, x):
+        padded = self.pad(x)
+        return padded, self.conv(padded)
+
+
 ROWS = [
     Row("conv2d", nn.Conv2d(4, 6, 3), (IMAGE,), "Convolution"),
     Row("conv2d without bias", nn.Conv2d(4, 6, 1, bias=False), (IMAGE,), "Convolution"),
@@ -42,6 +54,55 @@ ROWS = [
     Row("conv2d valid", nn.Conv2d(4, 6, 3, 2, padding="valid"), (IMAGE,), "Convolution"),
     Row("conv1d same", nn.Conv1d(4, 6, 4, padding="same"), (f("b", 4, "n"),)),
     Row("conv3d same", nn.Conv3d(2, 4, 2, padding="same"), (VOLUME,), "Convolution"),
+    Row(
+        "conv2d of zeros around it",
+        nn.Sequential(nn.ZeroPad2d((1, 2, 0, 1)), nn.Conv2d(4, 6, 3, 2)),
+        (IMAGE,),
+        "Convolution",
+    ),
+    Row(
+        "conv2d of zeros around it and its own",
+        nn.Sequential(nn.ZeroPad2d((0, 1, 2, 1)), nn.Conv2d(4, 6, (3, 2), padding=1, dilation=2)),
+        (IMAGE,),
+        "Convolution",
+    ),
+    Row(
+        "conv2d of zeros around another convolution",
+        nn.Sequential(nn.Conv2d(4, 4, 1), nn.ZeroPad2d((-1, 2, 1, 1)), nn.Conv2d(4, 6, 3)),
+        (f(2, 4, 8, 9),),
+        "Convolution Slice Convolution",
+    ),
+    Row(
+        "conv2d of wide zeros",
+        nn.Sequential(nn.ZeroPad2d((0, 3, 0, 0)), nn.Conv2d(4, 6, 3)),
+        (f(2, 4, 8, 9),),
+        "Slice Convolution",
+    ),
+    Row(
+        "conv2d of ones around it",
+        nn.Sequential(nn.ConstantPad2d(1, 1.0), nn.Conv2d(4, 6, 3)),
+        (f(2, 4, 8, 9),),
+        "Slice Convolution",
+    ),
+    Row(
+        "conv2d of zero channels",
+        nn.Sequential(nn.ZeroPad3d((1, 1, 1, 1, 0, 2)), nn.Conv2d(4, 6, 3)),
+        (f(1, 2, 8, 9),),
+        "Slice Convolution",
+    ),
+    Row(
+        "conv1d of zeros around it",
+        nn.Sequential(nn.ZeroPad1d((2, 0)), nn.Conv1d(4, 6, 3)),
+        (f(2, 4, 9),),
+        "Shuffle Convolution Shuffle",
+    ),
+    Row(
+        "conv3d of zeros around it",
+        nn.Sequential(nn.ZeroPad3d((0, 1, 0, 1, 1, 0)), nn.Conv3d(2, 4, 2)),
+        (VOLUME,),
+        "Convolution",
+    ),
+    Row("conv2d of zeros that others read", Padded(), (f(2, 4, 8, 9),), "Slice Convolution"),
     Row("conv_transpose2d", nn.ConvTranspose2d(4, 6, 3), (IMAGE,), "Deconvolution"),
     Row("conv_transpose2d stride, padding", nn.ConvTranspose2d(4, 6, 3, 2, 1), (IMAGE,)),
     Row(

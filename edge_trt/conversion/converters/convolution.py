@@ -43,6 +43,8 @@ def _convolve(
     """One layer; a missing batch and the height that TensorRT wants in 1-d are added around it."""
     ndim = weight.rank - 2
     s, before, after, d = (spread(v, ndim) for v in (stride, pre, post, dilation))
+    if layer is Convolution:
+        input, before, after = _taking_zeros(ctx, input, before, after, weight, d)
     added = [0] if input.rank == ndim + 1 else []
     input = ctx.unsqueeze(input, added)
     if ndim == 1:
@@ -50,6 +52,30 @@ def _convolve(
         s, before, after, d = (1, *s), (0, *before), (0, *after), (1, *d)
     operands = [input, weight, *([bias] if bias is not None else [])]
     return ctx.squeeze(ctx.network.add(layer(s, before, after, d, groups), *operands), added)
+
+
+def _taking_zeros(
+    ctx: Context,
+    x: Tensor,
+    before: tuple[int, ...],
+    after: tuple[int, ...],
+    weight: Tensor,
+    dilation: Sequence[int],
+) -> tuple[Tensor, tuple[int, ...], tuple[int, ...]]:
+    """Zeros that were put around an input become the layer's padding; (input, before, after).
+
+    Not those that a whole window could lie in: DLA's padding is smaller than its windows.
+    """
+    first = x.rank - len(before)
+    padded = ctx.zero_padded.get(x)
+    if padded is None or min(padded.amounts) < first:
+        return x, before, after
+    amounts = [padded.amounts.get(axis, (0, 0)) for axis in range(first, x.rank)]
+    pre = tuple(n + b for n, (b, _) in zip(before, amounts, strict=True))
+    post = tuple(n + a for n, (_, a) in zip(after, amounts, strict=True))
+    most = [d * (int(size) - 1) for d, size in zip(dilation, weight.shape[2:], strict=True)]
+    fits = all(max(b, a) <= m for b, a, m in zip(pre, post, most, strict=True))
+    return (padded.source, pre, post) if fits else (x, before, after)
 
 
 @converter(

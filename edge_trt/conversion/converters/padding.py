@@ -3,11 +3,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import torch
 
-from edge_trt.conversion.context import Context
+from edge_trt.conversion.context import Context, ZeroPadded
 from edge_trt.conversion.registry import converter, table
 from edge_trt.network.builder import Scalar, Size, SliceMode
 from edge_trt.network.graph import Tensor
@@ -42,7 +42,23 @@ def _padded(
         pads = {axis: _each(ctx, "MAX", pair) for axis, pair in pads.items()}
         self = ctx.pad(self, cuts, "CLAMP")
     fill = ctx.like(self, value or 0) if mode == "constant" else None
-    return ctx.pad(self, pads, MODES[mode], fill)
+    result = ctx.pad(self, pads, MODES[mode], fill)
+    if fill is not None and not value and result is not self:
+        _note_zeros(ctx, result, self, pads)
+    return result
+
+
+def _note_zeros(
+    ctx: Context, result: Tensor, source: Tensor, pads: Mapping[int, tuple[Size, Size]]
+) -> None:
+    """Tells a convolution, which can do the same, of padding that is known and cuts nothing."""
+    amounts: dict[int, tuple[int, int]] = {}
+    for axis, (before, after) in pads.items():
+        if not isinstance(before, int) or not isinstance(after, int) or min(before, after) < 0:
+            return
+        if before or after:
+            amounts[axis] = before, after
+    ctx.zero_padded[result] = ZeroPadded(source, amounts)
 
 
 def _each(ctx: Context, op: ElementWiseOp, pair: tuple[Size, Size]) -> tuple[Size, Size]:
