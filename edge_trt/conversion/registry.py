@@ -52,6 +52,8 @@ REFUSED: dict[Overload, str] = {}
 """Operators that have no converter, and the sentence that says why and what helps."""
 REFUSED_BY_NAME: dict[str, str] = {}
 """The same for overloads of libraries that may be imported later, or never."""
+NO_NAN = "no NaN"
+"""Note of an operator that may take NaN for a number; the table's head says why."""
 
 
 def converter(*overloads: Overload, when: Predicate | None = None, note: str = "") -> Any:

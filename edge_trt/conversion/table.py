@@ -30,8 +30,11 @@ float32, float16, bfloat16, int64, int32 and bool; int8 and uint8 are computed i
 float64 falls back unless the option `float64_as_float32` allows float32 in its place.
 
 Finite numbers give what PyTorch gives. NaN passes through arithmetic, and comparisons with it are
-false, but TensorRT does not say what the extremes do with it: `maximum`, `clamp`, `amax`, `argmax`,
-`topk`, `sort`, `cummax`, `sign`, and what is built of them, may take it for any number.
+false. Where a condition says "no NaN", and in what is built of these operators, it may
+give a number: TensorRT's documentation does not say what its extremes, clips and TopK do with NaN,
+and its users report numbers (NVIDIA/TensorRT issues 4758 and 4773). ONNX Runtime also gives numbers
+in some of them. Passing NaN on would take a second pass over the input, for every model that has
+none.
 """
 EVERY = """\
 ## Every operator of ATen

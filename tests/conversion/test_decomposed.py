@@ -125,6 +125,10 @@ REDUCTIONS = [
         for dim in (None, 1)
     ),
     Row("nansum dynamic", lambda x: torch.nansum(x, (0, 2), keepdim=True), (X,)),
+    *(
+        Row(f"{n} over no axis", lambda x, n=n: getattr(torch, n)(x, ()), (X,), refusal="dim=None")
+        for n in ("nansum", "nanmean")
+    ),
     Row("nanmean", lambda x: torch.nanmean(x, 1), (UNKNOWN.reshape(1, 5),)),
     *(
         Row(f"{n} dim={dim}", lambda x, n=n, d=dim: getattr(torch, n)(x, d, correction=0), (X,))

@@ -15,6 +15,7 @@ aten = torch.ops.aten
 WHOLE = torch.arange(-7.0, 8.0)
 TENTHS = torch.tensor([1.0, 6.0, -1.0, 0.3, -0.3, 0.7, 1e5, -123456.7, 0.0])
 DIVISORS = torch.tensor([0.1, -0.1, 3.0, 0.7, -1.3, 0.05])
+INFINITE = torch.tensor([math.inf, -math.inf, 2.5, -2.5, math.nan])
 RANDOM = Arg(torch.float32, (40, 30), -1000.0, 1000.0)
 
 
@@ -58,6 +59,19 @@ ROWS = [
         Row(f"{name} of {what}", function, args, accuracy=0)
         for name, function in FUNCTIONS.items()
         for what, args in EXACT.items()
+    ),
+    *(
+        Row(f"{name} by infinities", function, (INFINITE[2:].reshape(-1, 1), INFINITE))
+        for name, function in FUNCTIONS.items()
+    ),
+    *(
+        Row(f"{name} of infinities", FUNCTIONS[name], (INFINITE.reshape(-1, 1), INFINITE))
+        for name in ("remainder", "fmod")
+    ),
+    *(
+        Row(f"{name} by {n}", lambda x, fn=fn, n=n: fn(x, n), (INFINITE[2:],))
+        for name, fn in FUNCTIONS.items()
+        for n in (math.inf, -math.inf)
     ),
     *(
         Row(f"{name} of {what} by {n}", lambda x, fn=fn, n=n: fn(x, n), (x,), accuracy=0)

@@ -6,7 +6,7 @@ from __future__ import annotations
 import torch
 
 from edge_trt.conversion.context import Context
-from edge_trt.conversion.registry import converter, table
+from edge_trt.conversion.registry import NO_NAN, converter, table
 from edge_trt.network.builder import Scalar
 from edge_trt.network.graph import Tensor
 from edge_trt.network.layers import ParametricReLU
@@ -18,24 +18,31 @@ SAME: dict[object, tuple[ActivationType, float, float]] = {
     aten.sigmoid.default: ("SIGMOID", 0, 0),
     aten.tanh.default: ("TANH", 0, 0),
     aten.selu.default: ("SELU", 1.6732632423543772, 1.0507009873554805),
+}
+CLIPPED: dict[object, tuple[ActivationType, float, float]] = {
     aten.hardsigmoid.default: ("HARD_SIGMOID", 1 / 6, 0.5),
 }
 """Operators that are one activation layer: type, alpha, beta."""
 
-table(SAME, lambda ctx, row, self: ctx.activation(row[0], ctx.as_result(self), row[1], row[2]))
+for rows, note in ((SAME, ""), (CLIPPED, NO_NAN)):
+    table(
+        rows,
+        lambda ctx, row, self: ctx.activation(row[0], ctx.as_result(self), row[1], row[2]),
+        note=note,
+    )
 
 
-@converter(aten.relu.default)
+@converter(aten.relu.default, note=NO_NAN)
 def relu(ctx: Context, self: Tensor) -> Tensor:
     return ctx.activation("RELU", self) if self.dtype.is_float else ctx.promoted("MAX", self, 0)
 
 
-@converter(aten.relu6.default)
+@converter(aten.relu6.default, note=NO_NAN)
 def relu6(ctx: Context, self: Tensor) -> Tensor:
     return ctx.clip(self, 0, 6)
 
 
-@converter(aten.hardtanh.default)
+@converter(aten.hardtanh.default, note=NO_NAN)
 def hardtanh(ctx: Context, self: Tensor, min_val: Scalar, max_val: Scalar) -> Tensor:
     return ctx.clip(self, min_val, max_val)
 
@@ -50,7 +57,7 @@ def silu(ctx: Context, self: Tensor) -> Tensor:
     return ctx.elementwise("PROD", self, ctx.activation("SIGMOID", self))
 
 
-@converter(aten.hardswish.default)
+@converter(aten.hardswish.default, note=NO_NAN)
 def hardswish(ctx: Context, self: Tensor) -> Tensor:
     return ctx.elementwise("PROD", self, ctx.activation("HARD_SIGMOID", self, 1 / 6, 0.5))
 
@@ -128,7 +135,7 @@ def softshrink(ctx: Context, self: Tensor, lambd: Scalar) -> Tensor:
     return ctx.elementwise("SUB", self, ctx.clip(self, -lambd, lambd))
 
 
-@converter(aten.threshold.default)
+@converter(aten.threshold.default, note=NO_NAN)
 def threshold(ctx: Context, self: Tensor, threshold: Scalar, value: Scalar) -> Tensor:
     if self.dtype.is_float and value == 0:
         return ctx.activation("THRESHOLDED_RELU", self, threshold)

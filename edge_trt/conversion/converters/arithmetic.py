@@ -12,7 +12,7 @@ import torch
 from torch import fx
 
 from edge_trt.conversion.context import Context, widened
-from edge_trt.conversion.registry import converter, refuse, table
+from edge_trt.conversion.registry import NO_NAN, converter, refuse, table
 from edge_trt.network.builder import Scalar
 from edge_trt.network.graph import Tensor
 from edge_trt.network.layers.elementwise import ElementWiseOp
@@ -24,6 +24,8 @@ Operand = Tensor | Scalar
 PLAIN: dict[object, ElementWiseOp] = {
     aten.mul.Tensor: "PROD",
     aten.mul.Scalar: "PROD",
+}
+EXTREMES: dict[object, ElementWiseOp] = {
     aten.maximum.default: "MAX",
     aten.minimum.default: "MIN",
 }
@@ -41,6 +43,7 @@ def arithmetic(ctx: Context, op: ElementWiseOp, self: Operand, other: Operand) -
 
 
 table(PLAIN, arithmetic)
+table(EXTREMES, arithmetic, note=NO_NAN)
 
 
 def _scaled(ctx: Context, other: Operand, alpha: Operand) -> Operand:
@@ -114,7 +117,7 @@ def pow_tensor(ctx: Context, self: Operand, exponent: Tensor) -> Tensor:
     return ctx.promoted("POW", self, exponent)
 
 
-@converter(aten.clamp.default, aten.clamp.Tensor, aten.clip.default, aten.clip.Tensor)
+@converter(aten.clamp.default, aten.clamp.Tensor, aten.clip.default, aten.clip.Tensor, note=NO_NAN)
 def clamp(ctx: Context, self: Tensor, min: Operand | None, max: Operand | None) -> Tensor:
     if not isinstance(min, Tensor) and not isinstance(max, Tensor):
         return ctx.clip(ctx.as_result(self), min, max)
@@ -122,12 +125,12 @@ def clamp(ctx: Context, self: Tensor, min: Operand | None, max: Operand | None) 
     return result if max is None else ctx.promoted("MIN", result, max)
 
 
-@converter(aten.clamp_min.default, aten.clamp_min.Tensor)
+@converter(aten.clamp_min.default, aten.clamp_min.Tensor, note=NO_NAN)
 def clamp_min(ctx: Context, self: Tensor, min: Operand) -> Tensor:
     return clamp(ctx, self, min, None)
 
 
-@converter(aten.clamp_max.default, aten.clamp_max.Tensor)
+@converter(aten.clamp_max.default, aten.clamp_max.Tensor, note=NO_NAN)
 def clamp_max(ctx: Context, self: Tensor, max: Operand) -> Tensor:
     return clamp(ctx, self, None, max)
 

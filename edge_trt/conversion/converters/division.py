@@ -97,6 +97,8 @@ def _divide(ctx: Context, self: Operand, other: Operand) -> tuple[Tensor, Tensor
     y = ctx.unary("ABS", b) if b.data is None else ctx.constant(np.abs(b.data))
     quotient = ctx.unary("FLOOR", ctx.elementwise("DIV", x, y))
     rest = _residual(ctx, x, y, quotient)
+    if y.data is None:  # the halves of an infinite divisor are no numbers
+        rest = ctx.select(ctx.elementwise("LESS", x, y), x, rest)
     # A rounded quotient may be one too large, that of a fast division also one too small.
     large = _is_negative(ctx, rest)
     quotient = ctx.select(large, ctx.elementwise("SUB", quotient, 1), quotient)
@@ -120,8 +122,10 @@ def _residual(ctx: Context, x: Tensor, y: Tensor, quotient: Tensor) -> Tensor:
 def _halves(ctx: Context, y: Tensor) -> list[Tensor]:
     """Y as a sum of two numbers of 12 bits, by T. J. Dekker's splitting."""
     if y.data is not None:
-        high = np.ldexp(np.round(np.ldexp(np.frexp(y.data)[0], 12)), np.frexp(y.data)[1] - 12)
-        halves = (high.astype(np.float32), (y.data - high).astype(np.float32))
+        finite = np.where(np.isinf(y.data), 0, y.data)  # the quotient by infinity is 0
+        digits, exponent = np.frexp(finite)
+        high = np.ldexp(np.round(np.ldexp(digits, 12)), exponent - 12)
+        halves = (high.astype(np.float32), (finite - high).astype(np.float32))
         return [ctx.constant(half) for half in halves if half.any()]
     scaled = ctx.elementwise("PROD", y, SPLIT)
     high = ctx.elementwise("SUB", scaled, ctx.elementwise("SUB", scaled, y))

@@ -13,7 +13,7 @@ from torch import fx
 
 from edge_trt.conversion.context import Context
 from edge_trt.conversion.converters.convolution import spread
-from edge_trt.conversion.registry import needs_float, table
+from edge_trt.conversion.registry import NO_NAN, needs_float, table
 from edge_trt.network.graph import Tensor
 from edge_trt.network.layers import Pooling
 from edge_trt.network.layers.window import PaddingMode
@@ -151,7 +151,7 @@ def _padded(ctx: Context, x: Tensor, w: Windows) -> tuple[Tensor, Windows]:
     return ctx.pad(x, pads, "FILL", ctx.like(x, 0)), replace(w, pre=none, post=beyond)
 
 
-table(MAX, max_pool, when=_undilated, note=f"float input; no dilation; {CEIL}")
+table(MAX, max_pool, when=_undilated, note=f"float input; no dilation; {NO_NAN}; {CEIL}")
 table(AVERAGE, avg_pool, when=_divisible, note=f"float input; {CEIL}")
 table(
     {aten.avg_pool1d.default: 1},

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 import torch
 
 from edge_trt.conversion.context import Context, axes_of, widened
-from edge_trt.conversion.registry import converter, table
+from edge_trt.conversion.registry import NO_NAN, converter, refuse, table
 from edge_trt.network.builder import ReduceOp, Scalar
 from edge_trt.network.graph import Tensor
 from edge_trt.network.layers import Cumulative
@@ -28,17 +28,15 @@ def reduce(ctx: Context, op: ReduceOp, x: Tensor, dim: Axes, keepdim: bool) -> T
 OVER_AXES: dict[object, ReduceOp] = {
     aten.sum.dim_IntList: "SUM",
     aten.mean.dim: "AVG",
-    aten.amax.default: "MAX",
-    aten.amin.default: "MIN",
     aten.prod.dim_int: "PROD",
 }
 OVER_ALL: dict[object, ReduceOp] = {
     aten.sum.default: "SUM",
     aten.mean.default: "AVG",
-    aten.max.default: "MAX",
-    aten.min.default: "MIN",
     aten.prod.default: "PROD",
 }
+EXTREME_AXES: dict[object, ReduceOp] = {aten.amax.default: "MAX", aten.amin.default: "MIN"}
+EXTREME_ALL: dict[object, ReduceOp] = {aten.max.default: "MAX", aten.min.default: "MIN"}
 LOGICAL_AXES: dict[object, ReduceOp] = {
     aten.any.dim: "MAX",
     aten.any.dims: "MAX",
@@ -54,8 +52,14 @@ def _logical(ctx: Context, op: ReduceOp, self: Tensor, dim: Axes, keepdim: bool)
     return reduce(ctx, op, ctx.cast(self, DType.BOOL), dim, keepdim)
 
 
-table(OVER_AXES, lambda ctx, op, self, dim, keepdim: reduce(ctx, op, self, dim, keepdim))
-table(OVER_ALL, lambda ctx, op, self: reduce(ctx, op, self, None, False))
+for rows, note in ((OVER_AXES, ""), (EXTREME_AXES, NO_NAN)):
+    table(
+        rows,
+        lambda ctx, op, self, dim, keepdim: reduce(ctx, op, self, dim, keepdim),
+        note=note,
+    )
+for rows, note in ((OVER_ALL, ""), (EXTREME_ALL, NO_NAN)):
+    table(rows, lambda ctx, op, self: reduce(ctx, op, self, None, False), note=note)
 table(LOGICAL_AXES, _logical)
 table(LOGICAL_ALL, lambda ctx, op, self: _logical(ctx, op, self, None, False))
 
@@ -100,16 +104,18 @@ def logsumexp(ctx: Context, self: Tensor, dim: Axes, keepdim: bool) -> Tensor:
     return result if keepdim or not axes else ctx.squeeze(result, axes)
 
 
-@converter(aten.linalg_vector_norm.default)
+@converter(aten.linalg_vector_norm.default, note=f"infinite ord: {NO_NAN}")
 def vector_norm(ctx: Context, self: Tensor, ord: Scalar, dim: Axes, keepdim: bool) -> Tensor:
     x = ctx.as_result(self)
     if ord == 2:
         return ctx.unary("SQRT", reduce(ctx, "SUM", ctx.elementwise("PROD", x, x), dim, keepdim))
+    if ord == 0:
+        # "not equal" and not "greater": NaN counts.
+        other = ctx.unary("NOT", ctx.elementwise("EQUAL", x, 0))
+        return reduce(ctx, "SUM", other, dim, keepdim)
     magnitude = ctx.unary("ABS", x)
     if abs(ord) == math.inf:
         return reduce(ctx, "MAX" if ord > 0 else "MIN", magnitude, dim, keepdim)
-    if ord == 0:
-        return reduce(ctx, "SUM", ctx.elementwise("GREATER", magnitude, 0), dim, keepdim)
     powers = magnitude if ord == 1 else ctx.elementwise("POW", magnitude, ord)
     total = reduce(ctx, "SUM", powers, dim, keepdim)
     return total if ord == 1 else ctx.elementwise("POW", total, 1 / ord)
@@ -119,3 +125,10 @@ def vector_norm(ctx: Context, self: Tensor, ord: Scalar, dim: Axes, keepdim: boo
 def cumsum(ctx: Context, self: Tensor, dim: int) -> Tensor:
     x = ctx.as_result(self)
     return ctx.network.add(Cumulative(dim % x.rank), x) if x.rank else x
+
+
+refuse(
+    "torch.export gives the wrong shape for an empty list of dimensions: give dim=None",
+    aten.nansum,
+    aten.nanmean,
+)

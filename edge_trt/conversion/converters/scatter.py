@@ -20,7 +20,7 @@ from torch.fx.experimental.symbolic_shapes import statically_known_true
 
 from edge_trt.conversion.context import Context
 from edge_trt.conversion.converters.index import addressed, write_slices
-from edge_trt.conversion.registry import converter
+from edge_trt.conversion.registry import NO_NAN, converter
 from edge_trt.conversion.size_ranges import most
 from edge_trt.network.builder import Scalar, Size
 from edge_trt.network.graph import Tensor
@@ -106,7 +106,9 @@ def _everywhere(ctx: Context, like: Tensor, index: Tensor, value: Scalar | Tenso
 
 
 @converter(
-    aten.scatter_reduce.two, when=_scatter_reducible, note=f"places times updates up to {LIMIT}"
+    aten.scatter_reduce.two,
+    when=_scatter_reducible,
+    note=f"places times updates up to {LIMIT}; amax and amin: {NO_NAN}",
 )
 def scatter_reduce(
     ctx: Context,

@@ -13,7 +13,7 @@ import torch
 from torch import fx
 
 from edge_trt.conversion.context import Context, widened
-from edge_trt.conversion.registry import converter, refuse, table
+from edge_trt.conversion.registry import NO_NAN, converter, refuse, table
 from edge_trt.conversion.size_ranges import bounds
 from edge_trt.network.builder import Size
 from edge_trt.network.graph import Tensor
@@ -83,8 +83,8 @@ def _arg(ctx: Context, op: Order, self: Tensor, dim: int | None, keepdim: bool) 
     return ctx.reshape(index, [1] * ctx.result.rank)
 
 
-table({aten.argmax.default: "MAX", aten.argmin.default: "MIN"}, _arg)
-table({aten.max.dim: "MAX", aten.min.dim: "MIN"}, _extreme)
+table({aten.argmax.default: "MAX", aten.argmin.default: "MIN"}, _arg, note=NO_NAN)
+table({aten.max.dim: "MAX", aten.min.dim: "MIN"}, _extreme, note=NO_NAN)
 
 
 def _small_k(k: Any) -> str | None:
@@ -102,7 +102,7 @@ def _in_axis(self: fx.Node, dim: int) -> Any:
     return shape[dim] if len(shape) else 1
 
 
-@converter(aten.topk.default, when=_small_k, note=f"k at most {LIMIT}")
+@converter(aten.topk.default, when=_small_k, note=f"k at most {LIMIT}; {NO_NAN}")
 def topk_(ctx: Context, self: Tensor, k: Size, dim: int, largest: bool) -> tuple[Tensor, Tensor]:
     return topk(ctx, "MAX" if largest else "MIN", self, k, dim)
 
@@ -111,13 +111,13 @@ def _small_axis(self: fx.Node, dim: int) -> str | None:
     return _small_k(_in_axis(self, dim))
 
 
-@converter(aten.sort.default, when=_small_axis, note=f"size up to {LIMIT}")
+@converter(aten.sort.default, when=_small_axis, note=f"size up to {LIMIT}; {NO_NAN}")
 def sort(ctx: Context, self: Tensor, dim: int, descending: bool) -> tuple[Tensor, Tensor]:
     k = ctx.size(self, dim) if self.rank else 1
     return topk(ctx, "MAX" if descending else "MIN", self, k, dim)
 
 
-@converter(aten.sort.stable, when=_small_axis, note=f"size up to {LIMIT}")
+@converter(aten.sort.stable, when=_small_axis, note=f"size up to {LIMIT}; {NO_NAN}")
 def sort_stable(
     ctx: Context, self: Tensor, stable: bool | None, dim: int, descending: bool
 ) -> tuple[Tensor, Tensor]:
@@ -167,7 +167,9 @@ def _small_rank(self: fx.Node, k: Any, dim: int) -> str | None:
     return _small_k(min(k, size - k + 1) if isinstance(k, int) and isinstance(size, int) else k)
 
 
-@converter(aten.kthvalue.default, when=_small_rank, note=f"k at most {LIMIT} from one end")
+@converter(
+    aten.kthvalue.default, when=_small_rank, note=f"k at most {LIMIT} from one end; {NO_NAN}"
+)
 def kthvalue(ctx: Context, self: Tensor, k: Size, dim: int, keepdim: bool) -> tuple[Tensor, ...]:
     return _ranked(ctx, self, k, dim, keepdim)
 
@@ -180,7 +182,7 @@ def _small_half(self: fx.Node, dim: int) -> str | None:
     return _small_k((_in_axis(self, dim) + 1) // 2)
 
 
-@converter(aten.median.dim, when=_small_half, note=f"size up to {2 * LIMIT}; no NaN")
+@converter(aten.median.dim, when=_small_half, note=f"size up to {2 * LIMIT}; {NO_NAN}")
 def median_dim(ctx: Context, self: Tensor, dim: int, keepdim: bool) -> tuple[Tensor, ...]:
     size = ctx.size(self, dim) if self.rank else 1
     return _ranked(ctx, self, _middle(ctx, size), dim, keepdim)
@@ -190,7 +192,9 @@ def _small_half_of_all(self: fx.Node) -> str | None:
     return _small_k((self.meta["val"].numel() + 1) // 2)
 
 
-@converter(aten.median.default, when=_small_half_of_all, note=f"up to {2 * LIMIT} elements; no NaN")
+@converter(
+    aten.median.default, when=_small_half_of_all, note=f"up to {2 * LIMIT} elements; {NO_NAN}"
+)
 def median(ctx: Context, self: Tensor) -> Tensor:
     flat = ctx.reshape(self, [-1])
     return _ranked(ctx, flat, _middle(ctx, ctx.product(ctx.sizes(self))), 0, False)[0]

@@ -6,7 +6,7 @@ from __future__ import annotations
 import torch
 
 from edge_trt.conversion.context import Context
-from edge_trt.conversion.registry import converter, refuse, table
+from edge_trt.conversion.registry import NO_NAN, converter, refuse, table
 from edge_trt.network.graph import Tensor
 from edge_trt.network.layers.elementwise import UnaryOp
 from edge_trt.network.types import DType
@@ -20,7 +20,6 @@ MATH: dict[object, UnaryOp] = {
     aten.cosh.default: "COSH", aten.asin.default: "ASIN", aten.acos.default: "ACOS",
     aten.atan.default: "ATAN", aten.asinh.default: "ASINH", aten.acosh.default: "ACOSH",
     aten.atanh.default: "ATANH", aten.abs.default: "ABS", aten.neg.default: "NEG",
-    aten.sign.default: "SIGN",
 }  # fmt: skip
 """Functions computed in the type of their result, which is float for most integers."""
 
@@ -32,6 +31,7 @@ ROUNDING: dict[object, UnaryOp] = {
 """Functions that leave integers as they are."""
 
 table(MATH, lambda ctx, op, self: ctx.function(op, self))
+table({aten.sign.default: "SIGN"}, lambda ctx, op, self: ctx.function(op, self), note=NO_NAN)
 table(ROUNDING, lambda ctx, op, self: ctx.unary(op, self) if self.dtype.is_float else self)
 table(
     {aten.isnan.default: "ISNAN", aten.isinf.default: "ISINF"},
