@@ -47,8 +47,21 @@ PROMISED = {
         (TORCH_FREE, "runs in"): "tensorrt, then onnxruntime",
         (TORCH_FREE, "bytes of a frame"): 128 * 128,
     },
+    "question_answering": {
+        ("eager PyTorch", "right answers"): pytest.approx(1, abs=0.02),
+        (TORCH_FREE, "right answers"): pytest.approx(1, abs=0.02),
+        (TORCH_FREE, "largest difference of a score"): pytest.approx(0, abs=1e-3),
+        (TORCH_FREE, "networks for TensorRT"): 1,
+    },
+    "segmentation": {
+        ("eager PyTorch", "mean IoU"): pytest.approx(0.89, abs=0.01),
+        (TORCH_FREE, "mean IoU"): pytest.approx(0.89, abs=0.01),
+        (TORCH_FREE, "pixels of another class"): pytest.approx(0, abs=9),  # of 232,000
+        (TORCH_FREE, "bytes that go in, per pixel"): 3,
+        (TORCH_FREE, "networks for TensorRT"): 1,
+    },
 }
-PICTURES = {"detection": "found.png"}
+PICTURES = {"detection": "found.png", "segmentation": "found.png"}
 
 
 @pytest.mark.parametrize("name", PROMISED)
