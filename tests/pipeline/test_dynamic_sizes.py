@@ -17,7 +17,7 @@ import edge_trt
 from edge_trt.capture import Axis
 from edge_trt_runtime import load
 from tests.support.models import Detector, TextEncoder
-from tests.support.zoo import randomise
+from tests.support.zoo import ZOO, randomise
 
 TOLERANCE = 2e-3
 
@@ -85,6 +85,13 @@ CASES = {
         lambda: TextEncoder(layers=1),
         ("ids=batch:1..2..4xseq:1..7..20:int64", "mask=batch:1..2..4xseq:1..7..20:int64"),
     ),
+    "transformers_bert": Case(
+        ZOO["transformers:bert"].make,
+        (
+            "input_ids=batch:1..2..4xseq:2..7..20:int64",
+            "attention_mask=batch:1..2..4xseq:2..7..20:int64",
+        ),
+    ),
 }
 SLOW = {
     "resnet50": Case(torchvision("resnet50"), (LARGE,)),
@@ -141,7 +148,7 @@ def arrays(case: Case, shapes: list[tuple[int, ...]], seed: int) -> list[torch.T
         if given.dtype == "float32":
             made.append(torch.randn(shape, generator=generator))
         else:
-            high = 2 if given.name == "mask" else 100
+            high = 2 if str(given.name).endswith("mask") else 100
             made.append(torch.randint(0, high, shape, generator=generator))
             made[-1][:, 0] = 1  # a sequence of padding only is nothing
     return made
