@@ -97,7 +97,7 @@ class Bundle:
 
     def __repr__(self) -> str:
         """Name, precision, targets and layers; the report has the rest."""
-        layers = sum(len(n.nodes) for n in self.networks)
+        layers = sum(_layers(network) for network in self.networks)
         targets = ", ".join(self.options.targets)
         return f"<Bundle {self.name}: {self.options.precision} for {targets}, {layers} layers>"
 
@@ -118,7 +118,7 @@ class Bundle:
             "model": self.name,
             "precision": self.options.precision,
             "coverage": self.coverage,
-            "layers": {n.name: len(n.nodes) for n in self.networks},
+            "layers": {n.name: _layers(n) for n in self.networks},
             "kept_fp32": self.kept,
             "timings": {stage: round(s, 4) for stage, s in self.seconds.items()},
             "missing_engines": self.missing,
@@ -170,3 +170,8 @@ class Bundle:
         from edge_trt.bundle.reader import read_bundle
 
         return read_bundle(path)
+
+
+def _layers(network: Network) -> int:
+    """How many layers a network has, those of loops and branches included."""
+    return sum(1 for _ in network.walk())

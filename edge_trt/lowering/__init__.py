@@ -25,6 +25,7 @@ from edge_trt.lowering.merge_duplicates import merge_duplicates
 from edge_trt.lowering.merge_views import merge_views
 from edge_trt.lowering.narrow_scalars import narrow_scalars
 from edge_trt.lowering.normalise_variants import normalise_variants
+from edge_trt.lowering.place_constant_masks import place_constant_masks
 from edge_trt.lowering.remove_dead_code import remove_dead_code
 from edge_trt.lowering.remove_no_ops import remove_no_ops
 from edge_trt.lowering.rewrite_strided_views import rewrite_strided_views
@@ -57,6 +58,8 @@ SIMPLIFICATION: tuple[Pass, ...] = (
     normalise_variants,  # for the parts of decompositions
     remove_no_ops,  # brings batch-norms next to their convolutions and views next to views
     fold_constants,  # before batch-norm: weights that are computed (weight norm) become constants
+    place_constant_masks,  # where masks that are computed from constants are constants
+    fold_constants,  # the sizes behind masks, now that they are numbers
     narrow_scalars,  # where operators of constants are gone, but for those that stay
     fold_batch_norm,
     fold_channel_constants,  # after batch-norm, which may stand between, and folding of constants

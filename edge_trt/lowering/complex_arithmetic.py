@@ -10,6 +10,7 @@ import torch
 from torch import fx
 
 from edge_trt.lowering.complex_operands import Pairs, Rule
+from edge_trt.lowering.complex_products import RULES as PRODUCTS
 from edge_trt.lowering.edit import add_constant, arguments, aten, module_path
 
 _ON_NUMBERS = {aten.mul.Tensor: operator.mul, aten.add.Tensor: operator.add}
@@ -113,6 +114,7 @@ def _polar(pairs: Pairs, node: fx.Node) -> fx.Node | None:
 
 
 RULES: dict[object, Rule] = {
+    **PRODUCTS,
     aten.mul.Tensor: _mul,
     aten.mul.Scalar: _mul,
     aten.add.Tensor: _sum(aten.add.Tensor),

@@ -47,6 +47,17 @@ def _not_of_bytes(target: OpOverload) -> Callable[..., Any]:
     return adapted
 
 
+def _smoothed(whole: OpOverload) -> Callable[..., Any]:
+    """The overload that also says the scales, where they are those of the sizes."""
+
+    def adapted(input: Any, output_size: Any, align_corners: bool, *scales: Any) -> Any:
+        if any(scale is not None for scale in scales):
+            return NotImplemented
+        return whole(input, output_size, align_corners, None)
+
+    return adapted
+
+
 DECOMPOSITIONS: dict[OpOverload, Callable[..., Any]] = {
     **DISTANCES,
     **INDEXING,
@@ -55,6 +66,8 @@ DECOMPOSITIONS: dict[OpOverload, Callable[..., Any]] = {
     **QUANTIZATION,
     **REDUCTIONS,
     aten.rms_norm.default: _rms_norm,
+    aten._upsample_bicubic2d_aa.default: _smoothed(aten._upsample_bicubic2d_aa.vec),
+    aten._upsample_bilinear2d_aa.default: _smoothed(aten._upsample_bilinear2d_aa.vec),
     aten.upsample_bicubic2d.vec: _not_of_bytes(aten.upsample_bicubic2d.vec),
     aten.upsample_bilinear2d.vec: _not_of_bytes(aten.upsample_bilinear2d.vec),
 }

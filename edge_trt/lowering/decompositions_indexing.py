@@ -126,6 +126,21 @@ def _isin(
     return torch.logical_not(found) if invert else found
 
 
+def _nonzero_static(self: Any, *, size: int, fill_value: int = -1) -> Any:
+    """The n-th place lies behind all places with fewer than n trues up to them."""
+    if self.dim() == 0 or math.prod(map(most, self.shape)) * size > LIMIT:
+        return NotImplemented
+    counted = torch.cumsum(self.reshape(-1) != 0, 0, dtype=torch.int64)
+    wanted = _count_up(size, self).unsqueeze(1) + 1
+    place = (counted < wanted).sum(1)
+    axes: list[Any] = []
+    for length in reversed(self.shape):
+        axes.insert(0, place % length)
+        place = torch.div(place, length, rounding_mode="floor")
+    found = (counted >= wanted).any(1, keepdim=True)
+    return torch.where(found, torch.stack(axes, 1), fill_value)
+
+
 def _repeat_interleave(
     self: Any, repeats: Any, dim: int | None = None, *, output_size: Any = None
 ) -> Any:
@@ -241,6 +256,21 @@ def _meshgrid(tensors: Sequence[Any], *, indexing: str = "ij") -> list[Any]:
     return [grids[1], grids[0], *grids[2:]] if swapped else grids
 
 
+def _linspace(start: Any, end: Any, steps: int, *, dtype: Any = None, **placement: Any) -> Any:
+    """From both ends to the middle, as PyTorch counts."""
+    dtype = dtype or torch.get_default_dtype()
+    if not dtype.is_floating_point:
+        return NotImplemented
+    first, last = (
+        b.to(dtype) if isinstance(b, torch.Tensor) else torch.full((), b, dtype=dtype)
+        for b in (start, end)
+    )
+    step = (last - first) / max(steps - 1, 1)
+    places = torch.arange(steps)
+    behind = last - step * (steps - 1 - places)
+    return torch.where(places < max(steps // 2, 1), first + step * places, behind)
+
+
 def _broadcast_in_dim(a: Any, shape: Any, broadcast_dimensions: Sequence[int]) -> Any:
     sizes = [1] * len(shape)
     for dim, size in zip(broadcast_dimensions, a.shape, strict=True):
@@ -264,9 +294,13 @@ INDEXING: dict[Any, Callable[..., Any]] = {
     aten.index_fill.int_Tensor: _index_fill,
     aten.index_reduce.default: _index_reduce,
     aten.isin.Tensor_Tensor: _isin,
+    aten.linspace.Scalar_Tensor: _linspace,
+    aten.linspace.Tensor_Scalar: _linspace,
+    aten.linspace.Tensor_Tensor: _linspace,
     aten.masked_scatter.default: _masked_scatter,
     aten.meshgrid.default: _meshgrid,
     aten.meshgrid.indexing: _meshgrid,
+    aten.nonzero_static.default: _nonzero_static,
     aten.put.default: _put,
     aten.repeat_interleave.self_Tensor: _repeat_interleave,
     aten.searchsorted.Tensor: _searchsorted,

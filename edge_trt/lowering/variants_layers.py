@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from torch import fx
 
-from edge_trt.lowering.edit import arguments, aten, insert, replace, retarget, tensor
+from edge_trt.lowering.edit import arguments, aten, fake_mode, insert, replace, retarget, tensor
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -50,9 +50,19 @@ def _string_padding(gm: fx.GraphModule, node: fx.Node) -> bool:
     if bound["padding"] == "same":
         total = [d * (int(k) - 1) for d, k in zip(dilation, weight.shape[2:], strict=True)]
     source = bound["input"]
-    if any(size % 2 for size in total):
-        pads = [side for size in reversed(total) for side in (0, size % 2)]
-        source = insert(gm, node, aten.constant_pad_nd.default, (source, pads, 0.0))
+    odd = [size % 2 for size in total]
+    if any(odd):
+        image = tensor(source)
+        if image is None:
+            return False
+        first = image.dim() - spatial
+        sizes = [*image.shape[:first], *map(operator.add, image.shape[first:], odd)]
+        with fake_mode(
+            gm
+        ):  # torch fixes symbolic sizes when it infers the shape of a padded tensor
+            padded = image.new_empty(sizes)
+        pads = [side for size in reversed(odd) for side in (0, size)]
+        source = insert(gm, node, aten.constant_pad_nd.default, (source, pads, 0.0), val=padded)
     padding = [size // 2 for size in total]
     head = (source, bound["weight"], bound["bias"], _per_dim(bound["stride"], spatial))
     return retarget(node, _CONV[spatial], (*head, padding, dilation, bound["groups"]))

@@ -10,6 +10,7 @@ import torch
 from torch import fx
 from torch.export import ExportedProgram
 
+from edge_trt.capture.recurrences import whole_recurrences
 from edge_trt.conversion.origin import origin_of
 from edge_trt.errors import UnsupportedError
 from edge_trt.partitioning.blocks import Block
@@ -28,7 +29,10 @@ def export(block: Block) -> ExportedProgram:
         raise refusal(block, "it takes a number computed from sizes that is no whole number")
     try:
         examples, shapes = tuple(map(_example, values)), tuple(map(_dynamic, values))
-        program = torch.export.export(block.module, examples, dynamic_shapes=shapes, strict=False)
+        with whole_recurrences():  # a length that is a range stays one
+            program = torch.export.export(
+                block.module, examples, dynamic_shapes=shapes, strict=False
+            )
     except Exception as error:  # torch.export raises many kinds of errors
         raise refusal(block, _reason(error)) from error
     if fixed := _fixed(placeholders, program):

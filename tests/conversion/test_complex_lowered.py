@@ -66,7 +66,27 @@ ARITHMETIC = [
     row("conj", torch.conj, PAIRS),
     row("conj_physical", torch.conj_physical, PAIRS),
     row("_conj_physical", aten._conj_physical.default, PAIRS),
-    row("div", torch.div, PAIRS, PAIRS, refusal="no complex numbers"),
+    row("tanh", torch.tanh, PAIRS, refusal="no complex numbers"),
+]
+
+WHOLE = torch.polar(torch.tensor([3e-20, 1.0, 4e20]), torch.tensor([0.3, 2.0, -1.0]))
+PRODUCTS = [
+    row("div", torch.div, PAIRS, PAIRS),
+    row("div broadcast", torch.div, PAIRS, f(2)),
+    row("div by a number", lambda z: z / (2 - 1j), PAIRS),
+    row("div.Scalar", lambda z: aten.div.Scalar(z, 4), PAIRS),
+    row("div by extremes", lambda z: z / WHOLE, PAIRS),
+    row("reciprocal", torch.reciprocal, as_real(WHOLE)),
+    mixed("div by real", torch.div, PAIRS, f("b", 3, low=0.5)),
+    mixed("real by complex", lambda z, x: x / z, PAIRS, f("b", 3)),
+    row("exp", torch.exp, PAIRS),
+    row("matmul", lambda z, w: z @ w.transpose(1, 2), f("b", 3, 4, 2), f("b", 5, 4, 2)),
+    row("mm", torch.mm, f("b", 3, 2), f(3, 4, 2)),
+    row("bmm", torch.bmm, f("b", 3, 4, 2), f("b", 4, 5, 2)),
+    row("mv", torch.mv, f("b", 3, 2), f(3, 2)),
+    mixed("matmul by real", lambda z, x: z @ x.to(z.dtype), PAIRS, f(3, 4)),
+    row("einsum of three", lambda z: torch.einsum("bi,bi,bi->b", z, z, z), PAIRS, refusal="pairs"),
+    row("einsum", lambda z, w: torch.einsum("bi,ij->bj", z, w), f("b", 3, 2), f(3, 4, 2)),
 ]
 
 PARTS = [
@@ -114,7 +134,7 @@ VIEWS = [
 ]
 
 
-@pytest.mark.parametrize("row", [*ARITHMETIC, *PARTS, *VIEWS], ids=lambda row: row.name)
+@pytest.mark.parametrize("row", [*ARITHMETIC, *PRODUCTS, *PARTS, *VIEWS], ids=lambda row: row.name)
 def test_complex(row):
     check_lowered(row)
 

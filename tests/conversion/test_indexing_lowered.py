@@ -14,6 +14,8 @@ aten, prims = torch.ops.aten, torch.ops.prims
 X = f("b", 5)
 BOUNDS = torch.tensor([-1.0, 0.0, 0.0, 1.5])
 CHOSEN = torch.tensor([3, 1])
+MASK = torch.tensor([True, False, True, True, False])
+SQUARE = torch.tensor([[True, False, True], [False, False, True]])
 BAGS = torch.tensor([0, 3, 3, 5])
 VALUES = torch.tensor([-2.0, -1.0, 0.0, 0.5, 1.5, 9.0, float("nan"), float("inf")])
 
@@ -231,9 +233,49 @@ BAG_ROWS = [
 ]
 
 
+def masked_write(x, values):
+    y = x.clone()
+    y[:, MASK] = values
+    return y * 2
+
+
+CONSTANT_MASKS = [
+    Row("mask", lambda x: x[:, MASK].relu().sum(0), (f("b", 5),)),
+    Row("mask of two axes", lambda x: x[:, SQUARE] * 2, (f("b", 2, 3),)),
+    Row("mask of nothing", lambda x: x[:, MASK & ~MASK].sum(1), (f("b", 5),)),
+    Row("computed mask", lambda x: x[:, MASK | (BOUNDS.sum() > 0)].flatten(), (f("b", 5),)),
+    Row("sizes behind a mask", lambda x: x[:, MASK].reshape(-1, 1, 3), (f("b", 5),)),
+    Row("masked_select", lambda x: x.masked_select(SQUARE).exp(), (f(2, 3),)),
+    Row("nonzero", lambda x: x[:, SQUARE.nonzero()[:, 1]] + 1, (f("b", 3),)),
+    Row("write by mask", masked_write, (f("b", 5), f("b", 3))),
+    Row("data-dependent mask", lambda x: x[x > 0], (X,), refusal="use torch.where"),
+]
+STATIC = [
+    *(
+        Row(f"nonzero_static {n}", lambda x, n=n: torch.nonzero_static(x > 0, size=n), (arg,))
+        for n, arg in ((4, f(3, 5)), (40, f("b", 5)), (0, f(4)))
+    ),
+    Row(
+        "nonzero_static, filled", lambda x: torch.nonzero_static(x, size=9, fill_value=7), (i64(6),)
+    ),
+    Row(
+        "nonzero_static of too many",
+        lambda x: torch.nonzero_static(x, size=5000),
+        (f(64, 64),),
+        refusal="search fewer",
+    ),
+    *(
+        Row(f"linspace {n}", lambda x, n=n: torch.linspace(x[0], x[1], n), (f(2),))
+        for n in (0, 1, 2, 7)
+    ),
+    Row("linspace from", lambda x: torch.linspace(x[0], 3, 5), (i64(2),)),
+    Row("linspace to", lambda x: torch.linspace(-1.5, x[0], 6), (f(2),)),
+]
+
+
 @pytest.mark.parametrize(
     "row",
-    [*DIAGONALS, *WINDOWS, *SEARCHES, *COPIES, *WRITES, *BAG_ROWS],
+    [*DIAGONALS, *WINDOWS, *SEARCHES, *COPIES, *WRITES, *BAG_ROWS, *CONSTANT_MASKS, *STATIC],
     ids=lambda row: row.name,
 )
 def test_indexing(row):

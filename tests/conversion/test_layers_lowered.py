@@ -49,10 +49,21 @@ ATTENTION = [
     ),
 ]
 
+PADDED = [
+    Row("same, even kernel", nn.Conv2d(2, 3, 4, padding="same"), (f("b", 2, 5, 6),)),
+    Row("same, symbolic image", nn.Conv2d(2, 3, (2, 3), padding="same"), (f("b", 2, "h", "w"),)),
+    Row("same, one dimension", nn.Conv1d(2, 3, 4, padding="same"), (f("b", 2, "n"),)),
+    Row("same without a batch", nn.Conv1d(2, 3, 4, padding="same"), (f(2, 7),)),
+]
+
 IMAGES = [
     Row("nearest-exact twice", resize("nearest-exact", scale_factor=2), (IMAGE,)),
     Row("nearest-exact to a size", resize("nearest-exact", size=(7, 3)), (IMAGE,)),
     Row("bilinear2d", lambda x: aten.upsample_bilinear2d.default(x, [7, 9], False), (IMAGE,)),
+    *(
+        Row(f"{n} by a size", lambda x, n=n: getattr(aten, n).default(x, [3, 5], False), (IMAGE,))
+        for n in ("_upsample_bilinear2d_aa", "_upsample_bicubic2d_aa")
+    ),
     Row("nearest2d", lambda x: aten.upsample_nearest2d.default(x, [7, 9]), (IMAGE,)),
     Row(
         "grid_sampler_2d",
@@ -100,8 +111,9 @@ DISTANCES = [
 ]
 
 
+@pytest.mark.filterwarnings("ignore:Using padding='same' with even kernel")  # eager copies
 @pytest.mark.parametrize(
-    "row", [*NORMALIZATION, *ATTENTION, *IMAGES, *DISTANCES], ids=lambda row: row.name
+    "row", [*NORMALIZATION, *ATTENTION, *PADDED, *IMAGES, *DISTANCES], ids=lambda row: row.name
 )
 def test_lowered(row):
     check_lowered(row)

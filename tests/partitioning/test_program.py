@@ -46,6 +46,25 @@ def test_a_range_survives(opt: int) -> None:
         assert_equal(program(x), block.module(x))
 
 
+@pytest.mark.filterwarnings("ignore:The tensor attributes self")
+def test_the_length_of_a_recurrence_stays_a_range() -> None:
+    class Reader(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.recurrence = nn.LSTM(4, 3, batch_first=True)
+
+        def forward(self, x):
+            return self.recurrence(x)[0]
+
+    model = Reader().eval().requires_grad_(False)
+    lengths = Input((2, "n", 4), min=1, opt=5, max=9)
+    (block,) = fallbacks(cut_up(model, (lengths,), fallback_ops=["aten.lstm"]))
+    program = loaded(block)
+    for length in (1, 5, 9):
+        x = torch.randn(2, length, 4)
+        assert_equal(program(x), block.module(x))
+
+
 def test_a_derived_size_stays_a_range() -> None:
     class Differences(nn.Module):
         def forward(self, x):

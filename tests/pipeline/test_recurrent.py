@@ -86,6 +86,10 @@ def test_one_block_that_agrees_with_eager(name: str, dynamic: bool, tmp_path: Pa
     given = edge_trt.Input(x, min=(1, *x.shape[1:]), max=(4, *x.shape[1:])) if dynamic else x
     bundle = edge_trt.compile(model, (given,), target=("cpu", "rtx"))
     assert [part.network is not None for part in bundle.parts] == [True]
+    (network,) = bundle.networks
+    loops = sum(len(body.nodes) for body in network.bodies())
+    assert loops > 0
+    assert bundle.report["layers"] == {network.name: len(network.nodes) + loops}
     bundle.save(tmp_path / "model.edge")
     session = load(tmp_path / "model.edge")
     for batch in (1, 2, 4) if dynamic else (2,):

@@ -157,7 +157,10 @@ def gather(ctx: Context, self: Tensor, dim: int, index: Tensor) -> Tensor:
 def _integer_indices(indices: Sequence[fx.Node | None]) -> str | None:
     types = [i.meta["val"].dtype for i in indices if i is not None]
     if torch.bool in types or torch.uint8 in types:
-        return "indexing by a mask gives a shape that depends on data: use torch.where"
+        return (
+            "indexing by a mask gives a shape that depends on data, and TensorRT-RTX builds no such"
+            " layer without a GPU: use torch.where, or leave it to the fallback"
+        )
     return None
 
 
@@ -165,7 +168,7 @@ def _integer_indices(indices: Sequence[fx.Node | None]) -> str | None:
     aten.index.Tensor,
     aten._unsafe_index.Tensor,
     when=_integer_indices,
-    note="integer indices; masks give a shape that depends on data",
+    note="integer indices or constant masks; others give a shape that depends on data",
 )
 def index(ctx: Context, self: Tensor, indices: Sequence[Tensor | None]) -> Tensor:
     x, flat, axis, _ = addressed(ctx, self, indices)
@@ -211,6 +214,11 @@ refuse(
     " use torch.where, or leave it to the fallback",
     aten.nonzero, aten.nonzero_numpy, aten.argwhere, aten.where.default, aten.masked_select,
 )  # fmt: skip
+refuse(
+    "every place is counted for every result, which takes more than 2**24 elements here: search"
+    " fewer elements, or give their sizes a range",
+    aten.nonzero_static,
+)
 refuse(
     "without output_size the result's size depends on values: give output_size, and at most 2**24"
     " places times counts",
