@@ -101,5 +101,6 @@ def _(layer: ParametricReLU, graph: Graph, x: Tensor, slopes: Tensor) -> str:
 @emit_layer.register(Scale)
 def _(layer: Scale, graph: Graph, x: Tensor, scale: Tensor, shift: Tensor) -> str:
     """A batch-norm of mean 0 and variance 1, which ONNX Runtime runs faster than two operators."""
-    mean, variance = (graph.constant(np.full(scale.shape, v), x.dtype) for v in (0, 1))
+    channels = [int(size) for size in scale.shape]
+    mean, variance = (graph.constant(np.full(channels, v), x.dtype) for v in (0, 1))
     return graph.op("BatchNormalization", x, scale, shift, mean, variance, epsilon=0.0)
