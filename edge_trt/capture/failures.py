@@ -36,6 +36,13 @@ _REMEDIES: tuple[tuple[str, str], ...] = (
         ),
     ),
     (
+        r"argument 'size' failed to unpack the object",  # the states, whose batch is packed
+        (
+            "packed sequences have no export: give recurrent layers the padded batch, and pick "
+            "the valid steps of their results (the last ones with torch.gather)"
+        ),
+    ),
+    (
         r"sorted order of strides of the two branches",
         "end both branches of torch.cond with .contiguous()",
     ),

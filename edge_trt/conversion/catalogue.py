@@ -40,6 +40,25 @@ STRIDED = Fate("rewritten where it views contiguous memory", "known", "numerics"
 FALLBACK = Fate("fallback: nothing converts it or its parts", "any", "the fallback's own check")
 
 
+NAMES = {
+    "aten.logsigmoid": ("aten.log_sigmoid",),
+    "aten.softsign": ("aten.abs", "aten.add", "aten.div"),
+    "aten.resize_": ("aten.as_strided",),
+    "aten.unique": ("aten._unique2", "aten.unique_dim"),
+    "aten.nms": ("torchvision.nms",),
+    "torchvision.batched_nms": ("edge_trt.batched_nms",),
+    "tensorrt.conv_asym_pad": ("aten.constant_pad_nd", "aten.convolution"),
+    "torch.cond": ("torch.ops.higher_order.cond",),
+    "higher_order.scan": ("scan",),
+    "higher_order.while_loop": ("while_loop",),
+    "higher_order.map": ("map_impl",),
+    "nn.LSTMCell": ("aten.lstm_cell",),
+    "nn.GRUCell": ("aten.gru_cell",),
+    "nn.RNNCell": ("aten.rnn_tanh_cell", "aten.rnn_relu_cell"),
+}
+"""Names under which an operator may be looked for -> what torch.export makes of it."""
+
+
 def fates() -> Iterator[tuple[str, Fate]]:
     """Name and best fate of every operator on tensors that an exported program may hold."""
     lookup(None)

@@ -60,7 +60,8 @@ def render() -> str:
     removed = _section("Removed where they change nothing", NO_OPS)
     smaller = _section("Written in smaller operators where a call has no converter", DECOMPOSITIONS)
     every = f"{EVERY}\n{catalogue.table()}"
-    return "\n".join([HEAD, *tables, smaller, rewritten, removed, _refused(), every])
+    parts = [HEAD, *tables, smaller, rewritten, removed, _refused(), _names(), every]
+    return "\n".join(parts)
 
 
 def _title(docstring: str) -> str:
@@ -90,6 +91,15 @@ def _refused() -> str:
     reasons = sorted({tuple(reason.split(": ", 1)) for reason in found})
     rows = "".join(f"| `{name}` | {reason} |\n" for name, reason in reasons)
     return f"## Run in a fallback segment\n\n| operator | why |\n|---|---|\n{rows}"
+
+
+def _names() -> str:
+    """What has no row of its own, because a program holds something else."""
+    rows = "".join(
+        f"| `{name}` | {', '.join(f'`{target}`' for target in targets)} |\n"
+        for name, targets in sorted(catalogue.NAMES.items())
+    )
+    return f"## Other names\n\n| name | see |\n|---|---|\n{rows}"
 
 
 def _name(target: Any) -> tuple[str, str]:

@@ -51,6 +51,16 @@ class Counted(nn.Module):
         return x.new_zeros(len(x[x > 0]))  # culprit
 
 
+class Packed(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.recurrence = nn.LSTM(3, 2)
+
+    def forward(self, x):
+        packed = nn.utils.rnn.pack_sequence([x, x[:2]])
+        return self.recurrence(packed)[1][0]  # culprit
+
+
 class Shapes(nn.Module):
     def __init__(self):
         super().__init__()
@@ -76,6 +86,7 @@ class Deep(nn.Module):
         return self.inner(x)
 
 
+@pytest.mark.filterwarnings("ignore:The tensor attributes self")
 @pytest.mark.parametrize(
     ("model", "reason", "remedy"),
     [
@@ -85,6 +96,7 @@ class Deep(nn.Module):
         (Listed(), "depends on the values of a tensor", r"\.tolist\(\)"),
         (Counted(), "depends on the values of a tensor", r"x\.shape\[0\]"),
         (Numpy(), "numpy", "the same with torch functions"),
+        (Packed(), "must be tuple of ints", "the padded batch"),
         (Shapes(), r"\[4, 3\]", "check the sizes of the inputs"),
         (Raises(), "five channels are needed", "torch.export traces forward once"),
         (Deep(), "depends on the values of a tensor", "torch.where"),

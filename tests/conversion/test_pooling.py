@@ -156,3 +156,11 @@ def test_ceil_mode_of_unknown_sizes(pool, window, include):
 )
 def test_ceil_mode_of_unknown_sizes_is_refused(function, refusal):
     assert any(refusal in reason for reason in refusals(captured(odd_image(function))))
+
+
+def test_random_windows_are_refused():
+    def pool(x):
+        return F.fractional_max_pool2d(x, 2, 3, _random_samples=x[:, :, 0, :2])
+
+    row = Row("fractional", pool, (f(1, 2, 8, 8),), refusal="random numbers say")
+    check_row(row)

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from edge_trt.conversion.catalogue import fates
+from edge_trt.conversion.catalogue import NAMES, fates
 from edge_trt.conversion.registry import CONVERTERS
 from edge_trt.conversion.table import render
 
@@ -26,6 +26,14 @@ def test_every_operator_and_condition_is_listed():
     for target, entry in CONVERTERS.items():
         assert target.__name__.split(".")[0] in text
         assert entry.note in text
+
+
+def test_what_another_name_stands_for_has_a_row():
+    text = render()
+    for name, targets in NAMES.items():
+        assert f"`{name}` |" in text
+        for target in targets:
+            assert text.count(f"`{target}`") > 1, target
 
 
 def test_the_fate_of_every_operator_of_aten():

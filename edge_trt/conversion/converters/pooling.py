@@ -13,7 +13,7 @@ from torch import fx
 
 from edge_trt.conversion.context import Context
 from edge_trt.conversion.converters.convolution import spread
-from edge_trt.conversion.registry import NO_NAN, needs_float, table
+from edge_trt.conversion.registry import NO_NAN, needs_float, refuse, table
 from edge_trt.network.graph import Tensor
 from edge_trt.network.layers import Pooling
 from edge_trt.network.layers.window import PaddingMode
@@ -160,4 +160,9 @@ table(
     ),
     when=_countable,
     note=CEIL,
+)
+refuse(
+    "its windows lie where random numbers say: use max_pool, or leave it to the fallback",
+    aten.fractional_max_pool2d,
+    aten.fractional_max_pool3d,
 )

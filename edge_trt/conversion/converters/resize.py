@@ -12,7 +12,7 @@ import torch
 from torch import fx
 
 from edge_trt.conversion.context import Context
-from edge_trt.conversion.registry import converter, needs_float, table
+from edge_trt.conversion.registry import converter, needs_float, refuse, table
 from edge_trt.network.builder import Size
 from edge_trt.network.graph import Tensor
 from edge_trt.network.layers import GridSample, Resize
@@ -152,10 +152,17 @@ INTERPOLATION: tuple[InterpolationMode, ...] = ("LINEAR", "NEAREST", "CUBIC")
 OUTSIDE: tuple[Literal["FILL", "CLAMP", "REFLECT"], ...] = ("FILL", "CLAMP", "REFLECT")
 
 
+NO_VOLUMES = (
+    "TensorRT samples grids of images, not of volumes: leave it to the fallback, or resize volumes"
+    " with interpolate"
+)
+refuse(NO_VOLUMES, aten.grid_sampler_3d)
+
+
 def _flat_grid(input: fx.Node) -> str | None:
     if input.meta["val"].dim() == 4:
         return needs_float(input, "sampling")
-    return "TensorRT samples grids of images, not of volumes: sample slice by slice"
+    return NO_VOLUMES
 
 
 @converter(aten.grid_sampler.default, when=_flat_grid, note="float images")
