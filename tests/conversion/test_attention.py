@@ -25,6 +25,10 @@ def masked(q, k, v, mask):
     return F.scaled_dot_product_attention(q, k, v, attn_mask=mask)
 
 
+def masked_and_causal(q, k, v, mask):
+    return F.scaled_dot_product_attention(q, k, v, attn_mask=mask, is_causal=True)
+
+
 def by_constant(mask):
     return lambda q, k, v: F.scaled_dot_product_attention(q, k, v, attn_mask=mask)
 
@@ -48,6 +52,15 @@ ROWS = [
     Row("float mask of every query", masked, (*QKV, f("b", 1, 1, 5))),
     Row("bool mask", masked, (*QKV, boolean("b", 1, "n", 5))),
     Row("bool mask that allows nothing", masked, (f(1, 3, 4), f(1, 2, 4), f(1, 2, 4), NONE)),
+    *(
+        Row(f"causal with a {kind} mask", masked_and_causal, (*QKV, mask))
+        for kind, mask in (("float", f("n", 5)), ("bool", boolean("b", 1, "n", 5)))
+    ),
+    Row(
+        "causal with a float mask that hides a row",
+        masked_and_causal,
+        (f(1, 1, 3, 4), f(1, 1, 2, 4), f(1, 1, 2, 4), HIDDEN),
+    ),
     Row("constant mask", by_constant(FULL), (f("b", 3, 4), f("b", 5, 4), f("b", 5, 4))),
     Row("constant mask with an empty row", by_constant(NONE), (f(1, 3, 4), f(1, 2, 4), f(1, 2, 4))),
     Row(

@@ -44,10 +44,13 @@ def attention(
         key, value = (_repeat_heads(ctx, x, query) for x in (key, value))
     factor = 1 / math.sqrt(int(query.shape[-1])) if scale is None else scale
     scores = ctx.matmul(ctx.elementwise("PROD", query, factor), key, transpose_b=True)
-    if is_causal or attn_mask is None or attn_mask.dtype is DType.BOOL:
-        mask = _causal(ctx, query, key) if is_causal else attn_mask
-        return ctx.matmul(_weights(ctx, scores, mask, all_rows=is_causal), value)
-    return _biased(ctx, scores, attn_mask, value)
+    mask = attn_mask
+    if is_causal:
+        mask = _also_causal(ctx, _causal(ctx, query, key), attn_mask)
+    if mask is None or mask.dtype is DType.BOOL:
+        all_rows = is_causal and attn_mask is None
+        return ctx.matmul(_weights(ctx, scores, mask, all_rows=all_rows), value)
+    return _biased(ctx, scores, mask, value)
 
 
 def _weights(ctx: Context, scores: Tensor, mask: Tensor | None, all_rows: bool) -> Tensor:
@@ -87,6 +90,15 @@ def _causal(ctx: Context, query: Tensor, key: Tensor) -> Tensor:
         return ctx.constant(np.tril(np.ones((rows, columns), bool)), name="causal_mask")
     after = ctx.elementwise("LESS", ctx.unsqueeze(ctx.arange(rows), [1]), ctx.arange(columns))
     return ctx.unary("NOT", after)
+
+
+def _also_causal(ctx: Context, causal: Tensor, mask: Tensor | None) -> Tensor:
+    """What a causal mask leaves of a given one, which may be added."""
+    if mask is None:
+        return causal
+    if mask.dtype is DType.BOOL:
+        return ctx.elementwise("AND", causal, mask)
+    return ctx.select(causal, mask, ctx.like(mask, -math.inf))
 
 
 def _repeat_heads(ctx: Context, x: Tensor, query: Tensor) -> Tensor:
