@@ -4,22 +4,22 @@
 `batched_nms` asks how many boxes there are before it decides how to suppress, which a graph can't
 ask, so it becomes one operator. SSD selects the best boxes of each class in a loop over classes, a
 thousand calls on tensors of unknown sizes, so it becomes one selection for all classes, whose sizes
-are known. Pooling of regions asks Python for their number, and gets a symbol here. All give what
-torchvision gives.
+are known. Both give what torchvision gives. Detectors that pool regions: `torchvision_regions`.
 """
 
 from __future__ import annotations
 
 import importlib
 import sys
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from functools import cache
 from typing import TYPE_CHECKING, Any
 from unittest.mock import patch
 
 import torch
 
-from edge_trt.capture.torchvision_ops import declared_here
+from edge_trt.capture.torchvision_ops import ASKERS, declared_here
+from edge_trt.capture.torchvision_regions import regions_of_any_number
 
 if TYPE_CHECKING:
     from collections.abc import Generator
@@ -54,7 +54,7 @@ def traceable_detectors() -> Generator[None]:
     with (
         patch.object(boxes, "batched_nms", batched_nms),
         patch.object(sys.modules["torchvision.ops"], "batched_nms", batched_nms),
-        _pooling_of_any_number(),
+        regions_of_any_number(),
         _selecting_by_class(),
         _extension_assumed(),
     ):
@@ -84,63 +84,13 @@ def _selecting_by_class() -> Generator[None]:
 
 
 @contextmanager
-def _pooling_of_any_number() -> Generator[None]:
-    """Replace what asks whether there are regions at all, and how many."""
-    poolers = sys.modules.get("torchvision.ops.poolers")
-    if poolers is None:
-        yield
-        return
-    coder = importlib.import_module("torchvision.models.detection._utils").BoxCoder
-    with (
-        patch.object(poolers, "_multiscale_roi_align", _pool_regions),
-        patch.object(coder, "decode", _decode),
-    ):
-        yield
-
-
-@contextmanager
 def _extension_assumed() -> Generator[None]:
     """Let calls of declared operators through, which torchvision would refuse."""
-    extension = sys.modules.get("torchvision.extension")
-    if extension is None or not declared_here():
+    with ExitStack() as patches:
+        for asker in ASKERS if declared_here() else ():
+            if asker in sys.modules:
+                patches.enter_context(patch.object(sys.modules[asker], "_has_ops", lambda: True))
         yield
-        return
-    with patch.object(extension, "_has_ops", lambda: True):
-        yield
-
-
-def _pool_regions(
-    x_filtered: list[torch.Tensor],
-    boxes: list[torch.Tensor],
-    output_size: list[int],
-    sampling_ratio: int,
-    scales: list[float],
-    mapper: Any,
-) -> torch.Tensor:
-    """Each region [1, channels, *output_size] from the level of the pyramid that fits its size."""
-    poolers = sys.modules["torchvision.ops.poolers"]
-    rois = poolers._convert_to_roi_format(boxes)
-
-    def pooled(level: int, rois: torch.Tensor) -> torch.Tensor:
-        return poolers.roi_align(
-            x_filtered[level], rois, output_size, scales[level], sampling_ratio=sampling_ratio
-        )
-
-    if len(x_filtered) == 1:
-        return pooled(0, rois)
-    levels = mapper(boxes)
-    result = x_filtered[0].new_zeros(rois.shape[0], x_filtered[0].shape[1], *output_size)
-    for level in range(len(x_filtered)):
-        places = torch.where(levels == level)[0]
-        result = result.index_put((places,), pooled(level, rois[places]))
-    return result
-
-
-def _decode(self: Any, rel_codes: torch.Tensor, boxes: list[torch.Tensor]) -> torch.Tensor:
-    """Boxes [n, classes, 4] of codes [n, 4 * classes] relative to the boxes of all images."""
-    joined = torch.cat(boxes, dim=0)
-    decoded = self.decode_single(rel_codes.reshape(joined.shape[0], rel_codes.shape[-1]), joined)
-    return decoded.reshape(joined.shape[0], rel_codes.shape[-1] // 4, 4)
 
 
 def _postprocess(

@@ -34,11 +34,44 @@ def roi_align(
     sampling_ratio: int,
     aligned: bool,
 ) -> torch.Tensor:
-    """Pools regions; torchvision has it in Python itself."""
-    from torchvision.ops.roi_align import _roi_align
+    """As the extension does it: torchvision's own Python does not ignore samples outside."""
+    if len(rois) and not bool(((rois[:, 0] >= 0) & (rois[:, 0] < len(input))).all()):
+        raise IndexError("a region is of no image")
+    corners = rois[:, 1:] * spatial_scale - (0.5 if aligned else 0.0)
+    axes = (
+        (corners[:, 1], corners[:, 3], pooled_height, input.shape[2]),
+        (corners[:, 0], corners[:, 2], pooled_width, input.shape[3]),
+    )
+    rows, columns = (_shares(*axis, sampling_ratio, aligned) for axis in axes)
+    result = input.new_zeros(len(rois), input.shape[1], pooled_height, pooled_width)
+    for image in range(len(input)):
+        (chosen,) = torch.where(rois[:, 0] == image)
+        wide = torch.einsum("nqw,chw->nchq", columns[chosen], input[image])
+        result[chosen] = torch.einsum("nph,nchq->ncpq", rows[chosen], wide)
+    return result
 
-    arguments = (spatial_scale, pooled_height, pooled_width, sampling_ratio, aligned)
-    return getattr(_roi_align, "__wrapped__", _roi_align)(input, rois, *arguments)
+
+def _shares(
+    lower: torch.Tensor,
+    upper: torch.Tensor,
+    bins: int,
+    size: int,
+    sampling_ratio: int,
+    aligned: bool,
+) -> torch.Tensor:
+    """[regions, bins, size]: what each place of the map has in the average of each bin."""
+    extent = upper - lower if aligned else (upper - lower).clamp(min=1)
+    counts = torch.ceil(extent / bins) if sampling_ratio <= 0 else sampling_ratio + 0 * extent
+    shares = lower.new_zeros(len(lower), bins, size)
+    for count in counts.unique().int().tolist():
+        chosen = counts == count
+        steps = (torch.arange(bins * count) + 0.5) / max(count, 1)
+        places = lower[chosen, None] + steps * (extent[chosen, None] / bins)
+        inside = (places >= -1) & (places <= size)
+        apart = places.clamp(0, size - 1)[..., None] - torch.arange(size)
+        weights = (1 - apart.abs()).clamp(min=0) * inside[..., None]
+        shares[chosen] = weights.reshape(-1, bins, count, size).sum(2).to(shares) / max(count, 1)
+    return shares
 
 
 def deform_conv2d(

@@ -65,6 +65,9 @@ SCHEMAS = (
     ),
 )
 
+ASKERS = ("torchvision.extension", "torchvision.ops.roi_align")
+"""Modules with a function of their own that says whether there are operators."""
+
 _libraries: list[torch.library.Library] = []  # a Library undoes its definitions when it dies
 _declared: list[str] = []
 
@@ -160,9 +163,9 @@ def declare_missing_operators() -> tuple[str, ...]:
 def provide_kernels() -> None:
     """Import torchvision so that its functions run here, also where its extension does not load."""
     with declared_on_import():
-        import torchvision
-    if declared_here():
-        torchvision.extension._has_ops = lambda: True
+        importlib.import_module("torchvision")
+    for asker in ASKERS if declared_here() else ():
+        sys.modules[asker]._has_ops = lambda: True  # type: ignore[attr-defined]
 
 
 def declared_here() -> bool:

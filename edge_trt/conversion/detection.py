@@ -22,6 +22,11 @@ _OFFSETS = (
     " are not needed"
 )
 
+_PEAKS = (
+    "TensorRT resizes all maps to one size and each region has its own, so ONNX Runtime finds the"
+    " keypoints: take the heatmaps as the output and find them in the application"
+)
+
 for _names, _reason in (
     (("edge_trt.batched_nms", "torchvision.nms", "torchvision.qnms"), _SUPPRESSION),
     (
@@ -33,6 +38,7 @@ for _names, _reason in (
         ),
         _REGIONS,
     ),
+    (("edge_trt.heatmap_peaks",), _PEAKS),
     (("torchvision.deform_conv2d",), _OFFSETS),
 ):
     REFUSED_BY_NAME.update({f"{n}.default": f"{n}: {_reason}" for n in _names})

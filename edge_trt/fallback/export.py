@@ -38,7 +38,8 @@ def export_onnx(block: Block, program: ExportedProgram) -> OnnxProgram:
         raise NotPortableError(
             "onnxscript is not installed, which writes ONNX: pip install 'edge-trt[cpu]'"
         )
-    importlib.import_module("edge_trt.fallback.operators")  # registers our forms
+    for forms in ("operators", "keypoints"):  # registers our forms
+        importlib.import_module(f"edge_trt.fallback.{forms}")
     vision = importlib.import_module("edge_trt.fallback.vision")
     try:
         with _quietly():

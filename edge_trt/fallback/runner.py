@@ -16,6 +16,7 @@ from edge_trt.errors import UnsupportedError
 from edge_trt.fallback.cases import block_inputs
 from edge_trt.fallback.check import check
 from edge_trt.fallback.export import NotPortableError, export_onnx
+from edge_trt.fallback.portable import without_our_operators
 from edge_trt.partitioning import program
 from edge_trt.partitioning.blocks import Block, Partition
 
@@ -88,4 +89,6 @@ def _save(block: Block, choice: str, cases: list[list[Any]]) -> Fallback:
 
 
 def _torch(block: Block, exported: ExportedProgram, why: str) -> Fallback:
+    if without_our_operators(block, why):
+        exported = program.export(block)
     return Fallback("torch", why, torch=program.save(block, exported))

@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 import torch
 
@@ -41,3 +43,16 @@ def test_no_box_passes() -> None:
 
     saved = alone(none, boxes(9), torch.rand(9), torch.randint(0, 3, (9,))).saved()
     assert saved.runner == "onnxruntime", saved.why
+
+
+def test_a_torch_program_calls_no_operator_of_the_compiler(tmp_path: Path) -> None:
+    inputs = boxes(60), torch.rand(60), torch.randint(0, 4, (60,))
+    saved = alone(suppress, *inputs).saved("torch")
+    file = tmp_path / "fallback.pt2"
+    file.write_bytes(saved.torch or b"")
+    program = torch.export.load(file)
+    targets = {str(n.target) for n in program.graph.nodes}
+    assert "torchvision.nms.default" in targets
+    assert not [t for t in targets if t.startswith("edge_trt")]
+    for got, expected in zip(program.module()(*inputs), suppress(*inputs), strict=True):
+        assert torch.equal(got, expected)

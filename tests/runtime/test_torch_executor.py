@@ -205,6 +205,17 @@ def test_failures_name_the_segment(tmp_path: Path) -> None:
         edge_trt_runtime.load(path)
 
 
+def test_an_operator_of_another_library_is_named(tmp_path: Path) -> None:
+    with torch.library._scoped_library("elsewhere", "DEF") as library:
+        library.define("twice(Tensor x) -> Tensor")
+        library.impl("twice", lambda x: x * 2, "CompositeExplicitAutograd")
+        program = pt2(lambda _, x: torch.ops.elsewhere.twice(x), torch.ones(2))
+    draft = one(program, [spec("x", [2])], [spec("t.0", [2])])
+    with pytest.raises(EngineError, match=r"calls elsewhere::twice, which nothing has") as caught:
+        edge_trt_runtime.load(draft.write(tmp_path / "m.edge"))
+    assert "import the library" in str(caught.value.hint)
+
+
 def test_a_network_bundle_does_not_import_torch(tmp_path: Path) -> None:
     import subprocess
 

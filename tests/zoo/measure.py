@@ -29,7 +29,6 @@ import edge_trt_runtime
 from edge_trt.errors import BuildError
 from edge_trt.options import CompileOptions
 from edge_trt.pipeline import add_engines
-from tests.support.compare import relative_error
 from tests.support.zoo import ZOO
 from tests.support.zoo.entry import Arguments, Entry
 from tests.zoo.record import AGREES, Record, write
@@ -73,9 +72,9 @@ def measure(entry: Entry, record: Record) -> Iterator[str]:
     with tempfile.TemporaryDirectory() as folder:
         path = bundle.save(Path(folder, "m.edge"))
         yield "run"
-        record.error = max(worst_error(model, path, entry.arguments(1, seed)) for seed in SEEDS)
+        record.error = max(worst_error(entry, model, path, seed) for seed in SEEDS)
         if record.error > AGREES:
-            record.rounding = max(own_error(model, entry.arguments(1, seed)) for seed in SEEDS)
+            record.rounding = max(own_error(entry, model, seed) for seed in SEEDS)
         networks = len(bundle.networks)
         del model, bundle  # the builder needs the memory
         yield "build"
@@ -100,8 +99,9 @@ def note(bundle: Any, record: Record) -> None:
     )
 
 
-def worst_error(model: torch.nn.Module, path: Path, arguments: Arguments) -> float:
+def worst_error(entry: Entry, model: torch.nn.Module, path: Path, seed: int) -> float:
     """Largest relative error of the outputs of the session."""
+    arguments = entry.arguments(1, seed)
     expected = outputs(model, arguments)
     with edge_trt_runtime.load(path) as session:
         names = [spec.name for spec in session.signature.inputs]
@@ -109,8 +109,7 @@ def worst_error(model: torch.nn.Module, path: Path, arguments: Arguments) -> flo
         results = [torch.from_numpy(x.copy()) for x in session.run(feeds).values()]
     if constant := [i for i, x in enumerate(expected) if hides_errors(x)]:
         raise ValueError(f"eager's output {constant[0]} is empty or one number, which hides errors")
-    pairs = zip(results, expected, strict=True)
-    return max(relative_error(result, tensor) for result, tensor in pairs)
+    return entry.compare(results, expected)
 
 
 def outputs(model: torch.nn.Module, arguments: Arguments) -> list[torch.Tensor]:
@@ -120,16 +119,16 @@ def outputs(model: torch.nn.Module, arguments: Arguments) -> list[torch.Tensor]:
     return [x for x in pytree.tree_leaves(eager) if isinstance(x, torch.Tensor)]
 
 
-def own_error(model: torch.nn.Module, arguments: Arguments) -> float:
+def own_error(entry: Entry, model: torch.nn.Module, seed: int) -> float:
     """Largest relative error of eager's float32 against its float64: what rounding alone makes."""
 
     def wide(x: object) -> object:
         return x.double() if isinstance(x, torch.Tensor) and x.is_floating_point() else x
 
+    arguments = entry.arguments(1, seed)
     found = outputs(model, arguments)
     exact = outputs(copy.deepcopy(model).double(), pytree.tree_map(wide, arguments))
-    pairs = zip(found, exact, strict=True)
-    return max(relative_error(x.to(y.dtype), y) for x, y in pairs)
+    return entry.compare([x.to(y.dtype) for x, y in zip(found, exact, strict=True)], exact)
 
 
 def hides_errors(tensor: torch.Tensor) -> bool:

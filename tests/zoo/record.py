@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -58,7 +59,7 @@ class Record:
     def agrees(self) -> bool:
         """True when it compiled and its numbers are eager's, within eager's own rounding."""
         allowed = max(AGREES, 2 * (self.rounding or 0.0))
-        return self.error is not None and self.error <= allowed
+        return self.error is not None and math.isfinite(self.error) and self.error <= allowed
 
 
 def read(path: Path = RESULTS) -> dict[str, Record]:

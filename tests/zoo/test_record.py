@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import math
 import multiprocessing
 import time
 from collections import Counter
@@ -12,6 +13,7 @@ import pytest
 import torch
 
 from tests.support.zoo import ZOO
+from tests.support.zoo.entry import Arguments, Entry
 from tests.zoo import measure
 from tests.zoo.record import Record, append, read, write
 from tests.zoo.render import DOCUMENT, render
@@ -78,10 +80,16 @@ def test_what_rounding_alone_makes_is_no_disagreement() -> None:
     assert Record("a", "x", error=2e-4, rounding=1.5e-4).agrees
     assert not Record("a", "x", error=4e-4, rounding=1.5e-4).agrees
     assert not Record("a", "x").agrees
+    assert not Record("a", "x", error=math.inf, rounding=math.inf).agrees
     line = render([Record("a", "x", blocks=1, error=2e-4, rounding=1.2e-4)]).splitlines()[-1]
     assert "| 2e-04 (eager 1e-04) | no |" in line
     module = torch.nn.Linear(8, 8)
-    assert 0 < measure.own_error(module, (torch.randn(4, 8),)) < 1e-5
+
+    def rows(generator: torch.Generator, batch: int, size: int) -> Arguments:
+        return (torch.randn(4, 8, generator=generator),)
+
+    entry = Entry("a", "x", lambda: module, feed=rows)
+    assert 0 < measure.own_error(entry, module, seed=0) < 1e-5
 
 
 def test_the_last_line_of_a_model_counts(tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ import numpy as np
 
 from edge_trt_runtime.dtypes import NUMPY_DTYPES
 from edge_trt_runtime.errors import EngineError
+from edge_trt_runtime.executors.torch_operators import missing_operators
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -54,6 +55,13 @@ class TorchExecutor:
                 hint="pip install torch, or build the bundle with --fallback onnxruntime to see "
                 "what keeps it from running without",
             ) from error
+        if missing := missing_operators(torch, file):
+            raise EngineError(
+                f"segment {self._segment!r} calls {missing[0]}, which nothing has registered here",
+                segment=self._segment,
+                hint=f"install or import the library that brings {missing[0]}, in a build that "
+                "fits this torch, before loading the bundle",
+            )
         if threads is not None:
             torch.set_num_threads(threads)
         try:

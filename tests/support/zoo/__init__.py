@@ -7,7 +7,7 @@ model, image = entry.build(), entry.example()
 
 from __future__ import annotations
 
-from tests.support.zoo import others, timm, torchvision, transformers
+from tests.support.zoo import detectors, others, timm, torchvision, transformers
 from tests.support.zoo.entry import Entry
 from tests.support.zoo.randomise import randomise
 
@@ -17,6 +17,7 @@ ZOO: dict[str, Entry] = {
     entry.name: entry
     for entry in (
         *torchvision.entries(),
+        *detectors.entries(),
         *timm.entries(),
         *transformers.entries(),
         *others.entries(),

@@ -4,13 +4,14 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import torch
 from torch import nn
 
+from tests.support.compare import relative_error
 from tests.support.zoo.randomise import has_batch_norm, randomise
 
 Arguments = tuple[Any, ...] | Mapping[str, Any]
@@ -18,6 +19,14 @@ Arguments = tuple[Any, ...] | Mapping[str, Any]
 
 Feed = Callable[[torch.Generator, int, int], Arguments]
 """Makes random arguments from a generator, a batch size and the side of an image."""
+
+Comparison = Callable[[Sequence[torch.Tensor], Sequence[torch.Tensor]], float]
+"""The error of some outputs against those of eager."""
+
+
+def in_order(results: Sequence[torch.Tensor], expected: Sequence[torch.Tensor]) -> float:
+    """Largest relative error of any output."""
+    return max(map(relative_error, results, expected))
 
 
 def image(generator: torch.Generator, batch: int, size: int) -> Arguments:
@@ -29,7 +38,9 @@ def image(generator: torch.Generator, batch: int, size: int) -> Arguments:
 class Entry:
     """One model: its name, the table it stands in, its factory, and its arguments.
 
-    `size` is the side of its square image where it takes one, and 0 where it does not.
+    `size` is the side of its square image where it takes one, and 0 where it does not; `adjust`
+    changes weights that random numbers make useless, with a sample; `compare` is the error of a
+    model's outputs.
     """
 
     name: str
@@ -37,6 +48,8 @@ class Entry:
     make: Callable[[], nn.Module] = field(repr=False)
     size: int = 224
     feed: Feed = field(default=image, repr=False)
+    adjust: Callable[[nn.Module, Arguments], None] | None = field(default=None, repr=False)
+    compare: Comparison = field(default=in_order, repr=False)
 
     def build(self) -> nn.Module:
         """The model in eval mode, the same one every time."""
@@ -45,6 +58,8 @@ class Entry:
             model = self.make().eval()
             sample = self.arguments(batch=4, seed=1) if has_batch_norm(model) else None
             randomise(model, sample)
+            if self.adjust is not None:
+                self.adjust(model, self.arguments(seed=1))
         return model.eval()
 
     def arguments(self, batch: int = 1, seed: int = 0) -> Arguments:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Every model of torchvision, at the sizes of images and clips that keep a run short."""
+"""Models of torchvision other than detectors, at sizes that keep a run short."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from edge_trt.capture.torchvision_ops import declared_on_import, provide_kernels
+from edge_trt.capture.torchvision_ops import declared_on_import
 from tests.support.zoo.entry import Arguments, Entry, Feed, image
 
 CORE = (
@@ -59,29 +59,12 @@ VIDEO = {
 
 OPTICAL_FLOW = ("raft_small", "raft_large")
 
-DETECTION = {
-    "ssdlite320_mobilenet_v3_large": 320, "ssd300_vgg16": 300, "retinanet_resnet50_fpn": 224,
-    "retinanet_resnet50_fpn_v2": 224, "fcos_resnet50_fpn": 224,
-    "fasterrcnn_mobilenet_v3_large_320_fpn": 224, "fasterrcnn_mobilenet_v3_large_fpn": 224,
-    "fasterrcnn_resnet50_fpn": 224, "fasterrcnn_resnet50_fpn_v2": 224,
-    "maskrcnn_resnet50_fpn": 224, "maskrcnn_resnet50_fpn_v2": 224,
-    "keypointrcnn_resnet50_fpn": 224,
-}  # fmt: skip
-
 
 def make(source: str, name: str, **arguments: Any) -> nn.Module:
     """The model `name` of a module of torchvision, without its trained weights."""
     with declared_on_import():
         module = importlib.import_module(source)
     return getattr(module, name)(weights=None, **arguments)
-
-
-def make_detector(name: str) -> nn.Module:
-    """A detector, with kernels for torchvision's own operators where its extension has none."""
-    provide_kernels()
-    threshold = "box_score_thresh" if "rcnn" in name else "score_thresh"
-    keep_all: dict[str, Any] = {threshold: 0.0}  # random weights are sure of nothing
-    return make("torchvision.models.detection", name, weights_backbone=None, **keep_all)
 
 
 def clip(frames: int) -> Feed:
@@ -95,11 +78,6 @@ def two_images(generator: torch.Generator, batch: int, size: int) -> Arguments:
     """A pair of images, as optical flow takes it."""
     pair = torch.rand(2, batch, 3, size, size, generator=generator) * 2 - 1
     return (pair[0], pair[1])
-
-
-def list_of_images(generator: torch.Generator, batch: int, size: int) -> Arguments:
-    """Images in [0, 1], in the list that torchvision's detectors take."""
-    return ([torch.rand(3, size, size, generator=generator) for _ in range(batch)],)
 
 
 def _entry(
@@ -128,14 +106,4 @@ def entries() -> list[Entry]:
             for name, (frames, size) in VIDEO.items()
         ),
         *(_entry("optical flow", ".optical_flow", name, 128, two_images) for name in OPTICAL_FLOW),
-        *(
-            Entry(
-                name,
-                "torchvision detection",
-                functools.partial(make_detector, name),
-                size,
-                list_of_images,
-            )
-            for name, size in DETECTION.items()
-        ),
     ]
