@@ -17,9 +17,13 @@ _REGIONS = (
     "TensorRT has no layer that pools regions, so the fallback does it: limit the number of regions"
     " before it"
 )
+_SAMPLED_REGIONS = (
+    "TensorRT has no layer that pools regions, and samples of a grid need one image, a known number"
+    " of regions and a sampling_ratio above 0: give it these, or leave it to the fallback"
+)
 _OFFSETS = (
-    "TensorRT has no deformable convolution, so the fallback does it: use conv2d where its offsets"
-    " are not needed"
+    "TensorRT has no deformable convolution, and samples of a grid need known sizes: give it these,"
+    " or leave it to the fallback"
 )
 
 _PEAKS = (
@@ -31,13 +35,13 @@ for _names, _reason in (
     (("edge_trt.batched_nms", "torchvision.nms", "torchvision.qnms"), _SUPPRESSION),
     (
         (
-            "torchvision.roi_align",
             "torchvision.roi_pool",
             "torchvision.ps_roi_align",
             "torchvision.ps_roi_pool",
         ),
         _REGIONS,
     ),
+    (("torchvision.roi_align",), _SAMPLED_REGIONS),
     (("edge_trt.heatmap_peaks",), _PEAKS),
     (("torchvision.deform_conv2d",), _OFFSETS),
 ):

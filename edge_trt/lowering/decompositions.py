@@ -19,6 +19,7 @@ from edge_trt.lowering.decompositions_math import MATH
 from edge_trt.lowering.decompositions_matrix import MATRIX
 from edge_trt.lowering.decompositions_quantization import QUANTIZATION
 from edge_trt.lowering.decompositions_reductions import REDUCTIONS
+from edge_trt.lowering.decompositions_regions import REGIONS
 from edge_trt.lowering.edit import aten
 
 if TYPE_CHECKING:
@@ -78,7 +79,8 @@ def decomposition(target: Any) -> Callable[..., Any] | None:
     """Return how to write an operator in smaller ones: ours, torch's, or its composite kernel."""
     if not isinstance(target, OpOverload):
         return None
-    found = DECOMPOSITIONS.get(target) or decomposition_table.get(target)
+    ours = DECOMPOSITIONS.get(target) or REGIONS.get(str(target))
+    found = ours or decomposition_table.get(target)
     if found is not None:
         return found
     composite = torch._C.DispatchKey.CompositeImplicitAutograd
