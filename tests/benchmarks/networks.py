@@ -87,14 +87,25 @@ def _measure(name: str, seconds: float) -> Result:
     with tempfile.TemporaryDirectory() as folder:
         peer_layers, peer = _peer(model, given, Path(folder))
         our_layers, ours = _ours(model, given, Path(folder))
-        times: tuple[list[float], list[float]] = ([], [])
-        end = time.perf_counter() + seconds
-        while time.perf_counter() < end:
-            for run, taken in zip((peer, ours), times, strict=True):
-                start = time.perf_counter()
-                run()
-                taken.append(time.perf_counter() - start)
-    return Result(peer_layers, our_layers, *map(statistics.median, times))
+        peer_times, our_times = _in_turns(peer, ours, seconds)
+    medians = statistics.median(peer_times), statistics.median(our_times)
+    return Result(peer_layers, our_layers, *medians)
+
+
+def _in_turns(
+    first: Callable[[], Any], second: Callable[[], Any], seconds: float
+) -> tuple[list[float], list[float]]:
+    """Times of both in pairs; each pair begins with the one that the last pair ended with."""
+    order: list[tuple[Callable[[], Any], list[float]]] = [(first, []), (second, [])]
+    times = order[0][1], order[1][1]
+    end = time.perf_counter() + seconds
+    while time.perf_counter() < end:
+        for run, taken in order:
+            start = time.perf_counter()
+            run()
+            taken.append(time.perf_counter() - start)
+        order.reverse()
+    return times
 
 
 def _ours(model: torch.nn.Module, given: Any, folder: Path) -> tuple[int, Callable[[], Any]]:
