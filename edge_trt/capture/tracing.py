@@ -9,6 +9,7 @@ without that distinction, and the result is compared with the model at the refus
 
 from __future__ import annotations
 
+import sys
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
@@ -74,7 +75,8 @@ def trace(model: nn.Module, call: Call) -> tuple[ExportedProgram, Call]:
     """
     attempt, asked = _Attempt(), _places(call)
     refusal: Exception | None = None
-    for _ in range(_ATTEMPTS):
+    stale = _has_compiled()
+    for _ in range(_ATTEMPTS + stale):
         narrowed = _in_steps(call, attempt.steps, asked)
         places = _places(narrowed)
         try:
@@ -82,6 +84,10 @@ def trace(model: nn.Module, call: Call) -> tuple[ExportedProgram, Call]:
             if attempt.to_check and not _agrees(model, program, narrowed, places, attempt):
                 break
         except Exception as error:
+            if stale:
+                stale = False
+                torch.compiler.reset()
+                continue
             refusal = refusal or error
             following = _following(attempt, str(error), places)
             if following is None:
@@ -92,6 +98,16 @@ def trace(model: nn.Module, call: Call) -> tuple[ExportedProgram, Call]:
         return program, narrowed
     assert refusal is not None
     raise (explain_constraints(refusal, asked) or explain(refusal, call.tensors)) from refusal
+
+
+def _has_compiled() -> bool:
+    """Whether torch.compile keeps code of earlier calls.
+
+    Branches of `torch.cond` are compiled while they are exported, and code that is kept from a call
+    with other sizes is looked at first: that it does not fit is then held to be the model's wish.
+    """
+    compiler: Any = sys.modules.get("torch._dynamo.convert_frame")  # slow to import in vain
+    return compiler is not None and bool(compiler.output_codes.seen)
 
 
 def _following(attempt: _Attempt, refusal: str, places: Places) -> _Attempt | None:

@@ -51,6 +51,15 @@ def test_one_size_is_no_range():
     assert shapes(captured) == [[4, 3], [4, 5]]
 
 
+def test_a_range_after_a_fixed_size_of_a_model_with_branches():
+    """Its branches are compiled, and what is kept from one capture is no guard of another."""
+    model = module(lambda x: torch.cond(x.sum() > 0, torch.sin, torch.neg, (x,)))
+    assert capture(model, (torch.randn(4, 3),)).signature.dims == {}
+    assert set(capture(model, batch(1, 4, 8)).signature.dims) == {"batch"}
+    ranges = Input(("batch", "width"), min=(1, 2), opt=(4, 3), max=(8, 9))
+    assert set(capture(model, ranges).signature.dims) == {"batch", "width"}
+
+
 def test_names_of_the_user():
     described = Input(("n", "time"), min=(1, 1), opt=(2, 6), max=(4, 8), dtype="int64", name="ids")
     captured = capture(nn.Embedding(10, 7).eval(), described)
