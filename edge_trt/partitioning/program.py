@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import io
+import re
 from typing import Any
 
 import torch
@@ -11,7 +12,8 @@ from torch import fx
 from torch.export import ExportedProgram
 
 from edge_trt.capture.recurrences import whole_recurrences
-from edge_trt.conversion.origin import origin_of
+from edge_trt.conversion.origin import operator_of, origin_of
+from edge_trt.conversion.registry import support
 from edge_trt.errors import UnsupportedError
 from edge_trt.partitioning.blocks import Block
 
@@ -50,8 +52,17 @@ def save(block: Block, program: ExportedProgram) -> bytes:
     try:
         torch.export.save(program, file)
     except Exception as error:
-        raise refusal(block, _reason(error)) from error
+        raise refusal(block, _unwritten(program, str(error)) or _reason(error)) from error
     return file.getvalue()
+
+
+def _unwritten(program: ExportedProgram, error: str) -> str | None:
+    """The operator that has no form in a file, where torch prints its whole call."""
+    found = re.match(r"Failed serializing node (\w+) in graph", error)
+    node = next((n for n in program.graph.nodes if found and n.name == found[1]), None)
+    if node is None:
+        return None
+    return f"torch.export can't write {operator_of(node)} ({support(node)})"
 
 
 def _reason(error: Exception) -> str:
