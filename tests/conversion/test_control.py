@@ -79,6 +79,30 @@ ROWS = [
     for name, (model, args) in MODELS.items()
     for flag in (True, False)
 ]
+
+
+def by_size(limit: int) -> Callable[..., Any]:
+    """A model whose batch decides."""
+    return lambda x: torch.cond(x.shape[0] > limit, torch.sin, torch.neg, (x,)) * 2
+
+
+def by_size_and_values(x: torch.Tensor) -> torch.Tensor:
+    def inner(x: torch.Tensor) -> torch.Tensor:
+        return torch.cond(x.sum() > 0, torch.sin, torch.exp, (x,))
+
+    return torch.cond(x.shape[0] > 2, inner, torch.neg, (x,)) * 2
+
+
+SIZED = [
+    # The batch is 1, 2 or 4: torch's own ranges begin at 2, where more than 1 is always true.
+    *(Row(f"a batch of more than {n}", by_size(n), (f("b", 4),)) for n in (0, 1, 2, 4)),
+    Row(
+        "two sizes",
+        lambda x: torch.cond(x.shape[0] * x.shape[1] > 12, torch.sin, torch.neg, (x,)),
+        (f("b", "n"),),
+    ),
+    Row("a size around a tensor", by_size_and_values, (f("b", 4),)),
+]
 REFUSED = [
     Row(
         "an operator in a branch",
@@ -87,10 +111,10 @@ REFUSED = [
         refusal="its branch calls aten.fft_fft.default",
     ),
     Row(
-        "a condition on sizes",
-        lambda x: torch.cond(x.shape[0] > 2, torch.sin, torch.neg, (x,)),
-        (f("b", 4),),
-        refusal="computed from sizes",
+        "a condition on sizes of a wide range",
+        lambda x: torch.cond(x.numel() ** 2 > 9**6, torch.sin, torch.neg, (x,)),
+        (f("b", "n", "h", "w"),),
+        refusal="give the sizes narrower ranges",
     ),
     Row(
         "results of two sizes",
@@ -101,7 +125,7 @@ REFUSED = [
 ]
 
 
-@pytest.mark.parametrize("row", [*ROWS, *REFUSED], ids=lambda row: row.name)
+@pytest.mark.parametrize("row", [*ROWS, *SIZED, *REFUSED], ids=lambda row: row.name)
 def test_control(row: Row) -> None:
     check_lowered(row)
 

@@ -11,8 +11,11 @@ import numpy as np
 import pytest
 import torch
 from torch import nn
+from torch._higher_order_ops.associative_scan import associative_scan
+from torch._higher_order_ops.map import map as torch_map
 from torch._higher_order_ops.scan import scan
 from torch._higher_order_ops.while_loop import while_loop
+from torch.nn.attention.flex_attention import flex_attention
 
 import edge_trt
 import edge_trt_runtime
@@ -54,6 +57,51 @@ def counted(self: Model, x: torch.Tensor) -> torch.Tensor:
 
 def scanned(self: Model, x: torch.Tensor) -> torch.Tensor:
     return scan(lambda c, x: (c + x, c * x), x.new_zeros(4), x)[1] + 1
+
+
+def mapped(self: Model, x: torch.Tensor) -> torch.Tensor:
+    return torch_map(lambda row: self.linear(row).relu(), x) + 1
+
+
+def associated(self: Model, x: torch.Tensor) -> torch.Tensor:
+    return associative_scan(torch.mul, self.linear(x), dim=0, combine_mode="generic") + 1
+
+
+def attended(self: Model, x: torch.Tensor) -> torch.Tensor:
+    heads = x.reshape(1, 1, *x.shape)  # no weights: on the CPU it has no gradients
+    return flex_attention(heads, heads, heads) + 1  # type: ignore[operator]
+
+
+def nested(self: Model, x: torch.Tensor) -> torch.Tensor:
+    def positive(x: torch.Tensor) -> torch.Tensor:
+        return torch.cond(x.mean() > 1, lambda x: self.linear(x), lambda x: x.exp(), (x,))
+
+    return torch.cond(x.sum() > 0, positive, lambda x: -x, (x,)) * 2
+
+
+def several(self: Model, x: torch.Tensor) -> torch.Tensor:
+    def positive(x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        return self.linear(x), x * 2
+
+    a, b = torch.cond(x.sum() > 0, positive, lambda x: (x.sin(), x.cos()), (x,))
+    return (a + b).relu() + a.mean(1, keepdim=True)
+
+
+def sized(self: Model, x: torch.Tensor) -> torch.Tensor:
+    """Torch's own ranges begin at 2, so that it takes this for always true."""
+    return torch.cond(x.shape[0] > 1, lambda x: self.linear(x), lambda x: x.sin(), (x,)) * 2
+
+
+def sized_inside(self: Model, x: torch.Tensor) -> torch.Tensor:
+    def positive(x: torch.Tensor) -> torch.Tensor:
+        return torch.cond(x.shape[0] > 2, lambda x: self.linear(x), lambda x: x.exp(), (x,))
+
+    return torch.cond(x.sum() > 0, positive, lambda x: -x, (x,)) * 2
+
+
+def beside_a_fallback(self: Model, x: torch.Tensor) -> torch.Tensor:
+    spectrum = torch.fft.fft(x).real.contiguous()
+    return torch.cond(x.sum() > 0, lambda y: self.linear(y), lambda y: y - 1, (spectrum,)) * 2
 
 
 def eager(model: Model, x: torch.Tensor) -> np.ndarray:
@@ -100,15 +148,58 @@ def test_vmap_is_one_block(tmp_path: Path) -> None:
     np.testing.assert_allclose(run(POSITIVE), eager(model, POSITIVE), atol=1e-5)
 
 
-@pytest.mark.parametrize("function", [counted, scanned])
-def test_loops_fall_back_without_torch(function: Callable[..., Any], tmp_path: Path) -> None:
+@pytest.mark.filterwarnings("ignore:Pred is a Python constant")  # to eager PyTorch, a size is one
+@pytest.mark.parametrize("precision", ["fp32", "fp16"])
+@pytest.mark.parametrize(
+    ("function", "runners"),
+    [
+        (nested, ["tensorrt"]),
+        (several, ["tensorrt"]),
+        (sized, ["tensorrt"]),
+        (sized_inside, ["tensorrt"]),
+        (beside_a_fallback, ["onnxruntime", "tensorrt"]),
+    ],
+)
+def test_any_batch_takes_each_way(
+    function: Callable[..., Any], runners: list[str], precision: str, tmp_path: Path
+) -> None:
+    model = Model(function).eval()
+    batch = edge_trt.Input(min=(1, 4), opt=(3, 4), max=(8, 4))
+    bundle = edge_trt.compile(model, (batch,), precision=precision)
+    assert [b["runner"] for b in bundle.report["coverage"]["blocks"]] == runners
+    session = edge_trt_runtime.load(bundle.save(tmp_path / "m.edge"))
+    for size in (1, 2, 3, 8):
+        for shift in (0.1, 2.0, -2.0):
+            x = torch.rand(size, 4) + shift
+            want = eager(model, x)
+            np.testing.assert_allclose(session.run({"x": x.numpy()})["output"], want, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("function", "runner"),
+    [(counted, "onnxruntime"), (scanned, "onnxruntime"), (mapped, "torch")],
+)
+def test_loops_fall_back(function: Callable[..., Any], runner: str, tmp_path: Path) -> None:
     model = Model(function).eval()
     bundle = edge_trt.compile(model, (POSITIVE,))
     blocks = bundle.report["coverage"]["blocks"]
-    assert [b["runner"] for b in blocks] == ["onnxruntime", "tensorrt"]
+    assert [b["runner"] for b in blocks] == [runner, "tensorrt"]
     session = edge_trt_runtime.load(bundle.save(tmp_path / "m.edge"))
     want = eager(model, POSITIVE)
     np.testing.assert_allclose(session.run({"x": POSITIVE.numpy()})["output"], want, atol=1e-5)
+
+
+def test_a_generic_scan_is_one_block(tmp_path: Path) -> None:
+    model = Model(associated).eval()
+    run = compiled(model, tmp_path, fallback="forbid")
+    np.testing.assert_allclose(run(POSITIVE), eager(model, POSITIVE), atol=1e-5)
+
+
+def test_what_no_file_can_hold_has_a_remedy() -> None:
+    with pytest.raises(edge_trt.UnsupportedError, match="use scaled_dot_product_attention") as said:
+        edge_trt.compile(Model(attended).eval(), (POSITIVE,))
+    assert "test_control.py" in str(said.value)
+    assert "%" not in str(said.value), "torch's text of the whole call"
 
 
 @pytest.mark.parametrize(

@@ -19,8 +19,8 @@ from edge_trt.network.loops import give, own_or_input
 
 
 def _cond_ok(pred: Any, true_fn: fx.Node, false_fn: fx.Node, operands: Any) -> str | None:
-    if not isinstance(pred, fx.Node) or not isinstance(pred.meta["val"], torch.Tensor):
-        return "its condition is computed from sizes: compare tensors, or choose in Python"
+    if not isinstance(pred, fx.Node):
+        return "its condition is a constant: choose in Python"
     for branch in (true_fn, false_fn):
         reason = _branch_reason(branch)
         if reason is not None:
@@ -67,11 +67,13 @@ _INSTEAD = {
 REFUSED.update({operator: f"{operator}: {instead}" for operator, instead in _INSTEAD.items()})
 
 
-@converter(higher.cond, when=_cond_ok, note="tensors decide, and both branches convert")
+@converter(higher.cond, when=_cond_ok, note="tensors or sizes decide, and both branches convert")
 def cond(
     ctx: Context, pred: Tensor, true_fn: fx.GraphModule, false_fn: fx.GraphModule,
     operands: list[Any],
 ) -> tuple[Tensor, ...]:  # fmt: skip
+    # A condition on sizes is a table, though torch may know it: its ranges begin at 2 where the
+    # user's begin at 1, and `x.shape[0] > 1` is always true to it.
     branches, condition = (true_fn, false_fn), ctx.reshape(pred, ())
     varying = [o for o in operands if isinstance(o, Tensor) and o.data is None]
     if ctx.in_branch and not all(t.is_static for t in (*(o.type for o in varying), *ctx.results)):
