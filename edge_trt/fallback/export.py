@@ -23,6 +23,9 @@ from edge_trt.engines.onnx.model import OPSET
 from edge_trt.fallback.translations import TRANSLATIONS
 from edge_trt.partitioning.blocks import Block
 
+aten = torch.ops.aten
+_INDEXING = (aten.index.Tensor, aten.index_put.default, aten._unsafe_index.Tensor)
+
 
 class NotPortableError(Exception):
     """A block has no ONNX form; the text says why, in one sentence without a full stop."""
@@ -40,6 +43,7 @@ def export_onnx(block: Block, program: ExportedProgram) -> OnnxProgram:
         )
     for forms in ("operators", "keypoints"):  # registers our forms
         importlib.import_module(f"edge_trt.fallback.{forms}")
+    _widen_indices(program)
     vision = importlib.import_module("edge_trt.fallback.vision")
     try:
         with _quietly():
@@ -58,6 +62,24 @@ def export_onnx(block: Block, program: ExportedProgram) -> OnnxProgram:
             return assemble(model, arrays, WEIGHTS)
     except Exception as error:  # the exporter lets through whatever an operator's function raises
         raise NotPortableError(_reason(error)) from error
+
+
+def _widen_indices(program: ExportedProgram) -> None:
+    """Makes all indices int64: PyTorch takes int32 beside it, and ONNX one type for all axes."""
+    for node in program.graph.nodes:
+        if node.target not in _INDEXING:
+            continue
+        values, indices, *rest = node.args
+        with program.graph.inserting_before(node):
+            node.args = (values, [_widened(program, index) for index in indices], *rest)
+
+
+def _widened(program: ExportedProgram, index: Any) -> Any:
+    if index is None or index.meta["val"].dtype is not torch.int32:
+        return index
+    wide = program.graph.call_function(aten._to_copy.default, (index,), {"dtype": torch.int64})
+    wide.meta = {**index.meta, "val": index.meta["val"].to(torch.int64)}
+    return wide
 
 
 def _take_weights(model: Any) -> dict[str, np.ndarray]:

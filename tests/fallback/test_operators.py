@@ -95,3 +95,12 @@ def test_the_check_can_fail() -> None:
 
     with pytest.raises(NotPortableError, match="gives other values"):
         check(done.partition.blocks[0], model, [[X]])
+
+
+def test_indices_of_two_types() -> None:
+    rows, columns = torch.tensor([[2], [0]], dtype=torch.int32), torch.tensor([[1, 3, 0]])
+
+    def read_and_write(x, i, j):
+        return x[i, j], x.index_put((i, j), torch.zeros(2, 3))
+
+    alone(read_and_write, torch.randn(3, 4), rows, columns).saved("onnxruntime")
