@@ -17,6 +17,7 @@ from torch import fx, nn
 from torch.utils._pytree import tree_leaves
 
 from edge_trt.conversion.registry import CONVERTERS, lookup
+from edge_trt.lowering.decompositions import DECOMPOSITIONS
 from edge_trt.lowering.edit import is_random, writes
 from edge_trt.lowering.normalise_variants import RULES
 from tests.fuzz.arguments import draw_call
@@ -28,9 +29,11 @@ LARGEST = 4096
 
 @functools.cache
 def operators() -> tuple[Any, ...]:
-    """The ATen overloads with a converter or a rewriting rule, in order of their names."""
+    """The ATen overloads with a converter, a rule or a decomposition, in order of their names."""
     lookup(None)
-    known = {t for t in (*CONVERTERS, *RULES) if isinstance(t, torch._ops.OpOverload)}
+    known = {
+        t for t in (*CONVERTERS, *RULES, *DECOMPOSITIONS) if isinstance(t, torch._ops.OpOverload)
+    }
     tensors = [t for t in known if any("Tensor" in str(r.type) for r in t._schema.returns)]
     usable = [t for t in tensors if t.namespace == "aten" and not writes(t) and not _draws(t)]
     chosen = (t for t in usable if str(t) not in LEFT_OUT and "quantize" not in str(t))
@@ -47,6 +50,14 @@ LEFT_OUT = {
     "aten.empty.memory_format": "elements are what memory holds",
     "aten.empty_like.default": "elements are what memory holds",
     "aten.new_empty.default": "elements are what memory holds",
+    "aten.new_empty_strided.default": "elements are what memory holds",
+    "aten.empty_strided.default": "elements are what memory holds",
+    "aten.empty_permuted.default": "elements are what memory holds",
+    **{
+        f"aten._upsample_{mode}2d_aa.{overload}": "PyTorch repeats a pixel where images are 1 wide"
+        for mode in ("bilinear", "bicubic")
+        for overload in ("default", "vec")
+    },
 }
 
 
