@@ -17,6 +17,8 @@ from torch import nn
 
 import edge_trt
 from edge_trt.capture.torchvision_ops import provide_kernels
+from tests.support.detections import in_any_order
+from tests.support.zoo.detectors import spread
 from tests.support.zoo.randomise import randomise
 
 provide_kernels()
@@ -59,6 +61,26 @@ def run_without_torch(bundle: edge_trt.Bundle, folder: Path) -> list[dict[str, n
     command = [sys.executable, "-c", WITHOUT_TORCH, "m.edge", "images.npy", "found"]
     subprocess.run(command, check=True, cwd=folder)
     return [dict(np.load(folder / f"found{number}.npz")) for number in range(3)]
+
+
+@pytest.mark.slow
+def test_a_detector_of_two_stages_finds_what_eager_finds(tmp_path: Path) -> None:
+    models = importlib.import_module("torchvision.models.detection")
+    torch.manual_seed(0)
+    options = {"min_size": SIZE, "box_score_thresh": 0.05}  # at the size of the photographs
+    model = models.fasterrcnn_mobilenet_v3_large_320_fpn(
+        weights=None, weights_backbone=None, **options
+    ).eval()
+    randomise(model, (list(photographs()),))
+    spread(model, (list(photographs()),))
+    bundle = edge_trt.compile(model, ([photographs()[0]],), fallback="onnxruntime")
+    blocks: list[Any] = bundle.coverage["blocks"]
+    assert [block["kind"] for block in blocks] == ["tensorrt", "fallback"]
+    for got, image in zip(run_without_torch(bundle, tmp_path), photographs(), strict=True):
+        with torch.inference_mode():
+            expected = list(model([image])[0].values())
+        assert len(expected[0]) > 20
+        assert in_any_order([torch.from_numpy(x) for x in got.values()], expected) < 1e-4
 
 
 def assert_found(found: dict[str, np.ndarray], expected: dict[str, torch.Tensor]) -> None:
