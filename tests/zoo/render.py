@@ -22,6 +22,7 @@ and is compiled with `edge_trt.compile` as it comes from its library, one proces
 *Compiles*: captured, converted, saved and run. *Agrees*: the largest relative error of any output,
 max |bundle - eager| / max |eager|, on two random inputs is at most {agrees:g}, or at most twice
 eager's own error, float32 against float64 (then given behind it); integers are equal.
+Detections are compared as a set, as neighbours whose scores differ by rounding may change places.
 *One block*: TensorRT runs all of it. *Built*: TensorRT-RTX's builder makes a plan of every network,
 ahead of time and without a GPU. Seconds are wall time beside other work on two cores.
 """
