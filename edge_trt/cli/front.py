@@ -111,7 +111,10 @@ class Front:
 def started() -> Generator[Front]:
     """Starts the process, which imports PyTorch at once, and ends it if the block fails."""
     reading, writing = os.pipe()
-    command = [sys.executable, "-m", "edge_trt.cli.front", str(writing)]
+    # Modules are found where this process finds them: `-m` would look in the current folder first,
+    # where a file may have the name of one.
+    program = f"import sys; sys.path[:] = {sys.path!r}; import edge_trt.cli.front as f; f.run()"
+    command = [sys.executable, "-c", program, str(writing)]
     with (
         os.fdopen(reading, "rb") as messages,
         subprocess.Popen(command, stdin=subprocess.PIPE, pass_fds=[writing]) as process,
@@ -177,7 +180,8 @@ def _send(out: BinaryIO, message: Message) -> None:
     out.write(msgspec.json.encode(message) + b"\n")
 
 
-if __name__ == "__main__":
+def run() -> None:
+    """`main`, and the end of the process."""
     ended = main()
     for stream in (sys.stdout, sys.stderr):
         stream.flush()

@@ -190,3 +190,12 @@ def test_json_of_a_model(edge_trt: Command, model: str, tmp_path: Path) -> None:
     data = json.loads(edge_trt("inspect", path, "--json").out)
     assert data["manifest"]["targets"] == ["cpu"]
     assert data["report"]
+
+
+def test_files_of_the_current_folder_hide_no_module(
+    edge_trt: Command, model: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "torch.py").write_text("raise RuntimeError('not this one')")
+    monkeypatch.chdir(tmp_path)
+    done = edge_trt("build", str(Path(model).name), "--input", "image=1x3x8x8", "-o", "m.edge")
+    assert done.status == 0, done.err

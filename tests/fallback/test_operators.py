@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -59,6 +60,19 @@ def test_runs_without_torch(name: str) -> None:
     saved = alone(function, *inputs).saved("onnxruntime")
     assert saved.torch is None
     assert saved.why.startswith(f"equals PyTorch on {10 if ROWS in inputs else 4} random inputs")
+
+
+@pytest.mark.parametrize(
+    "function",
+    [lambda x: x / 3.3, lambda x: x * 1.1, lambda x: x.clamp(max=1732629650.3)],
+    ids=["quotient", "product", "bound"],
+)
+def test_float64_is_not_rounded_to_float32(function: Callable[..., Any]) -> None:
+    """torch.onnx writes the number as float32: PyTorch runs it then."""
+    x = torch.tensor([1732629601.25, 1732629700.5], dtype=torch.float64)
+    saved = alone(function, x).saved("auto")
+    assert saved.torch is not None
+    assert "other values" in saved.why
 
 
 def test_nan_sorts_as_the_largest() -> None:

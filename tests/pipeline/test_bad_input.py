@@ -14,6 +14,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
+from torch import nn
 
 import edge_trt
 from tests.cli.conftest import Command, Done
@@ -195,3 +197,18 @@ def test_the_image_of_the_fixture_is_good(command: Command, bundle: Path) -> Non
     done = command("run", bundle, "--input", f"image={bundle.parent / 'x.npy'}")
     assert (done.status, done.err) == (0, "")
     assert command("verify", bundle).status == 0
+
+
+class Factorised(nn.Module):
+    """Takes positive-definite matrices, which random ones are not."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return torch.linalg.cholesky(x) + 1
+
+
+def test_inputs_that_only_examples_can_be() -> None:
+    with pytest.warns(edge_trt.EdgeTrtWarning, match="1 of 2 cases.*not positive-definite"):
+        bundle = edge_trt.compile(Factorised().eval(), (torch.eye(3),))
+    assert {name.partition("/")[0] for name in bundle.vectors} == {"0"}
+    with pytest.raises(edge_trt.CaptureError, match="fails on its own example"):
+        edge_trt.compile(Factorised().eval(), (torch.zeros(3, 3),))
