@@ -93,6 +93,7 @@ class ImageInput(Input):
                 raise OptionError(
                     f"an image has no {what} {value!r}", hint=did_you_mean(str(value), known)
                 )
+        _check_numbers(mean, std, scale, size)
         channels = 1 if color == "L" else 3
         if shape is None and min is None and max is None and size is not None:
             shape = (1, *size, channels) if layout == "nhwc" else (1, channels, *size)
@@ -182,6 +183,20 @@ def _option(part: str, text: str) -> dict[str, object]:
     raise OptionError(
         f"{part!r} says nothing of the image {text!r}", hint=did_you_mean(part, words)
     )
+
+
+def _check_numbers(mean: object, std: object, scale: object, size: object) -> None:
+    """Refuse what is no number, or no list of them."""
+    for name, value in (("mean", mean), ("std", std)):
+        if value is not None and not isinstance(value, str | Sequence):
+            raise OptionError(
+                f"{name}={value!r} is no list of numbers", hint=f"write {name}=[0.5, 0.5, 0.5]"
+            )
+    if isinstance(scale, bool) or not isinstance(scale, int | float):
+        raise OptionError(f"scale={scale!r} is no number", hint="write scale=1/255")
+    sizes = size if isinstance(size, tuple | list) else () if size is None else (size,)
+    if sizes and (len(sizes) != 2 or not all(isinstance(n, int) and n > 0 for n in sizes)):
+        raise OptionError(f"size={size!r} is no height and width", hint="write size=(224, 224)")
 
 
 def _normalization(

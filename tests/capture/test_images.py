@@ -103,6 +103,9 @@ def test_one_grey_channel_and_no_batch():
         ({"shape": (1, 8, 8, 3), "mean": "imagnet"}, "names no normalization"),
         ({"shape": (1, 8, 8, 3), "mean": (1, 2)}, "one number per channel"),
         ({"shape": (1, 8, 8, 3), "std": (1, 0, 1)}, "no std of 0"),
+        ({"shape": (1, 8, 8, 3), "std": 0}, "std=0 is no list of numbers"),
+        ({"shape": (1, 8, 8, 3), "scale": "x"}, "scale='x' is no number"),
+        ({"shape": (1, 8, 8, 3), "size": (0, 3)}, "is no height and width"),
     ],
 )
 def test_what_is_no_image(arguments, says):
