@@ -107,7 +107,8 @@ def _has_compiled() -> bool:
     with other sizes is looked at first: that it does not fit is then held to be the model's wish.
     """
     compiler: Any = sys.modules.get("torch._dynamo.convert_frame")  # slow to import in vain
-    return compiler is not None and bool(compiler.output_codes.seen)
+    kept: Any = getattr(compiler, "output_codes", None)  # as in torch 2.13
+    return compiler is not None and bool(getattr(kept, "seen", True))
 
 
 def _following(attempt: _Attempt, refusal: str, places: Places) -> _Attempt | None:
