@@ -193,7 +193,11 @@ class TestHybrid:
 def test_control_flow_falls_back_with_its_bodies(tmp_path):
     class Switch(torch.nn.Module):
         def forward(self, x):
-            return torch.cond(x.sum() > 0, lambda y: y + 1, lambda y: y - 1, (x,)) * 2
+            def true(y):
+                there = torch.fft.fft(y)  # no layer of TensorRT, so the whole choice falls back
+                return torch.fft.ifft(there).real.contiguous() + 1
+
+            return torch.cond(x.sum() > 0, true, lambda y: y - 1, (x,)) * 2
 
     bundle = edge_trt.compile(Switch().eval(), (torch.ones(3),))
     assert [b["kind"] for b in bundle.coverage["blocks"]].count("fallback") == 1

@@ -55,13 +55,7 @@ class TorchExecutor:
                 hint="pip install torch, or build the bundle with --fallback onnxruntime to see "
                 "what keeps it from running without",
             ) from error
-        if missing := missing_operators(torch, file):
-            raise EngineError(
-                f"segment {self._segment!r} calls {missing[0]}, which nothing has registered here",
-                segment=self._segment,
-                hint=f"install or import the library that brings {missing[0]}, in a build that "
-                "fits this torch, before loading the bundle",
-            )
+        self._refuse_unknown(missing_operators(torch, file))
         if threads is not None:
             torch.set_num_threads(threads)
         try:
@@ -83,6 +77,17 @@ class TorchExecutor:
             raise self._failure(
                 f"{path!r} takes {len(self._numbers)} inputs, and the manifest says "
                 f"{len(segment.inputs)}"
+            )
+
+    def _refuse_unknown(self, operators: list[str]) -> None:
+        """Refuse a program for the operators that nothing has registered."""
+        if operators:
+            raise EngineError(
+                f"segment {self._segment!r} calls {operators[0]}, which nothing has registered "
+                "here",
+                segment=self._segment,
+                hint=f"install or import the library that brings {operators[0]}, in a build that "
+                "fits this torch, before loading the bundle",
             )
 
     def run(self, inputs: list[np.ndarray]) -> list[np.ndarray]:
