@@ -116,8 +116,9 @@ def _compile(arguments: argparse.Namespace, options: CompileOptions) -> Bundle:
                 from edge_trt.pipeline import add_engines
 
                 bundle = read_bundle(portable, leaving=True)
-                beside.submit(sync_tree, portable)  # its files become those of the bundle
+                synced = beside.submit(sync_tree, portable)  # its files become the bundle's
                 add_engines(bundle, options, progress, Path(folder))
+                synced.result()  # what the disk refuses is told once, to who asks first
                 bundle.save(arguments.output)
     return bundle
 

@@ -117,4 +117,5 @@ def test_indices_of_two_types() -> None:
     def read_and_write(x, i, j):
         return x[i, j], x.index_put((i, j), torch.zeros(2, 3))
 
-    alone(read_and_write, torch.randn(3, 4), rows, columns).saved("onnxruntime")
+    saved = alone(read_and_write, torch.randn(3, 4), rows, columns).saved("onnxruntime")
+    assert saved.why.startswith("equals PyTorch on ")

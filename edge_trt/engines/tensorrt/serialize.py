@@ -26,7 +26,7 @@ def serialize(
         config: TensorRT's builder configuration.
         trt: The module that all three belong to.
         file: Where the plan goes; without one it stays in memory that TensorRT owns.
-        on_read: Called when TensorRT has read all weights, if that can be told.
+        on_read: Called before each piece of the plan: TensorRT has read all weights by then.
 
     Raises:
         OSError: The file can't be written.
