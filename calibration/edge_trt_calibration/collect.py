@@ -1,0 +1,186 @@
+# SPDX-License-Identifier: Apache-2.0
+"""One pass over the data: every tensor's histogram, until the ranges stand still.
+
+    ranges = collect(observe, Feeds(data, inputs), model=digest, method="mse")
+
+`observe` runs the model on one batch and yields names and arrays, one tensor after the other, so
+that no more than one part of the model's activations is in memory.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from edge_trt_calibration.errors import CalibrationError
+from edge_trt_calibration.feeds import Feed
+from edge_trt_calibration.histogram import Histogram
+from edge_trt_calibration.methods import BINS, entropy2, method_of
+from edge_trt_calibration.ranges import Ranges, TensorRange, choose, listed, measured
+from edge_trt_calibration.samples import Samples
+
+SAMPLES = 512
+"""Samples that are enough for images and for most else."""
+
+FIRST_CHECK = 32
+"""Samples after which the ranges are looked at for the first time, then at every doubling."""
+
+TOLERANCE = 0.01
+"""Relative change over a doubling of the samples below which a range stands still."""
+
+SETTLED = 0.98
+"""Fraction of the tensors that have to stand still before a pass ends early."""
+
+Observe = Callable[[Feed], Iterable[tuple[str, np.ndarray]]]
+
+
+@dataclass(frozen=True, slots=True)
+class Convergence:
+    """How far the ranges have settled."""
+
+    samples: int
+    settled: float
+    """Fraction of the ranges that moved by less than `TOLERANCE` since half as many samples."""
+    largest: float
+    """The largest relative change."""
+
+    def __str__(self) -> str:
+        return (
+            f"{self.samples} samples: {self.settled:.0%} of the ranges moved less than "
+            f"{TOLERANCE:.0%}"
+        )
+
+
+Progress = Callable[[int, "Convergence | None"], None]
+"""Called after each batch with the samples so far, and the last look at the ranges."""
+
+
+def collect(
+    observe: Observe,
+    feeds: Iterable[Feed],
+    *,
+    model: str,
+    method: str = "mse",
+    samples: int | None = SAMPLES,
+    early: bool = True,
+    progress: Progress | None = None,
+    remark: Callable[[str], None] | None = None,
+) -> Ranges:
+    """Calibrates.
+
+    Args:
+        observe: runs a batch and yields every tensor that needs a range.
+        feeds: batches; `entropy2` reads them twice.
+        model: digest of what is run, kept with the ranges.
+        method: as `method_of` takes it, or `entropy2`.
+        samples: end after so many, None for all there are.
+        early: end before when the ranges stand still.
+        progress: told after each batch.
+        remark: told what makes the ranges doubtful, a sentence each.
+
+    Raises:
+        CalibrationError: there are no samples, or a tensor has no number in it.
+    """
+    find = method_of("max" if method == "entropy2" else method)
+    histograms: dict[str, Histogram] = {}
+    seen = Samples()
+    watch = _Watch(find)
+    for feed in feeds:
+        seen.add(feed)
+        for name, array in observe(feed):
+            histograms.setdefault(name, Histogram()).add(array)
+        watch.look(seen.count, histograms, last=samples)
+        if progress is not None:
+            progress(seen.count, watch.last)
+        if samples is not None and seen.count >= samples:
+            break
+        if early and watch.last is not None and watch.last.settled >= SETTLED:
+            break
+    _check(seen, histograms)
+    if method == "entropy2":
+        chosen = _second_pass(observe, feeds, histograms, seen.count)
+    else:
+        chosen = choose(histograms, method)
+    if remark is not None:
+        for sentence in (*seen.remarks(), *_remarks(histograms)):
+            remark(sentence)
+    return Ranges(model, method, seen.source, chosen, histograms)
+
+
+class _Watch:
+    """Compares the ranges at every doubling of the samples."""
+
+    def __init__(self, find: Callable[[Histogram], float]) -> None:
+        self._find = find
+        self._next = FIRST_CHECK
+        self._before: dict[str, float] = {}
+        self.last: Convergence | None = None
+
+    def look(self, count: int, histograms: Mapping[str, Histogram], last: int | None) -> None:
+        """Looks, if it is time and there is more to come."""
+        if count < self._next or (last is not None and count >= last):
+            return
+        now = {name: self._find(histogram) for name, histogram in histograms.items()}
+        if self._before:
+            moved = [_change(self._before.get(name, 0.0), value) for name, value in now.items()]
+            settled = sum(change < TOLERANCE for change in moved) / max(len(moved), 1)
+            self.last = Convergence(count, settled, max(moved, default=0.0))
+        self._before = now
+        self._next = 2 * count
+
+
+def _change(before: float, now: float) -> float:
+    if before == now:
+        return 0.0
+    return abs(now - before) / before if before else math.inf
+
+
+def _second_pass(
+    observe: Observe, feeds: Iterable[Feed], histograms: Mapping[str, Histogram], count: int
+) -> dict[str, TensorRange]:
+    """Linear bins over each tensor's whole range, of the same samples again."""
+    bins = {name: np.zeros(BINS, np.int64) for name in histograms}
+    seen = Samples()
+    for feed in feeds:
+        seen.add(feed)
+        for name, array in observe(feed):
+            _count(bins[name], np.asarray(array), histograms[name].amax)
+        if seen.count >= count:
+            break
+    found: dict[str, TensorRange] = {}
+    for name, histogram in histograms.items():
+        amax = entropy2(bins[name], histogram.amax)
+        found[name] = measured(histogram, amax, "entropy2")
+    return found
+
+
+def _count(bins: np.ndarray, values: np.ndarray, amax: float) -> None:
+    if amax == 0:
+        return
+    magnitudes = np.abs(np.asarray(values, np.float32)).reshape(-1)
+    magnitudes = magnitudes[np.isfinite(magnitudes)]
+    index = np.minimum(magnitudes * np.float32(BINS / amax), BINS - 1).astype(np.intp)
+    bins += np.bincount(index, minlength=BINS)
+
+
+def _check(seen: Samples, histograms: Mapping[str, Histogram]) -> None:
+    if not seen.count:
+        raise CalibrationError("the calibration data is empty", hint="it needs some samples")
+    if lost := [name for name, h in histograms.items() if not h.total and h.nan]:
+        raise CalibrationError(
+            f"nothing but NaN in {listed(lost)}",
+            names=lost,
+            hint="the model or its inputs are broken; run it on one sample",
+        )
+
+
+def _remarks(histograms: Mapping[str, Histogram]) -> list[str]:
+    found: list[str] = []
+    if odd := [name for name, h in histograms.items() if h.nan or h.infinite]:
+        found.append(f"NaN or infinity in {listed(odd)}: left out of the ranges")
+    if zero := [name for name, h in histograms.items() if not h.amax]:
+        found.append(f"{listed(zero)}: zero in all samples, so any range would do")
+    return found

@@ -1,0 +1,277 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The result of a calibration: a range per tensor, and what it was taken from.
+
+ranges = choose(statistics, "mse")
+ranges.save("ranges.json")
+both = merge([Ranges.load("a.json"), Ranges.load("b.json")])
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import tempfile
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+
+from edge_trt_calibration.errors import CalibrationError
+from edge_trt_calibration.histogram import SHIFT, Histogram
+from edge_trt_calibration.methods import LEVELS, SquaredErrors, method_of
+
+SCHEMA = 1
+"""Version of the file; a later one is refused."""
+
+COARSE = SHIFT + 5
+"""Shift of the histograms that a bundle carries: 64 buckets for every power of two."""
+
+
+@dataclass(frozen=True, slots=True)
+class TensorRange:
+    """What the largest int8 level of a tensor stands for."""
+
+    amax: float
+    method: str
+    """Name of the method that chose it, `imported` if it comes from another tool."""
+    clipped: float | None = None
+    """Fraction of the values that are larger."""
+    sqnr: float | None = None
+    """Signal to quantization noise, in dB; None without data, or where nothing is lost."""
+
+    @property
+    def scale(self) -> float:
+        """The step between two levels; 1 for a tensor that was always zero."""
+        return self.amax / LEVELS if self.amax > 0 else 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """The data that was looked at.
+
+    `digest` is the sum of the samples' own digests, so that it does not depend on their order.
+    """
+
+    samples: int = 0
+    digest: str = "0" * 32
+
+    def __add__(self, other: Source) -> Source:
+        total = (int(self.digest, 16) + int(other.digest, 16)) % (1 << 128)
+        return Source(self.samples + other.samples, f"{total:032x}")
+
+
+@dataclass(frozen=True, slots=True)
+class Ranges:
+    """Ranges by tensor, with the histograms that they come from, if there are any.
+
+    Attributes:
+        model: digest of the networks that were run; empty for ranges of another tool.
+        method: what chose the ranges, as `method_of` takes it.
+        source: what data was seen.
+        tensors: the range of each tensor.
+        histograms: what each tensor held; empty for ranges of another tool.
+        coarse: whether the histograms are too coarse to be merged.
+    """
+
+    model: str
+    method: str
+    source: Source = field(default_factory=Source)
+    tensors: Mapping[str, TensorRange] = field(default_factory=dict[str, TensorRange])
+    histograms: Mapping[str, Histogram] = field(default_factory=dict[str, Histogram])
+    coarse: bool = False
+
+    def with_method(self, method: str) -> Ranges:
+        """The same data under another method.
+
+        Raises:
+            CalibrationError: there is no such method, or no data.
+        """
+        if not self.histograms:
+            raise CalibrationError(
+                "these ranges have no histograms, so no other method can be applied",
+                hint="calibrate again",
+            )
+        chosen = choose(self.histograms, method)
+        return replace(self, method=method, tensors=chosen)
+
+    def as_dict(self, *, coarse: bool = False) -> dict[str, Any]:
+        """JSON values; `coarse` makes them small, for a report."""
+        shift = COARSE if coarse else SHIFT
+        tensors: dict[str, Any] = {}
+        for name, chosen in self.tensors.items():
+            tensors[name] = {k: v for k, v in asdict(chosen).items() if v is not None}
+            if name in self.histograms:
+                tensors[name]["histogram"] = self.histograms[name].as_dict(shift)
+        return {
+            "schema": SCHEMA,
+            "model": self.model,
+            "method": self.method,
+            "samples": self.source.samples,
+            "data": self.source.digest,
+            "coarse": coarse or self.coarse,
+            "tensors": tensors,
+        }
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Ranges:
+        """What `as_dict` gave.
+
+        Raises:
+            CalibrationError: the values have another form.
+        """
+        if values.get("schema") != SCHEMA:
+            raise CalibrationError(
+                f"these ranges have schema {values.get('schema')!r}, this version reads {SCHEMA}",
+                hint="update edge_trt, or calibrate again",
+            )
+        try:
+            entries: dict[str, dict[str, Any]] = values["tensors"]
+            histograms = {
+                name: Histogram.from_dict(entry["histogram"])
+                for name, entry in entries.items()
+                if "histogram" in entry
+            }
+            tensors = {
+                name: _range(name, {k: v for k, v in entry.items() if k != "histogram"})
+                for name, entry in entries.items()
+            }
+            source = Source(int(values["samples"]), str(values["data"]))
+            coarse = bool(values["coarse"])
+            return cls(values["model"], values["method"], source, tensors, histograms, coarse)
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            raise CalibrationError(
+                f"these ranges can't be read: {type(error).__name__} {error}",
+                hint="calibrate again",
+            ) from error
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Writes the file in one step: it is whole, or what it was before."""
+        text = json.dumps(self.as_dict(), indent=1) + "\n"
+        write_whole(Path(path), text)
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str]) -> Ranges:
+        """Reads what `save` wrote.
+
+        Raises:
+            CalibrationError: naming the file, if there is none or it is no such file.
+        """
+        try:
+            values: Any = json.loads(Path(path).read_text())
+        except OSError as error:
+            raise CalibrationError(f"{path} can't be read: {error.strerror}") from error
+        except ValueError as error:
+            raise CalibrationError(f"{path} is no JSON file: {error}") from error
+        try:
+            return cls.from_dict(cast("dict[str, Any]", values) if isinstance(values, dict) else {})
+        except CalibrationError as error:
+            raise CalibrationError(f"{path}: {error.message}", hint=error.hint) from error
+
+
+def _range(name: str, values: Mapping[str, Any]) -> TensorRange:
+    found = TensorRange(**values)
+    if not (isinstance(found.amax, int | float) and math.isfinite(found.amax) and found.amax >= 0):
+        raise ValueError(f"the range of tensor {name} is {found.amax!r}")
+    return found
+
+
+def choose(histograms: Mapping[str, Histogram], method: str) -> dict[str, TensorRange]:
+    """The range of every tensor by one method.
+
+    Raises:
+        CalibrationError: there is no such method.
+    """
+    find = method_of(method)
+    return {name: measured(h, find(h), method) for name, h in histograms.items()}
+
+
+def measured(histogram: Histogram, amax: float, method: str) -> TensorRange:
+    """A range with what it costs: the fraction that is clipped, and the noise."""
+    # As a scale is written and computed with: a float32.
+    amax = float(np.float32(amax))
+    centres, counts = histogram.levels()
+    total = int(counts.sum())
+    if not total or amax <= 0:
+        return TensorRange(amax, method, 0.0 if total else None)
+    clipped = int(counts[centres > amax].sum()) / total
+    errors = SquaredErrors.of(histogram)
+    noise = float(errors(np.array([amax]))[0])
+    # Noise below what float64 resolves of the sum is none: all values are levels.
+    lost = noise > errors.squares * 1e-12
+    sqnr = 10 * math.log10(errors.squares / noise) if lost else None
+    return TensorRange(amax, method, clipped, sqnr)
+
+
+def merge(parts: Sequence[Ranges]) -> Ranges:
+    """The ranges of all the data together, to the bit those of one pass over it.
+
+    Raises:
+        CalibrationError: the parts are of different models, tensors or methods, or without
+            histograms.
+    """
+    if not parts:
+        raise CalibrationError("there are no ranges to merge")
+    first = parts[0]
+    for part in parts[1:]:
+        _check_mergeable(first, part)
+    if any(not part.histograms or part.coarse for part in parts):
+        raise CalibrationError(
+            "ranges without whole histograms can't be merged",
+            hint="merge the files that edge_trt calibrate wrote, not those of a bundle or a cache",
+        )
+    histograms: dict[str, Histogram] = {name: Histogram() for name in first.histograms}
+    source = Source()
+    for part in parts:
+        source += part.source
+        for name, histogram in part.histograms.items():
+            histograms[name].merge(histogram)
+    return Ranges(first.model, first.method, source, choose(histograms, first.method), histograms)
+
+
+def _check_mergeable(first: Ranges, part: Ranges) -> None:
+    if part.model != first.model:
+        raise CalibrationError(
+            "these ranges belong to different models", hint="merge those of one model"
+        )
+    if part.method != first.method:
+        raise CalibrationError(
+            f"these ranges were chosen by different methods, {first.method} and {part.method}",
+            hint="say which one is meant with --method",
+        )
+    if odd := sorted(set(first.tensors) ^ set(part.tensors)):
+        raise CalibrationError(
+            f"these ranges have different tensors: {listed(odd)}",
+            names=odd,
+            hint="calibrate all parts with the same options",
+        )
+
+
+def listed(names: Iterable[str], most: int = 5) -> str:
+    """The first names, and how many more there are."""
+    names = list(names)
+    more = f" and {len(names) - most} more" if len(names) > most else ""
+    return ", ".join(names[:most]) + more
+
+
+def write_whole(path: Path, text: str) -> None:
+    """Writes a text file in one step.
+
+    Raises:
+        CalibrationError: the disk refuses it; what was there stays.
+    """
+    try:
+        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+        try:
+            with os.fdopen(handle, "w") as file:
+                file.write(text)
+            Path(name).replace(path)
+        except BaseException:
+            with suppress(OSError):
+                Path(name).unlink()
+            raise
+    except OSError as error:
+        raise CalibrationError(f"{path} can't be written: {error.strerror}") from error

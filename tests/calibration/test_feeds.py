@@ -1,0 +1,112 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Calibration data in every form, and in every wrong one."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from edge_trt_calibration import CalibrationError, Feeds, InputSpec
+
+IMAGE = InputSpec("image", "float32", ((1, 4), 3))
+IDS = InputSpec("ids", "int64", ((1, 4),))
+ROWS = np.arange(30, dtype=np.float32).reshape(10, 3)
+
+
+def _files(folder: Path) -> Path:
+    for i in range(3):
+        np.save(folder / f"{i}.npy", ROWS[:2])
+    return folder
+
+
+def _npz(folder: Path) -> Path:
+    np.savez(folder / "data.npz", image=ROWS)
+    return folder / "data.npz"
+
+
+FORMS: dict[str, Any] = {
+    "array": (lambda _: ROWS, [4, 4, 2]),
+    "mapping": (lambda _: {"image": ROWS, "label": ROWS}, [4, 4, 2]),
+    "list of arrays": (lambda _: [ROWS[:2], ROWS[:5]], [2, 4, 1]),
+    "tuples": (lambda _: [(ROWS[:1],), (ROWS[:3],)], [1, 3]),
+    "with labels": (lambda _: [(ROWS[:1], np.zeros(1))], [1]),
+    "tensors": (lambda _: [torch.from_numpy(ROWS[:2]).requires_grad_()], [2]),
+    "float64": (lambda _: [ROWS[:2].astype(np.float64)], [2]),
+    "function": (lambda _: lambda: iter([ROWS[:2], ROWS[:2]]), [2, 2]),
+    "npy folder": (_files, [2, 2, 2]),
+    "npz": (_npz, [4, 4, 2]),
+    "text": (lambda folder: str(_npz(folder)), [4, 4, 2]),
+}
+
+
+@pytest.mark.parametrize(("data", "sizes"), FORMS.values(), ids=list(FORMS))
+def test_forms(tmp_path: Path, data: Any, sizes: list[int]) -> None:
+    feeds = Feeds(data(tmp_path), [IMAGE])
+    for _ in range(2):
+        assert [len(feed["image"]) for feed in feeds] == sizes
+    assert all(feed["image"].dtype == np.float32 for feed in feeds)
+
+
+def test_several_inputs_go_by_name_or_in_order() -> None:
+    named = {"ids": np.arange(6), "image": ROWS[:6]}
+    for data in (named, [(ROWS[:6], np.arange(6))], [named]):
+        feeds = list(Feeds(data, [IMAGE, IDS]))
+        assert [len(feed["image"]) for feed in feeds] == [4, 2]
+        np.testing.assert_array_equal(np.concatenate([f["ids"] for f in feeds]), np.arange(6))
+
+
+def test_a_model_of_one_size_leaves_out_what_is_left_over() -> None:
+    feeds = list(Feeds(ROWS, [InputSpec("image", "float32", (4, 3))]))
+    assert [len(feed["image"]) for feed in feeds] == [4, 4]
+
+
+def test_a_generator_is_read_once() -> None:
+    def batches() -> Iterator[np.ndarray]:
+        yield ROWS[:2]
+
+    feeds = Feeds(batches(), [IMAGE])
+    assert len(list(feeds)) == 1
+    with pytest.raises(CalibrationError, match="a generator, which can be read once") as caught:
+        list(feeds)
+    assert "without calling it" in caught.value.hint
+    assert len(list(Feeds(batches, [IMAGE]))) == 1
+
+
+NAN = ROWS[:2].copy()
+NAN[1, 1] = np.nan
+
+WRONG: dict[str, tuple[Any, str]] = {
+    "number": (3, "int is no calibration data"),
+    "shape": ([ROWS[:2, :2]], r"batch 0: image has shape \[2, 2\], the model takes float32"),
+    "rank": ([ROWS[0]], r"batch 0: image has shape \[3\]"),
+    "type": ([ROWS[:2] > 0], "batch 0: image is bool, the model takes float32"),
+    "nan": ([ROWS[:2], NAN], "batch 1: image contains NaN: leave such samples out"),
+    "missing": ([{"picture": ROWS}], "batch 0 lacks image: it has picture"),
+    "too many": ([(ROWS, ROWS, ROWS)], "batch 0 has 3 elements, the model takes 1"),
+    "ragged": ([[[[1], [2, 3]]]], "batch 0: image is no array"),
+    "no file": ("missing.npy", "missing.npy can't be read: No such file"),
+}
+
+
+@pytest.mark.parametrize(("data", "message"), WRONG.values(), ids=list(WRONG))
+def test_what_does_not_fit_is_refused(data: Any, message: str) -> None:
+    with pytest.raises(CalibrationError, match=message):
+        list(Feeds(data, [IMAGE]))
+
+
+def test_one_array_for_two_inputs_is_refused() -> None:
+    with pytest.raises(CalibrationError, match="one array, the model takes image, ids"):
+        list(Feeds(ROWS, [IMAGE, IDS]))
+
+
+def test_empty_folders_and_other_files_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(CalibrationError, match=r"has no \.npy or \.npz files"):
+        Feeds(tmp_path, [IMAGE])
+    (tmp_path / "a.npy").write_text("text")
+    with pytest.raises(CalibrationError, match="is no array file"):
+        Feeds(tmp_path / "a.npy", [IMAGE])

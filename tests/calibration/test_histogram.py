@@ -1,0 +1,87 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Counting magnitudes: exact extremes, exact merges, nothing lost."""
+
+from __future__ import annotations
+
+import itertools
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as arrays
+
+from edge_trt_calibration import CalibrationError, Histogram
+from edge_trt_calibration.histogram import BUCKETS, SHIFT, edges
+
+FLOATS = arrays.arrays(np.float32, st.integers(0, 200), elements=st.floats(width=32))
+
+
+def _histogram(*parts: np.ndarray) -> Histogram:
+    histogram = Histogram()
+    for part in parts:
+        histogram.add(part)
+    return histogram
+
+
+@given(FLOATS)
+def test_every_value_is_counted_once(values: np.ndarray) -> None:
+    histogram = _histogram(values)
+    finite = values[np.isfinite(values)]
+    assert histogram.nan == np.isnan(values).sum()
+    assert histogram.infinite == np.isinf(values).sum()
+    assert histogram.total == finite.size
+    assert histogram.amax == np.abs(finite).max(initial=0)
+    used = np.flatnonzero(histogram.counts)
+    low, high = edges(used)
+    for bucket, (a, b) in zip(used, zip(low, high, strict=True), strict=True):
+        magnitudes = np.abs(finite.astype(np.float64))
+        inside = (magnitudes >= a) & ((magnitudes < b) | (bucket == BUCKETS - 1))
+        assert histogram.counts[bucket] == inside.sum()
+
+
+@given(st.lists(FLOATS, min_size=1, max_size=4))
+def test_neither_order_nor_batches_matter(parts: list[np.ndarray]) -> None:
+    whole = _histogram(np.concatenate(parts))
+    for order in itertools.permutations(parts):
+        assert _histogram(*order) == whole
+        merged = Histogram()
+        for part in order:
+            merged.merge(_histogram(part))
+        assert merged == whole
+
+
+@given(FLOATS)
+def test_reads_what_it_wrote(values: np.ndarray) -> None:
+    histogram = _histogram(values)
+    assert Histogram.from_dict(histogram.as_dict()) == histogram
+
+
+def test_a_coarser_form_keeps_extremes_and_counts() -> None:
+    values = np.random.default_rng(0).standard_normal(10_000).astype(np.float32)
+    fine = _histogram(values)
+    coarse = Histogram.from_dict(fine.as_dict(SHIFT + 5))
+    assert (coarse.low, coarse.high, coarse.total) == (fine.low, fine.high, fine.total)
+    (a, n), (b, m) = fine.levels(), coarse.levels()
+    assert b.size < a.size / 5
+    assert np.dot(b, m) == pytest.approx(np.dot(a, n), rel=1e-3)
+
+
+@pytest.mark.parametrize("dtype", ["float16", "float64", "int32", "bool"])
+def test_other_types_count_as_float32(dtype: str) -> None:
+    values = np.arange(8).astype(dtype)
+    assert _histogram(values) == _histogram(values.astype(np.float32))
+
+
+def test_more_than_a_block_and_more_than_an_axis() -> None:
+    values = np.random.default_rng(0).standard_normal((3, 70_001)).astype(np.float32)
+    assert _histogram(values) == _histogram(*values)
+
+
+@pytest.mark.parametrize(
+    "damage", [{"counts": "?"}, {"counts": "AAAA"}, {"shift": None}, {"low": "x"}, {"nan": None}]
+)
+def test_a_damaged_form_is_refused(damage: dict[str, object]) -> None:
+    values = _histogram(np.ones(3, np.float32)).as_dict()
+    with pytest.raises(CalibrationError, match="histogram can't be read"):
+        Histogram.from_dict(values | damage)
