@@ -243,14 +243,15 @@ class Builder(Sizes):
         places = tuple(sorted({axis % x.rank for axis in axes}))
         return self.network.add(Reduce(op, places, keep_dims), x)
 
-    def along(self, x: Tensor, axis: int, matrix: np.ndarray) -> Tensor:
-        """The product of one axis with a constant matrix [size, new size]."""
+    def along(self, x: Tensor, axis: int, matrix: np.ndarray | Tensor) -> Tensor:
+        """The product of one axis with a matrix [size, new size] in the type of `x`."""
+        if isinstance(matrix, np.ndarray):
+            matrix = self.constant(matrix, x.dtype, "matrix")
         if axis == x.rank - 2:
-            return self.matmul(self.constant(matrix.T.copy(), x.dtype, "matrix"), x)
+            return self.matmul(self.permute(matrix, [1, 0]), x)
         order = [*(a for a in range(x.rank) if a != axis), axis]
         back = [order.index(a) for a in range(x.rank)]
-        product = self.matmul(self.permute(x, order), self.constant(matrix, x.dtype, "matrix"))
-        return self.permute(product, back)
+        return self.permute(self.matmul(self.permute(x, order), matrix), back)
 
     def matmul(self, a: Tensor, b: Tensor, *, transpose_b: bool = False) -> Tensor:
         """`torch.matmul(a, b)`: vectors, matrices and batches of them, broadcast."""

@@ -104,11 +104,31 @@ ROWS = [
     Row(
         "adaptive same on one axis", lambda x: F.adaptive_avg_pool2d(x, (None, 3)), (f(1, 3, 9, 7),)
     ),
+    *(
+        Row(
+            f"adaptive of open sizes to {size}",
+            lambda x, o=size: F.adaptive_avg_pool2d(x, o),
+            (IMAGE,),
+        )
+        for size in (2, 3, (7, 7), (5, 1), (1, 4), (14, 10))
+    ),
+    Row("adaptive of one open size", lambda x: F.adaptive_avg_pool2d(x, 3), (f("b", 3, 9, "w"),)),
+    Row("adaptive of an open length", lambda x: F.adaptive_avg_pool1d(x, 4), (f(3, "n"),)),
     Row(
-        "adaptive unknown",
-        lambda x: F.adaptive_avg_pool2d(x, 3),
-        (IMAGE,),
-        refusal="needs a known image size",
+        "adaptive of an open volume",
+        lambda x: F.adaptive_avg_pool3d(x, (2, 3, 4)),
+        (f("b", 2, "n", "h", 6),),
+    ),
+    Row(
+        "adaptive to the size of another",
+        lambda x, y: F.adaptive_avg_pool2d(x, y.shape[2:]),
+        (IMAGE, f("b", 2, "n", 5)),
+    ),
+    Row(
+        "adaptive of ints",
+        lambda x: F.adaptive_avg_pool1d(x, 2),
+        (i64(1, 2, "n"),),
+        refusal="of integers",
     ),
     Row("adaptive without batch", lambda x: F.adaptive_avg_pool2d(x, 3), (f(3, 9, 6),)),
     Row("adaptive 1d", lambda x: F.adaptive_avg_pool1d(x, 3), (f("b", 3, 10),)),

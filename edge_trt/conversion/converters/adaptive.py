@@ -4,16 +4,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 import torch
-from torch import fx
 
 from edge_trt.conversion.context import Context
 from edge_trt.conversion.converters.pooling import Windows, pool
 from edge_trt.conversion.registry import needs_float, table
+from edge_trt.network.builder import Size
 from edge_trt.network.graph import Tensor
+from edge_trt.network.types import Dim, DType
 
 aten = torch.ops.aten
 ADAPTIVE = {
@@ -25,23 +25,13 @@ ADAPTIVE = {
 }
 
 
-def _known_bins(self: fx.Node, output_size: Sequence[Any]) -> str | None:
-    if reason := needs_float(self, "pooling"):
-        return reason
-    sizes = self.meta["val"].shape[-len(output_size) :]
-    pairs = zip(sizes, output_size, strict=True)
-    if all(o == 1 or (isinstance(s, int) and isinstance(o, int)) for s, o in pairs):
-        return None
-    return f"adaptive pooling to {list(output_size)} needs a known image size: fix it"
-
-
-def adaptive_avg_pool(ctx: Context, ndim: int, self: Tensor, output_size: Sequence[int]) -> Tensor:
+def adaptive_avg_pool(ctx: Context, ndim: int, self: Tensor, output_size: Sequence[Size]) -> Tensor:
     axes = range(self.rank - ndim, self.rank)
-    if all(count == 1 for count in output_size):
+    if all(_is_one(count) for count in output_size):
         return ctx.reduce("AVG", self, axes, keep_dims=True)
     pairs = zip(self.shape[-ndim:], output_size, strict=True)
-    window = [d // count for d, count in pairs if isinstance(d, int) and d % count == 0]
-    if len(window) == ndim:
+    window = [_width(size, count) for size, count in pairs]
+    if all(window):
         step, none = tuple(window), (0,) * ndim
         return pool(ctx, "AVERAGE", self, Windows(step, step, none, none))
     x = self
@@ -50,14 +40,45 @@ def adaptive_avg_pool(ctx: Context, ndim: int, self: Tensor, output_size: Sequen
     return x
 
 
-def _means(ctx: Context, x: Tensor, axis: int, count: int) -> Tensor:
-    """Bins of different widths along one axis: a product with a constant matrix."""
-    size = x.shape[axis]
+def _is_one(count: Size) -> bool:
+    return isinstance(count, int) and count == 1
+
+
+def _width(size: Dim, count: Size) -> int:
+    """Elements in each bin, 0 if that is unknown or differs from bin to bin."""
+    if isinstance(size, int) and isinstance(count, int) and size % count == 0:
+        return size // count
+    return 0
+
+
+def _means(ctx: Context, x: Tensor, axis: int, count: Size) -> Tensor:
+    """Bins of different widths along one axis: a product with a matrix."""
+    size = ctx.size(x, axis)
     if size == count:
         return x
-    if count == 1:
+    if _is_one(count):
         return ctx.reduce("AVG", x, [axis], keep_dims=True)
-    return ctx.along(x, axis, _bins(int(size), count))
+    if isinstance(size, int) and isinstance(count, int):
+        return ctx.along(x, axis, _bins(size, count))
+    return ctx.along(x, axis, _computed_bins(ctx, size, count, x.dtype))
+
+
+def _computed_bins(ctx: Context, size: Size, count: Size, dtype: DType) -> Tensor:
+    """What `_bins` gives, computed by the network for sizes that are known when it runs."""
+    size, count, bins, places = (
+        ctx.as_type(n, DType.INT32) for n in (size, count, ctx.arange(count), ctx.arange(size))
+    )
+    scaled = ctx.elementwise("PROD", bins, size)
+    begin = ctx.elementwise("FLOOR_DIV", scaled, count)
+    # Rounded up: the floor of the quotient plus almost one.
+    almost = ctx.elementwise("SUB", ctx.elementwise("SUM", size, count), 1)
+    end = ctx.elementwise("FLOOR_DIV", ctx.elementwise("SUM", scaled, almost), count)
+    places = ctx.unsqueeze(places, [1])
+    begun = ctx.unary("NOT", ctx.elementwise("LESS", places, begin))
+    inside = ctx.elementwise("AND", begun, ctx.elementwise("LESS", places, end))
+    width = ctx.cast(ctx.elementwise("SUB", end, begin), DType.FLOAT32)
+    share = ctx.cast(ctx.unary("RECIP", width), dtype)
+    return ctx.select(inside, share, ctx.constant(0, dtype))
 
 
 def _bins(size: int, count: int) -> np.ndarray:
@@ -72,6 +93,6 @@ def _bins(size: int, count: int) -> np.ndarray:
 table(
     ADAPTIVE,
     adaptive_avg_pool,
-    when=_known_bins,
-    note="float input; a known image size, or an output of 1",
+    when=lambda self: needs_float(self, "pooling"),
+    note="float input",
 )
