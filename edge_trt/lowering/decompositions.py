@@ -17,6 +17,7 @@ from edge_trt.lowering.decompositions_distances import DISTANCES
 from edge_trt.lowering.decompositions_indexing import INDEXING
 from edge_trt.lowering.decompositions_math import MATH
 from edge_trt.lowering.decompositions_matrix import MATRIX
+from edge_trt.lowering.decompositions_pooling import POOLING
 from edge_trt.lowering.decompositions_quantization import QUANTIZATION
 from edge_trt.lowering.decompositions_reductions import REDUCTIONS
 from edge_trt.lowering.decompositions_regions import REGIONS
@@ -64,6 +65,7 @@ DECOMPOSITIONS: dict[OpOverload, Callable[..., Any]] = {
     **INDEXING,
     **MATH,
     **MATRIX,
+    **POOLING,
     **QUANTIZATION,
     **REDUCTIONS,
     aten.rms_norm.default: _rms_norm,

@@ -116,28 +116,7 @@ def _prims_sum(inp: Any, dims: Any, *, output_dtype: Any = None) -> Any:
     return torch.sum(inp, dims, dtype=output_dtype or inp.dtype) if dims else inp
 
 
-def _adaptive_max(self: Any, output_size: Any) -> Any:
-    """The maximum of each bin, axis after axis; the places of the maxima are left out."""
-    x, axes = self, range(self.dim() - len(output_size), self.dim())
-    for axis, count in zip(axes, output_size, strict=True):
-        size = x.shape[axis]
-        if count == 1:
-            x = torch.amax(x, [axis], keepdim=True)
-        elif not (isinstance(size, int) and isinstance(count, int)) or 0 in (size, count):
-            return NotImplemented
-        elif size % count == 0:
-            x = torch.amax(x.unflatten(axis, (count, size // count)), [axis + 1])
-        else:
-            bounds = [(i * size // count, -(-(i + 1) * size // count)) for i in range(count)]
-            bins = [x.narrow(axis, start, end - start) for start, end in bounds]
-            x = torch.cat([torch.amax(part, [axis], keepdim=True) for part in bins], axis)
-    return x, None
-
-
 REDUCTIONS: dict[Any, Callable[..., Any]] = {
-    aten.adaptive_max_pool1d.default: _adaptive_max,
-    aten.adaptive_max_pool2d.default: _adaptive_max,
-    aten.adaptive_max_pool3d.default: _adaptive_max,
     aten.cummax.default: _running_extreme(torch.maximum, 1),
     aten.cummin.default: _running_extreme(torch.minimum, -1),
     aten.cumprod.default: _cumprod,

@@ -45,7 +45,7 @@ def _string_padding(gm: fx.GraphModule, node: fx.Node) -> bool:
     if weight is None:
         return False
     spatial = weight.dim() - 2
-    dilation = _per_dim(bound["dilation"], spatial)
+    dilation = per_dim(bound["dilation"], spatial)
     total = [0] * spatial
     if bound["padding"] == "same":
         total = [d * (int(k) - 1) for d, k in zip(dilation, weight.shape[2:], strict=True)]
@@ -64,11 +64,12 @@ def _string_padding(gm: fx.GraphModule, node: fx.Node) -> bool:
         pads = [side for size in reversed(odd) for side in (0, size)]
         source = insert(gm, node, aten.constant_pad_nd.default, (source, pads, 0.0), val=padded)
     padding = [size // 2 for size in total]
-    head = (source, bound["weight"], bound["bias"], _per_dim(bound["stride"], spatial))
+    head = (source, bound["weight"], bound["bias"], per_dim(bound["stride"], spatial))
     return retarget(node, _CONV[spatial], (*head, padding, dilation, bound["groups"]))
 
 
-def _per_dim(sizes: Any, spatial: int) -> list[int]:
+def per_dim(sizes: Any, spatial: int) -> list[int]:
+    """One number per dimension; PyTorch repeats a single one."""
     numbers = list(sizes) if isinstance(sizes, (list, tuple)) else [sizes]
     return numbers * spatial if len(numbers) == 1 else numbers
 

@@ -11,10 +11,15 @@ from torch import nn
 from torch.nn import functional as F
 
 from tests.conversion.checking import check_lowered
-from tests.conversion.rows import Row, f
+from tests.conversion.rows import Row, f, i64
 
 aten = torch.ops.aten
 IMAGE, VOLUME = f("b", 2, 4, 6), f("b", 2, 4, 3, 5)
+DILATED = [
+    {"kernel_size": 2, "dilation": 2},
+    {"kernel_size": 3, "stride": 2, "padding": 1, "dilation": 2},
+    {"kernel_size": (2, 3), "stride": (3, 1), "padding": (1, 0), "dilation": (3, 1)},
+]
 POWERS = (0.0, 1.0, 1.5, 2.0, math.inf)
 HIDDEN = torch.tensor([[1.0, 2.0], [-math.inf, -math.inf]])
 
@@ -77,17 +82,59 @@ IMAGES = [
     Row("adaptive maximum of more bins", lambda x: F.adaptive_max_pool2d(x, (6, 1)), (IMAGE,)),
     Row("adaptive maximum of a row", lambda x: F.adaptive_max_pool1d(x, 4), (f("b", 2, 6),)),
     Row("adaptive maximum of a volume", lambda x: F.adaptive_max_pool3d(x, 2), (VOLUME,)),
-    Row(
-        "adaptive maximum of symbolic size",
-        lambda x: F.adaptive_max_pool2d(x, 2),
-        (f("b", 2, "h", 6),),
-        refusal="adaptive_max_pool2d",
+    *(
+        Row(
+            f"adaptive maximum of open sizes to {size}",
+            lambda x, o=size: F.adaptive_max_pool2d(x, o),
+            (f("b", 2, "h", "w"),),
+        )
+        for size in (2, 5, (1, 3), (14, 4))
+    ),
+    *(
+        Row(
+            f"places of adaptive maxima of {image} to {size}",
+            lambda x, o=size: F.adaptive_max_pool2d(x, o, return_indices=True),
+            (image,),
+        )
+        for image in (IMAGE, f("b", 2, "h", "w"))
+        for size in (2, (1, 3), (5, 4))
     ),
     Row(
-        "places of adaptive maxima",
-        lambda x: F.adaptive_max_pool2d(x, 2, return_indices=True),
-        (IMAGE,),
-        refusal="adaptive_max_pool2d",
+        "places of equal adaptive maxima",
+        lambda x: F.adaptive_max_pool2d(x.round(), (3, 2), return_indices=True),
+        (f("b", 2, "h", "w"),),
+    ),
+    Row(
+        "places of adaptive maxima of a row",
+        lambda x: F.adaptive_max_pool1d(x, 3, return_indices=True),
+        (f("b", 2, "n"),),
+    ),
+    Row(
+        "places of adaptive maxima of a volume",
+        lambda x: F.adaptive_max_pool3d(x, (2, 3, 1), return_indices=True),
+        (VOLUME,),
+    ),
+    *(
+        Row(f"dilated maximum {window}", lambda x, o=window: F.max_pool2d(x, **o), (image,))
+        for image in (f("b", 2, "h", "w"), f(1, 2, 9, 8))
+        for window in DILATED
+    ),
+    *(
+        Row(
+            f"dilated maximum, rounded up {window}",
+            lambda x, o=window: F.max_pool2d(x, ceil_mode=True, **o),
+            (f(1, 2, *sizes),),
+        )
+        for sizes in ((9, 8), (10, 7))
+        for window in DILATED
+    ),
+    Row("dilated maximum of a row", lambda x: F.max_pool1d(x, 2, 1, 0, 2), (f("b", 2, 7),)),
+    Row("dilated maximum of a volume", lambda x: F.max_pool3d(x, 2, 1, 1, 2), (VOLUME,)),
+    Row("maximum of integers", lambda x: F.max_pool2d(x, 3, 2, 1), (i64(1, 2, "h", 7),)),
+    Row(
+        "indices of a dilated maximum",
+        lambda x: F.max_pool2d(x, 2, dilation=2, return_indices=True),
+        (f("b", 2, 4, 6),),
     ),
     Row("lp_pool", lambda x: F.lp_pool2d(x, 2.0, 2), (IMAGE,)),
     Row(

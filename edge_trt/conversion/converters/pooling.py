@@ -151,7 +151,12 @@ def _padded(ctx: Context, x: Tensor, w: Windows) -> tuple[Tensor, Windows]:
     return ctx.pad(x, pads, "FILL", ctx.like(x, 0)), replace(w, pre=none, post=beyond)
 
 
-table(MAX, max_pool, when=_undilated, note=f"float input; no dilation; {NO_NAN}; {CEIL}")
+table(
+    MAX,
+    max_pool,
+    when=_undilated,
+    note=f"integers and dilated windows in smaller operators; {NO_NAN}; {CEIL}",
+)
 table(AVERAGE, avg_pool, when=_divisible, note=f"float input; {CEIL}")
 table(
     {aten.avg_pool1d.default: 1},
