@@ -52,6 +52,8 @@ REFUSED: dict[Overload, str] = {}
 """Operators that have no converter, and the sentence that says why and what helps."""
 REFUSED_BY_NAME: dict[str, str] = {}
 """The same for overloads of libraries that may be imported later, or never."""
+REFUSED_PART = "edge_trt.refused_part"
+"""Where a call that can't be decomposed holds the part that is in the way, and its reason."""
 NO_NAN = "no NaN"
 """Note of an operator that may take NaN for a number; the table's head says why."""
 
@@ -176,8 +178,8 @@ def support(node: fx.Node) -> str | None:
         return None
     entry = lookup(node.target)
     if entry is None:
-        named = REFUSED_BY_NAME.get(str(node.target), f"{operator_of(node)} has no converter")
-        return REFUSED.get(node.target, named)
+        known = REFUSED.get(node.target) or REFUSED_BY_NAME.get(str(node.target))
+        return known or _part_reason(node) or _no_converter(operator_of(node))
     reason = _type_reason(node) or (None if entry.evaluates else _number_reason(node, entry))
     if reason is not None or entry.predicate is None:
         return reason
@@ -185,6 +187,18 @@ def support(node: fx.Node) -> str | None:
         return entry.predicate(node)
     bound = bind(node)
     return entry.predicate(**{name: bound[name] for name in entry.predicate_parameters})
+
+
+def _no_converter(name: str) -> str:
+    return f"{name} has no converter"
+
+
+def _part_reason(node: fx.Node) -> str | None:
+    """Why a part is refused that the operator was decomposed into, if that has a reason."""
+    part, reason = node.meta.get(REFUSED_PART, ("", None))
+    if reason is None or reason == _no_converter(part):
+        return None
+    return f"{operator_of(node)} is computed by {part}: {reason.removeprefix(f'{part}: ')}"
 
 
 def lookup(target: Overload) -> Converter | None:

@@ -14,6 +14,7 @@ from edge_trt.bundle.onnx_program import OnnxProgram
 from edge_trt.fallback.cases import PATIENCE
 from edge_trt.fallback.export import NotPortableError
 from edge_trt.fallback.ties import in_order
+from edge_trt.lowering.stable_sorts import StableSorts
 from edge_trt.partitioning.blocks import Block
 
 _POOLING = {
@@ -100,7 +101,7 @@ def _run(session: Any, block: Block, arguments: Case) -> list[np.ndarray]:
 
 def _eager(block: Block, arguments: Case) -> list[np.ndarray] | None:
     try:
-        with torch.inference_mode():
+        with torch.inference_mode(), StableSorts():
             return [_array(value) for value in block.module(*arguments)]
     except Exception:  # whatever an operator's kernel raises
         return None

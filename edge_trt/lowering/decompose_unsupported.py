@@ -14,6 +14,8 @@ from torch._subclasses.fake_tensor import FakeTensor
 from torch.fx.experimental.proxy_tensor import make_fx
 from torch.fx.node import map_arg
 
+from edge_trt.conversion.origin import operator_of
+from edge_trt.conversion.registry import REFUSED_PART
 from edge_trt.lowering.decompositions import decomposition
 from edge_trt.lowering.edit import (
     add_constant,
@@ -51,7 +53,8 @@ def decompose_unsupported(gm: fx.GraphModule, supported: Callable[[fx.Node], str
         after   add(a, mul(b, c))
 
     All or nothing per call: a call of which some part would still have no converter stays whole, so
-    that the report names the user's operator and the fallback runs it in one piece.
+    that the report names the user's operator and the fallback runs it in one piece. The reason of
+    the part that is in the way is kept for it.
 
     Args:
         gm: Module to edit.
@@ -74,8 +77,12 @@ def _expand(
         return False
     start = node.prev
     holder = _splice(gm, node, traced)
-    ok = all(_settle(gm, new, supported, depth) for new in _between(start, holder))
-    if not (ok and _hand_over(node, holder)):
+    parts = _between(start, holder)
+    refused = next((part for part in parts if not _settle(gm, part, supported, depth)), None)
+    if refused is not None:
+        found = (operator_of(refused), supported(refused))
+        node.meta[REFUSED_PART] = refused.meta.get(REFUSED_PART, found)
+    if refused is not None or not _hand_over(node, holder):
         for new in reversed(_between(start, node)):
             gm.graph.erase_node(new)
         return False

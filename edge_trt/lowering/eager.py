@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
+from edge_trt.lowering.stable_sorts import StableSorts
 from edge_trt.lowering.unlifting import STATE, unlift
 
 if TYPE_CHECKING:
@@ -27,7 +28,7 @@ def eager(program: ExportedProgram) -> Eager:
     gm = harmless(program)
 
     def run(inputs: Sequence[torch.Tensor]) -> list[np.ndarray]:
-        with torch.inference_mode():
+        with torch.inference_mode(), StableSorts():
             results = gm(*inputs)
         return [r.detach().resolve_conj().resolve_neg().numpy() for r in results]
 

@@ -252,6 +252,12 @@ EMPTY = [
     ),
     Row("product over nothing", torch.mm, (f(2, 0), f(0, 3)), "Identity"),
     Row("vectors of nothing", torch.dot, (f(0), f(0))),
+    Row(
+        "argsort of too many",
+        torch.argsort,
+        (f(5000),),
+        refusal="aten.argsort.default is computed by aten.sort.default: the TopK layer",
+    ),
     Row("sort of nothing", lambda x: tuple(x.sort()), (f(2, 0),)),
     Row("cat with nothing", lambda x, y: torch.cat([x.relu(), y]), (f(0, 3), f("b", 3))),
     Row("arithmetic on nothing", lambda x, y: (x + 1, y + 1), (f(0, 3), f("b", 3))),

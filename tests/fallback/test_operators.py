@@ -18,6 +18,7 @@ from tests.fallback.blocks import alone
 X = torch.randn(3, 8)
 WHOLE = torch.randint(0, 5, (3, 8))
 ROWS = Input(("b", 8), min=1, opt=3, max=9)
+MANY = torch.randint(0, 9, (1, 5000))
 SEQUENCE = torch.linspace(-1, 1, 7)
 
 OPERATORS: dict[str, tuple[Any, tuple[Any, ...]]] = {
@@ -38,6 +39,9 @@ OPERATORS: dict[str, tuple[Any, tuple[Any, ...]]] = {
     "sort stably": (lambda x: torch.sort(x, dim=0, descending=True, stable=True), (WHOLE,)),
     "sort bools": (lambda x: torch.sort(x > 2, stable=True), (WHOLE,)),
     "argsort": (lambda x: torch.argsort(x, stable=True, dim=0), (ROWS,)),
+    "sort of equal elements": (lambda x: torch.sort(x, descending=True), (MANY,)),
+    "argsort of equal elements": (torch.argsort, (MANY,)),
+    "topk of equal elements": (lambda x: torch.topk(x, 4000, largest=False), (MANY,)),
     "searchsorted": (lambda x: torch.searchsorted(SEQUENCE, x), (ROWS,)),
     "searchsorted from the right": (
         lambda x: torch.searchsorted(SEQUENCE, (x * 3).round() / 3, right=True, out_int32=True),

@@ -1,0 +1,48 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Sorts that leave equal elements in the order of their places, which PyTorch leaves open.
+
+ONNX does not, so that answers can be compared. Rounded numbers, masks and sums have equal elements,
+and 5000 random float32 do more often than not.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from edge_trt.lowering.edit import aten
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+
+class StableSorts(TorchDispatchMode):
+    """While this is entered, `sort`, `argsort` and `topk` order equal elements by place."""
+
+    def __torch_dispatch__(
+        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
+    ) -> Any:
+        return _STABLE.get(func, func)(*args, **(kwargs or {}))
+
+
+def _sort(x: torch.Tensor, dim: int = -1, descending: bool = False) -> Any:
+    return torch.sort(x, stable=True, dim=dim, descending=descending)
+
+
+def _argsort(x: torch.Tensor, dim: int = -1, descending: bool = False) -> torch.Tensor:
+    return _sort(x, dim, descending)[1]
+
+
+def _topk(x: torch.Tensor, k: int, dim: int = -1, largest: bool = True, _: bool = True) -> Any:
+    """Sorted, whether that is asked for or not."""
+    ordered = _sort(x, dim, largest)
+    return ordered if x.dim() == 0 else tuple(part.narrow(dim, 0, k) for part in ordered)
+
+
+_STABLE: dict[Any, Callable[..., Any]] = {
+    aten.sort.default: _sort,
+    aten.argsort.default: _argsort,
+    aten.topk.default: _topk,
+}
