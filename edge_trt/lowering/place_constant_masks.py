@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Constant masks are replaced by the places of their trues, whose number is known."""
+"""Constant masks and counts are replaced by the places they speak of, whose number is known."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from edge_trt.lowering.edit import (
     aten,
     calls,
     constant,
+    insert,
     propagate,
     retarget,
     tensor,
@@ -38,8 +39,9 @@ def place_constant_masks(gm: fx.GraphModule) -> bool:
         before  y = index(x, [None, <mask>])     # x: [2, 5], y: [2, u0]
         after   y = index(x, [None, <places>])   # y: [2, 3]
 
-    torch.export leaves the number of trues open, and with it the sizes of all that follows, which
-    are inferred anew. A mask stays where that can't be done: before a branch or a loop.
+    `nonzero`, `masked_select` and `repeat_interleave` of constants likewise. torch.export leaves
+    the number of trues open, and with it the sizes of all that follows, which are inferred anew. A
+    mask stays where that can't be done: before a branch or a loop.
     """
     changed: set[fx.Node] = set()
     for node in calls(gm):
@@ -47,6 +49,8 @@ def place_constant_masks(gm: fx.GraphModule) -> bool:
             placed = _place_indices(gm, node)
         elif node.target in (aten.nonzero.default, aten.masked_select.default):
             placed = _place_result(gm, node)
+        elif node.target in (aten.repeat_interleave.Tensor, aten.repeat_interleave.self_Tensor):
+            placed = _place_repeats(gm, node)
         else:
             continue
         if placed:
@@ -76,6 +80,24 @@ def _place_result(gm: fx.GraphModule, node: fx.Node) -> bool:
     if selected is None or not same_shape(selected.shape, mask.shape):
         return False
     return retarget(node, aten.index.Tensor, (*source, _places(gm, node, given)))
+
+
+def _place_repeats(gm: fx.GraphModule, node: fx.Node) -> bool:
+    """Repeats by constant counts are an index, those by one count need no places."""
+    bound = arguments(node)
+    counts = constant(gm, bound["repeats"])
+    if counts is None or not _can_infer(node):
+        return False
+    source, dim = bound.get("self"), bound.get("dim")
+    if source is not None and counts.numel() == 1:
+        return retarget(node, aten.repeat_interleave.self_int, (source, int(counts), dim))
+    found = torch.repeat_interleave(counts)
+    places = add_constant(gm, node, found, f"{node.name}.places")
+    if source is None:
+        return retarget(node, aten.alias.default, (places,))
+    if dim is None:
+        source = insert(gm, node, aten.reshape.default, (source, [-1]))
+    return retarget(node, aten.index_select.default, (source, dim or 0, places))
 
 
 def _mask(gm: fx.GraphModule, index: Any) -> torch.Tensor | None:

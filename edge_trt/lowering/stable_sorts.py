@@ -24,7 +24,7 @@ class StableSorts(TorchDispatchMode):
     def __torch_dispatch__(
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
     ) -> Any:
-        return _STABLE.get(func, func)(*args, **(kwargs or {}))
+        return (_STABLE.get(func) or func)(*args, **(kwargs or {}))
 
 
 def _sort(x: torch.Tensor, dim: int = -1, descending: bool = False) -> Any:

@@ -133,6 +133,16 @@ COPIES = [
         (f("b", 4),),
     ),
     Row(
+        "repeat_interleave by known counts",
+        lambda x: x.repeat_interleave(torch.tensor([1, 2, 0, 3]), 1) * 2,
+        (f("b", 4),),
+    ),
+    Row(
+        "repeat_interleave by one count",
+        lambda x: x.repeat_interleave(torch.tensor([2]), 0),
+        (X,),
+    ),
+    Row(
         "repeat_interleave by an input",
         lambda x, n: x.repeat_interleave((n * 0).int() + 2, output_size=6),
         (f(3), f(3)),

@@ -220,8 +220,8 @@ refuse(
     aten.nonzero_static,
 )
 refuse(
-    "without output_size the result's size depends on values: give output_size, and at most 2**24"
-    " places times counts",
+    "without output_size the result's size depends on values: give output_size or constant counts,"
+    " and at most 2**24 places times counts",
     aten.repeat_interleave.Tensor, aten.repeat_interleave.self_Tensor,
 )  # fmt: skip
 refuse(
