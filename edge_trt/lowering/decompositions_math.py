@@ -168,6 +168,28 @@ def _prims_div(a: Any, b: Any) -> Any:
     return torch.div(a, b, rounding_mode=None if a.is_floating_point() else "trunc")
 
 
+def _power_of_integers(self: Any, exponent: Any) -> Any:
+    """A product of the powers of two that the exponent is made of.
+
+    Powers above 63 overflow but for 0, 1 and -1, to which it matters only whether they are even. So
+    it is with negative ones, which are 0 for all other integers.
+    """
+    dtype = torch.result_type(self, exponent)
+    if dtype not in (torch.int32, torch.int64):
+        return NotImplemented
+    base = self.to(dtype) if isinstance(self, torch.Tensor) else torch.full((), self, dtype=dtype)
+    exponent = exponent.to(dtype)
+    odd = torch.remainder(exponent, 2)
+    rest = torch.where(exponent > 63, odd + 62, torch.where(exponent < 0, odd, exponent))
+    result: Any = torch.ones((), dtype=dtype)
+    square = base
+    for _ in range(6):  # bits of 63
+        half = torch.div(rest, 2, rounding_mode="floor")
+        result = result * torch.where(rest - half * 2 == 1, square, 1)
+        square, rest = square * square, half
+    return torch.where((exponent < 0) & (torch.abs(base) != 1), 0, result)
+
+
 MATH: dict[Any, Callable[..., Any]] = {
     aten.addcdiv.default: _addcdiv,
     aten.addcmul.default: _addcmul,
@@ -188,6 +210,8 @@ MATH: dict[Any, Callable[..., Any]] = {
     aten.logaddexp.default: _logaddexp,
     aten.logaddexp2.default: _logaddexp2,
     aten.mish.default: _mish,
+    aten.pow.Scalar: _power_of_integers,
+    aten.pow.Tensor_Tensor: _power_of_integers,
     aten.round.decimals: _round_decimals,
     aten.rsub.Scalar: _rsub,
     aten.rsub.Tensor: _rsub,

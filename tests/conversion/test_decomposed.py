@@ -27,6 +27,8 @@ HALF = torch.tensor([0.0, 1.0, -1.0], dtype=torch.float16)
 TIES = torch.tensor([[1.0, 3, 3, 0, 3], [2, 2, 2, 2, 2], [5, -1, -1, 5, 5]])
 UNKNOWN = torch.tensor([math.nan, 1.0, -1.0, math.inf, math.nan])
 NUMBERS = torch.tensor([2.0, math.nan, 0.5, -math.inf, math.nan])
+EXPONENTS = torch.tensor([-3, -2, -1, 0, 1, 2, 3, 7, 12, 19, 39])
+ANY_POWER = torch.cat([EXPONENTS, torch.tensor([62, 63, 64, 65, 1000, 1001])])
 aten, prims = torch.ops.aten, torch.ops.prims
 
 
@@ -47,6 +49,18 @@ MATH = [
     Row("expm1 of extremes", torch.expm1, (torch.tensor([-200.0, 200.0, -math.inf, math.inf]),)),
     Row("log2", torch.log2, (f("b", 5, low=0.1),)),
     Row("log2 of ints", torch.log2, (i32(2, 5, low=1, high=9),)),
+    *(
+        Row(f"{base} to the power of {x.dtype}", lambda x, b=base: b**x, (x,), accuracy=0)
+        for base in (2, -3)
+        for x in (EXPONENTS, EXPONENTS[:-1].int())
+    ),
+    *(
+        Row(f"{base} to any power", lambda x, b=base: b**x, (ANY_POWER,), accuracy=0)
+        for base in (0, 1, -1)
+    ),
+    Row("2 to the power of an open number", lambda x: 2**x, (i64("b", "n", low=-2, high=9),)),
+    Row("integers to the power of integers", torch.pow, (i64("b", 5), i64(5, low=-2, high=20))),
+    Row("integers of two types", torch.pow, (i32("b", 5), i64(5, low=0, high=9))),
     Row("log2 of powers", torch.log2, (2.0 ** torch.arange(-100, 100),), accuracy=0),
     Row("log10", torch.log10, (POSITIVE,), accuracy=2e-6),
     Row("log10 of powers", torch.log10, (10.0 ** torch.arange(0, 10),), accuracy=0),

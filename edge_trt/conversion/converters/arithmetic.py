@@ -112,7 +112,12 @@ def _float_power(self: object, exponent: object) -> str | None:
     return "integer powers by a tensor have no TensorRT layer: cast to float in the model"
 
 
-@converter(aten.pow.Tensor_Tensor, aten.pow.Scalar, when=_float_power, note="float result")
+@converter(
+    aten.pow.Tensor_Tensor,
+    aten.pow.Scalar,
+    when=_float_power,
+    note="integers by a tensor in smaller operators",
+)
 def pow_tensor(ctx: Context, self: Operand, exponent: Tensor) -> Tensor:
     return ctx.promoted("POW", self, exponent)
 
