@@ -35,7 +35,10 @@ REWRITTEN = Fate("rewritten before conversion", "symbolic", "numerics")
 REMOVED = Fate("removed where it changes nothing", "symbolic", "numerics")
 DECOMPOSED = Fate("decomposed, by our own rule", "those of its parts", ALL_THREE)
 PAIRED = Fate("rewritten, complex numbers as pairs of real ones", "symbolic", ALL_THREE)
-BY_PYTORCH = Fate("decomposed by PyTorch's rule, where all parts convert", "those of its parts", "")
+BY_PYTORCH = Fate(
+    "decomposed by PyTorch's rule, where all parts convert", "those of its parts", ALL_THREE
+)
+UNEXPORTED = Fate("torch.export does not take it", "", "")
 STRIDED = Fate("rewritten where it views contiguous memory", "known", "numerics")
 FALLBACK = Fate("fallback: nothing converts it or its parts", "any", "the fallback's own check")
 
@@ -57,6 +60,13 @@ NAMES = {
     "nn.RNNCell": ("aten.rnn_tanh_cell", "aten.rnn_relu_cell"),
 }
 """Names under which an operator may be looked for -> what torch.export makes of it."""
+
+
+NOT_EXPORTED = frozenset((
+    "_pad_packed_sequence", "_reshape_from_tensor", "_shape_as_tensor", "_sobol_engine_draw",
+    "_wrapped_linear_prepack", "combinations", "corrcoef", "cov", "ctc_loss", "slow_conv3d",
+))  # fmt: skip
+"""They ask for values while they are traced, or have no kernel for that."""
 
 
 def fates() -> Iterator[tuple[str, Fate]]:
@@ -90,6 +100,8 @@ def _rank(fate: Fate) -> int:
 
 
 def _fate(overload: Any) -> Fate:
+    if str(overload).split(".")[1] in NOT_EXPORTED:
+        return UNEXPORTED
     entry = CONVERTERS.get(overload)
     if entry is not None:
         if entry.evaluates:

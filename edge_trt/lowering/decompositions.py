@@ -19,6 +19,7 @@ from edge_trt.lowering.decompositions_math import MATH
 from edge_trt.lowering.decompositions_matrix import MATRIX
 from edge_trt.lowering.decompositions_pooling import POOLING
 from edge_trt.lowering.decompositions_quantization import QUANTIZATION
+from edge_trt.lowering.decompositions_recurrent import RECURRENT
 from edge_trt.lowering.decompositions_reductions import REDUCTIONS
 from edge_trt.lowering.decompositions_regions import REGIONS
 from edge_trt.lowering.edit import aten
@@ -67,6 +68,7 @@ DECOMPOSITIONS: dict[OpOverload, Callable[..., Any]] = {
     **MATRIX,
     **POOLING,
     **QUANTIZATION,
+    **RECURRENT,
     **REDUCTIONS,
     aten.rms_norm.default: _rms_norm,
     aten._upsample_bicubic2d_aa.default: _smoothed(aten._upsample_bicubic2d_aa.vec),

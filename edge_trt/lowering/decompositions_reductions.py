@@ -116,11 +116,28 @@ def _prims_sum(inp: Any, dims: Any, *, output_dtype: Any = None) -> Any:
     return torch.sum(inp, dims, dtype=output_dtype or inp.dtype) if dims else inp
 
 
+def _multilabel_margin_loss(self: Any, target: Any, reduction: int) -> Any:
+    """PyTorch's rule also counts what stands behind the -1 that ends a row of targets."""
+    count = self.shape[-1]
+    places = torch.arange(count)
+    end = torch.amin(torch.where(target == -1, places, count), -1, keepdim=True)
+    given = places < end
+    at_target = torch.gather(self, -1, torch.where(given, target, 0)).unsqueeze(-1)
+    is_target = (torch.where(given, target, -1).unsqueeze(-1) == places).any(-2, keepdim=True)
+    margin = torch.clamp_min(1 - at_target + self.unsqueeze(-2), 0)
+    kept = torch.where(torch.logical_or(~given.unsqueeze(-1), is_target), 0, margin)
+    loss = torch.sum(kept, [-2, -1]) / count
+    if reduction != 0:
+        loss = torch.mean(loss) if reduction == 1 else torch.sum(loss)
+    return loss, is_target.squeeze(-2).to(self.dtype)
+
+
 REDUCTIONS: dict[Any, Callable[..., Any]] = {
     aten.cummax.default: _running_extreme(torch.maximum, 1),
     aten.cummin.default: _running_extreme(torch.minimum, -1),
     aten.cumprod.default: _cumprod,
     aten.logcumsumexp.default: _logcumsumexp,
+    aten.multilabel_margin_loss_forward.default: _multilabel_margin_loss,
     aten.nansum.default: _nansum,
     aten.std_mean.correction: _std_mean,
     aten.std_mean.dim: _dims_first(_std_mean),

@@ -119,7 +119,7 @@ def _max_pool(b: dict[str, Any]) -> tuple[Any, ...]:
 
 
 def _attention(b: dict[str, Any]) -> tuple[Any, ...] | None:
-    if b["dropout_p"]:
+    if b["dropout_p"] or b.get("enable_gqa"):
         return None
     mask = b.get("attn_mask", b.get("attn_bias"))
     scale = {} if b["scale"] is None else {"scale": b["scale"]}
@@ -167,6 +167,7 @@ _SPELLING = {
     "special_erf": "erf", "special_exp2": "exp2", "special_expit": "sigmoid",
     "special_expm1": "expm1", "special_log1p": "log1p", "special_round": "round",
     "special_softmax": "softmax", "subtract": "sub", "true_divide": "div",
+    "native_channel_shuffle": "channel_shuffle",
     "_unsafe_index": "index", "_adaptive_avg_pool2d": "adaptive_avg_pool2d",
     "_adaptive_avg_pool3d": "adaptive_avg_pool3d",
 }  # fmt: skip
@@ -195,6 +196,7 @@ def _arguments(target: Any) -> list[tuple[str, bool]]:
 RULES: dict[object, Rule] = {
     **_spellings(),
     aten.convolution.default: _convolution,
+    aten._convolution.default: _convolution,
     aten.conv1d.padding: _string_padding,
     aten.conv2d.padding: _string_padding,
     aten.conv3d.padding: _string_padding,
@@ -207,6 +209,9 @@ RULES: dict[object, Rule] = {
     aten.max_pool2d_with_indices.default: _first_output(aten.max_pool2d.default, _max_pool),
     aten.max_pool3d_with_indices.default: _first_output(aten.max_pool3d.default, _max_pool),
     aten._scaled_dot_product_flash_attention_for_cpu.default: _first_output(
+        aten.scaled_dot_product_attention.default, _attention
+    ),
+    aten._scaled_dot_product_attention_math.default: _first_output(
         aten.scaled_dot_product_attention.default, _attention
     ),
     aten._scaled_dot_product_flash_attention.default: _first_output(

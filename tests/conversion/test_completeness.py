@@ -7,9 +7,11 @@ from pathlib import Path
 
 import pytest
 
+from edge_trt.conversion.catalogue import BY_PYTORCH, fates
 from edge_trt.conversion.registry import CONVERTERS, REFUSED, lookup
 from edge_trt.lowering.decompositions import DECOMPOSITIONS
 from tests.conversion.checking import LOWERED, SEEN
+from tests.conversion.test_by_pytorch import CONVERTED
 
 
 def test_every_overload_was_converted_by_some_row(request):
@@ -20,6 +22,13 @@ def test_every_overload_was_converted_by_some_row(request):
 def test_every_decomposition_was_asked_for_by_some_row(request):
     _needs_the_whole_folder(request)
     assert sorted(str(t) for t in DECOMPOSITIONS if t not in LOWERED | CONVERTERS.keys()) == []
+
+
+def test_every_operator_that_pytorch_decomposes_was_asked_for_by_some_row(request):
+    _needs_the_whole_folder(request)
+    seen = {str(target).rpartition(".")[0] for target in LOWERED}
+    seen |= {f"aten.{row.name.partition('.')[0]}" for row in CONVERTED}
+    assert [name for name, fate in fates() if fate is BY_PYTORCH and name not in seen] == []
 
 
 def test_what_is_refused_has_no_converter_and_a_sentence():

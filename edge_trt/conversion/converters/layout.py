@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import torch
 
 from edge_trt.conversion.context import Context
-from edge_trt.conversion.registry import converter
+from edge_trt.conversion.registry import converter, refuse
 from edge_trt.network.builder import Size
 from edge_trt.network.graph import Tensor
 
@@ -116,3 +116,11 @@ def pixel_unshuffle(ctx: Context, self: Tensor, downscale_factor: int) -> Tensor
     split = ctx.reshape(self, [*batch, channels, low, r, narrow, r])
     order = [*range(n), n, n + 2, n + 4, n + 1, n + 3]
     return ctx.reshape(ctx.permute(split, order), [*batch, grown, low, narrow])
+
+
+refuse(
+    "TensorRT's tensors have no strides: use reshape, slices and slice_scatter",
+    aten.as_strided_copy,
+    aten.as_strided_scatter,
+    aten.resize_as,
+)

@@ -74,13 +74,17 @@ def baddbmm(
 FACTORISATIONS = (
     "inv", "inv_ex", "det", "slogdet", "svd", "eigh", "eig", "eigvals", "eigvalsh", "qr", "pinv",
     "cholesky", "cholesky_ex", "solve", "solve_ex", "solve_triangular", "lu", "lu_factor", "lstsq",
-    "matrix_exp", "matrix_rank", "householder_product",
+    "matrix_exp", "matrix_rank", "householder_product", "cond", "ldl_factor", "svdvals",
+    "tensorinv", "tensorsolve",
 )  # fmt: skip
 
 refuse(
     "TensorRT can't factorise a matrix: do it once outside of the model, or let it fall back",
     *(getattr(aten, f"linalg_{name}") for name in FACTORISATIONS),
-)
+    aten._linalg_det, aten._linalg_slogdet, aten._linalg_svd, aten._lu_with_info, aten.det,
+    aten.inverse, aten.logdet, aten.lu_solve, aten.matrix_exp, aten.nuclear_norm, aten.orgqr,
+    aten.pinverse, aten.qr, aten.slogdet, aten.svd,
+)  # fmt: skip
 refuse(
     "all differences are in memory, and there are more than 2**24 here: compare fewer rows, or"
     " give their sizes a range",

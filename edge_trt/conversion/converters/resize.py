@@ -176,3 +176,6 @@ def grid_sampler(
 ) -> Tensor:
     mode, outside = INTERPOLATION[interpolation_mode], OUTSIDE[padding_mode]
     return ctx.network.add(GridSample(mode, align_corners, outside), input, grid)
+
+
+refuse("TensorRT has no Lanczos filter: resize bicubically", aten._upsample_lanczos2d_aa)

@@ -205,6 +205,7 @@ refuse(
     aten.mode,
     aten.bincount,
     aten.histc,
+    aten.histogramdd,
     aten._unique2,
     aten.unique_dim,
     aten.unique_consecutive,

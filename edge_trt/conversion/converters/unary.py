@@ -72,6 +72,11 @@ def clone(ctx: Context, self: Tensor) -> Tensor:
     return self
 
 
+SPECIAL = (
+    "bessel_j0", "bessel_j1", "digamma", "erfcx", "erfinv", "gammainc", "gammaincc", "gammaln",
+    "i0", "i0e", "i1", "i1e", "log_ndtr", "multigammaln", "ndtri", "polygamma", "psi",
+    "spherical_bessel_j0", "zeta",
+)  # fmt: skip
 refuse(
     "TensorRT has no such function: tabulate it outside of the model, or let it fall back",
     aten.lgamma,
@@ -85,6 +90,8 @@ refuse(
     aten.frexp,
     aten.gcd,
     aten.lcm,
+    aten.mvlgamma,
+    *(getattr(aten, f"special_{name}") for name in SPECIAL),
 )
 refuse(
     "TensorRT has no complex numbers, and what is computed here has no form in pairs of real ones:"
@@ -92,3 +99,9 @@ refuse(
     aten.view_as_complex.default, aten.view_as_real.default, aten.complex.default,
     aten.polar.default, aten._conj.default, aten.resolve_conj.default, aten.imag.default,
 )  # fmt: skip
+refuse(
+    "TensorRT has no float64, int16 or complex numbers: cast to float32 or int32",
+    aten._cast_Double,
+    aten._cast_Short,
+    aten.chalf,
+)
