@@ -22,6 +22,7 @@ from edge_trt.capture.agreement import agrees
 from edge_trt.capture.axes import Axis
 from edge_trt.capture.batch_norms import whole_batch_norms
 from edge_trt.capture.call import Call, TensorArgument, example_values
+from edge_trt.capture.ceil_mode import any_size_rounds_up
 from edge_trt.capture.constraints import (
     Place,
     explain_constraints,
@@ -157,7 +158,7 @@ def _export(model: nn.Module, call: Call, places: Places, attempt: _Attempt) -> 
     shapes = collection.dynamic_shapes(model, args, kwargs) if places else None
     changes = {"backed_size_oblivious": True} if attempt.oblivious else {}
     changed = tracing_options.patch(changes)  # type: ignore[attr-defined]
-    with quiet(), whole_recurrences(), whole_batch_norms(), changed:
+    with quiet(), whole_recurrences(), whole_batch_norms(), any_size_rounds_up(), changed:
         return torch.export.export(model, args, kwargs, dynamic_shapes=shapes, strict=False)
 
 

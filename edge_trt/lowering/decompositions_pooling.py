@@ -85,8 +85,6 @@ def _max_pool(ndim: int) -> Callable[..., Any]:
         for axis, (kernel, step, pad, spacing) in enumerate(along, start=first):
             extent = spacing * (kernel - 1) + 1
             count = _windows(x.shape[axis], extent, step, pad, ceil_mode)
-            if count is None:
-                return NotImplemented
             starts = torch.arange(count).unsqueeze(1) * step
             after = pad + step - 1 if ceil_mode else pad
             outer = [0, 0] * (self.dim() - 1 - axis)
@@ -98,14 +96,14 @@ def _max_pool(ndim: int) -> Callable[..., Any]:
 
 
 def _windows(size: Any, extent: int, step: int, pad: int, ceil_mode: bool) -> Any:
-    """How many windows of an extent there are, or None if it depends on an unknown size.
+    """How many windows of an extent there are.
 
     With `ceil_mode` a last window that would start in the padding is none.
     """
     count = (size + 2 * pad - extent + (step - 1 if ceil_mode else 0)) // step + 1
     if not ceil_mode or pad + step <= extent:
         return count
-    return min(count, (size + pad - 1) // step + 1) if isinstance(size, int) else None
+    return torch.sym_min(count, (size + pad - 1) // step + 1)
 
 
 def _least(dtype: torch.dtype) -> float:

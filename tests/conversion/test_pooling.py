@@ -75,6 +75,12 @@ ROWS = [
         )
         for s, w, include in itertools.product(SIZES, WINDOWS, (True, False))
     ),
+    *(
+        Row(f"{name} ceil of open sizes {w}", make(ceil_mode=True, **w), (IMAGE,))
+        for name, make in (("max_pool2d", max_pool), ("avg_pool2d", avg_pool))
+        for w in (WINDOWS[0], WINDOWS[1], WINDOWS[5])
+    ),
+    Row("avg_pool3d ceil of open sizes", lambda x: F.avg_pool3d(x, 2, ceil_mode=True), (VOLUME,)),
     Row("avg_pool2d divisor", avg_pool(kernel_size=3, padding=1, divisor_override=5), (IMAGE,)),
     *(
         Row(
@@ -169,8 +175,8 @@ def test_ceil_mode_of_unknown_sizes(pool, window, include):
 @pytest.mark.parametrize(
     ("function", "refusal"),
     [
-        (max_pool(ceil_mode=True, **WINDOWS[2]), "may start in the padding"),
-        (avg_pool(ceil_mode=True, **WINDOWS[2]), "may start in the padding"),
+        (max_pool(ceil_mode=True, **WINDOWS[2]), "starts behind the input"),
+        (avg_pool(ceil_mode=True, **WINDOWS[2]), "starts behind the input"),
         (avg_pool(kernel_size=3, stride=2, ceil_mode=True, divisor_override=5), "divisor_override"),
     ],
 )

@@ -93,8 +93,9 @@ def _countable(
     if windows(value.shape[-ndim:], kernel_size, stride, padding, ceil_mode) is not None:
         return None
     return (
-        "pooling with ceil_mode whose last window may start in the padding needs a known image "
-        "size: fix height and width, or use a stride of at most kernel_size - padding"
+        "pooling with ceil_mode and a stride above kernel_size - padding needs known sizes, since "
+        "TensorRT keeps a last window that starts behind the input: fix them, or use a smaller "
+        "stride"
     )
 
 
