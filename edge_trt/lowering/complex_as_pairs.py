@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import fx
 
-from edge_trt.lowering import complex_arithmetic, complex_views
+from edge_trt.lowering import complex_arithmetic, complex_transforms, complex_views
 from edge_trt.lowering.complex_operands import Pairs
 from edge_trt.lowering.edit import add_constant, constant, replace, tensor
 from edge_trt.lowering.remove_dead_code import remove_dead_code
@@ -17,7 +17,11 @@ from edge_trt.lowering.shapes import same_shape, same_type
 if TYPE_CHECKING:
     from edge_trt.lowering.complex_operands import Rule
 
-RULES: dict[object, Rule] = {**complex_arithmetic.RULES, **complex_views.RULES}
+RULES: dict[object, Rule] = {
+    **complex_arithmetic.RULES,
+    **complex_transforms.RULES,
+    **complex_views.RULES,
+}
 """Operator -> rule ``(pairs, node)`` that yields the pairs of its result, or its real result."""
 
 
@@ -31,8 +35,8 @@ def complex_as_pairs(gm: fx.GraphModule) -> bool:
                 stack([sub(mul(a, c), mul(b, d)), add(mul(a, d), mul(b, c))], 2)
 
     A complex value that has pairs is still there for operators that have no rule, and is dropped
-    when nobody reads it. Whatever comes of such an operator (a Fourier transform) has no pairs, so
-    that it and what is computed from it fall back together.
+    when nobody reads it. Whatever comes of such an operator (a Fourier transform along one axis)
+    has no pairs, so that it and what is computed from it fall back together.
     """
     pairs = Pairs(gm)
     changed = False

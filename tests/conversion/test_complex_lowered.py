@@ -134,7 +134,20 @@ VIEWS = [
 ]
 
 
-@pytest.mark.parametrize("row", [*ARITHMETIC, *PRODUCTS, *PARTS, *VIEWS], ids=lambda row: row.name)
+FOURIER = [
+    row("fft2", torch.fft.fft2, CUBE),
+    row("ifft2", torch.fft.ifft2, CUBE),
+    row("ifftn", lambda z: torch.fft.ifftn(z, dim=(2, 1), norm="forward"), CUBE),
+    row("fftn over an inner axis", lambda z: torch.fft.fftn(z, dim=(1,), norm="ortho"), CUBE),
+    Row("fftn of real", lambda x: torch.fft.fftn(x, dim=(1, 2)).real, (f("b", 5, 8),)),
+    Row("fftn of all axes", lambda x: torch.fft.fftn(x).imag, (f(3, 5, 4),)),
+    Row("long axis", lambda x: torch.fft.fftn(x, dim=(-1,)).real, (f(2, 1024),)),
+]
+
+
+@pytest.mark.parametrize(
+    "row", [*ARITHMETIC, *PRODUCTS, *PARTS, *VIEWS, *FOURIER], ids=lambda row: row.name
+)
 def test_complex(row):
     check_lowered(row)
 
@@ -143,6 +156,18 @@ TRANSFORMS = [
     Row("fft", lambda x: torch.fft.fft(x).abs(), (f(4, 8),), refusal="no Fourier transform"),
     Row("rfft", lambda x: torch.fft.rfft(x).abs(), (f(4, 8),), refusal="no Fourier transform"),
     Row("ifft", lambda x: torch.fft.ifft(as_complex(x)).abs(), (PAIRS,), refusal="its matrix"),
+    Row(
+        "fft2 of a long axis",
+        lambda x: torch.fft.fft2(x).real,
+        (f(2, 1025),),
+        refusal="no Fourier transform",
+    ),
+    Row(
+        "fftn of another size",
+        lambda x: torch.fft.fftn(x, s=(4, 6)).real,
+        (f(4, 8),),
+        refusal="no Fourier transform",
+    ),
     Row("output", as_complex, (PAIRS,), refusal="real pairs"),
 ]
 
