@@ -3,14 +3,16 @@
 
     ranges = collect(observe, Feeds(data, inputs), model=digest, method="mse")
 
-`observe` runs the model on one batch and yields names and arrays, one tensor after the other, so
-that no more than one part of the model's activations is in memory.
+`observe` runs the model on one batch and yields groups of tensors by name, so that no more than
+two groups of the model's activations are in memory: one is counted while the next is computed. It
+may use the arrays of a group again once the group after the next is asked for.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
@@ -34,7 +36,7 @@ TOLERANCE = 0.01
 SETTLED = 0.98
 """Fraction of the tensors that have to stand still before a pass ends early."""
 
-Observe = Callable[[Feed], Iterable[tuple[str, np.ndarray]]]
+Observe = Callable[[Feed], Iterable[Mapping[str, np.ndarray]]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,17 +90,24 @@ def collect(
     histograms: dict[str, Histogram] = {}
     seen = Samples()
     watch = _Watch(find)
-    for feed in feeds:
-        seen.add(feed)
-        for name, array in observe(feed):
-            histograms.setdefault(name, Histogram()).add(array)
-        watch.look(seen.count, histograms, last=samples)
-        if progress is not None:
-            progress(seen.count, watch.last)
-        if samples is not None and seen.count >= samples:
-            break
-        if early and watch.last is not None and watch.last.settled >= SETTLED:
-            break
+
+    def count(name: str, array: np.ndarray) -> None:
+        histograms.setdefault(name, Histogram()).add(array)
+
+    with _Beside(count) as beside:
+        for feed in feeds:
+            seen.add(feed)
+            for group in observe(feed):
+                beside.hand(group)
+            if watch.is_due(seen.count, samples):
+                beside.wait()
+                watch.look(seen.count, histograms)
+            if progress is not None:
+                progress(seen.count, watch.last)
+            if samples is not None and seen.count >= samples:
+                break
+            if early and watch.last is not None and watch.last.settled >= SETTLED:
+                break
     _check(seen, histograms)
     if method == "entropy2":
         chosen = _second_pass(observe, feeds, histograms, seen.count)
@@ -110,6 +119,44 @@ def collect(
     return Ranges(model, method, seen.source, chosen, histograms)
 
 
+class _Beside:
+    """Counts a group in a thread of its own, while the next one is computed."""
+
+    def __init__(self, count: Callable[[str, np.ndarray], None]) -> None:
+        self._count = count
+        self._worker = ThreadPoolExecutor(1)
+        self._busy: Future[None] | None = None
+
+    def hand(self, group: Mapping[str, np.ndarray]) -> None:
+        """Waits for the group before, and has this one counted."""
+        self.wait()
+        self._busy = self._worker.submit(self._all, dict(group))
+
+    def wait(self) -> None:
+        """Waits until everything is counted.
+
+        Raises:
+            Exception: what counting failed with.
+        """
+        if self._busy is not None:
+            self._busy.result()
+            self._busy = None
+
+    def _all(self, group: Mapping[str, np.ndarray]) -> None:
+        for name, array in group.items():
+            self._count(name, array)
+
+    def __enter__(self) -> _Beside:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        try:
+            if kind is None:
+                self.wait()
+        finally:
+            self._worker.shutdown()
+
+
 class _Watch:
     """Compares the ranges at every doubling of the samples."""
 
@@ -119,10 +166,12 @@ class _Watch:
         self._before: dict[str, float] = {}
         self.last: Convergence | None = None
 
-    def look(self, count: int, histograms: Mapping[str, Histogram], last: int | None) -> None:
-        """Looks, if it is time and there is more to come."""
-        if count < self._next or (last is not None and count >= last):
-            return
+    def is_due(self, count: int, last: int | None) -> bool:
+        """Whether it is time to look, and there is more to come."""
+        return count >= self._next and (last is None or count < last)
+
+    def look(self, count: int, histograms: Mapping[str, Histogram]) -> None:
+        """Looks."""
         now = {name: self._find(histogram) for name, histogram in histograms.items()}
         if self._before:
             moved = [_change(self._before.get(name, 0.0), value) for name, value in now.items()]
@@ -144,12 +193,17 @@ def _second_pass(
     """Linear bins over each tensor's whole range, of the same samples again."""
     bins = {name: np.zeros(BINS, np.int64) for name in histograms}
     seen = Samples()
-    for feed in feeds:
-        seen.add(feed)
-        for name, array in observe(feed):
-            _count(bins[name], np.asarray(array), histograms[name].amax)
-        if seen.count >= count:
-            break
+
+    def add(name: str, array: np.ndarray) -> None:
+        _count(bins[name], array, histograms[name].amax)
+
+    with _Beside(add) as beside:
+        for feed in feeds:
+            seen.add(feed)
+            for group in observe(feed):
+                beside.hand(group)
+            if seen.count >= count:
+                break
     found: dict[str, TensorRange] = {}
     for name, histogram in histograms.items():
         amax = entropy2(bins[name], histogram.amax)

@@ -15,10 +15,10 @@ from edge_trt_calibration.methods import BINS, entropy2
 DATA = np.random.default_rng(0).standard_normal((256, 64)).astype(np.float32)
 
 
-def _observe(feed: Feed) -> Iterator[tuple[str, np.ndarray]]:
-    yield "x", feed["x"]
+def _observe(feed: Feed) -> Iterator[dict[str, np.ndarray]]:
+    yield {"x": feed["x"]}
     with np.errstate(over="ignore"):
-        yield "square", feed["x"] ** 2
+        yield {"square": feed["x"] ** 2}
 
 
 def _feeds(data: np.ndarray, size: int = 8) -> list[Feed]:
@@ -99,4 +99,4 @@ def test_empty_data_is_refused() -> None:
 
 def test_a_tensor_of_nothing_but_nan_is_refused() -> None:
     with pytest.raises(CalibrationError, match="nothing but NaN in y"):
-        collect(lambda feed: [("y", feed["x"] * np.nan)], _feeds(DATA), model="m")
+        collect(lambda feed: [{"y": feed["x"] * np.nan}], _feeds(DATA), model="m")

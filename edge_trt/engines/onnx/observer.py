@@ -1,0 +1,149 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Runs a network and shows what its tensors hold, a bounded part of them at a time.
+
+    observer = Observer(network, names)
+    for group in observer.run(feeds):
+        for name, array in group.items(): ...
+    outputs = observer.outputs
+
+A network whose shown tensors are small runs in one piece, into buffers that are used again: giving
+out fresh ones would take longer than computing them. A larger one is cut into pieces, one after
+the other, and nothing is computed twice.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+
+import numpy as np
+
+from edge_trt.engines.onnx.runner import CpuRunner
+from edge_trt.network.graph import Network, Node, Tensor
+from edge_trt.network.types import ShapeError, TensorType
+
+LIMIT = 64 << 20
+"""Bytes of shown tensors that one piece may have; a single tensor may be larger."""
+
+Group = dict[str, np.ndarray]
+
+
+class Observer:
+    """A network of which any tensor can be seen.
+
+    Arrays of a group are overwritten when the group after the next one is asked for.
+
+    Args:
+        network: a network that passes `verify`.
+        names: the tensors to show.
+        shapes: shapes of the inputs that are usual, by name, to judge sizes by.
+        limit: bytes of a piece.
+        threads: threads of one operator, 0 for as many as there are cores.
+    """
+
+    def __init__(
+        self,
+        network: Network,
+        names: Sequence[str],
+        shapes: Mapping[str, tuple[int, ...]],
+        *,
+        limit: int = LIMIT,
+        threads: int = 0,
+    ) -> None:
+        self._network = network
+        self._names = set(names)
+        sizes = _sizes(network, shapes)
+        parts = _cut(network.nodes, self._names, sizes, limit)
+        self._pieces = [
+            _Piece(network, nodes, self._names, reuse=len(parts) == 1, threads=threads)
+            for nodes in parts
+        ]
+        self.outputs: Group = {}
+
+    def run(self, feeds: Mapping[str, np.ndarray]) -> Iterator[Group]:
+        """Runs once; `outputs` has the network's outputs when the last group was taken."""
+        shown = {t.name: feeds[t.name] for t in self._network.inputs if t.name in self._names}
+        values: Group = dict(feeds)
+        for i, piece in enumerate(self._pieces):
+            values |= piece.run(values)
+            shown |= {name: values[name] for name in piece.shown}
+            yield shown
+            shown = {}
+            later = {n for p in self._pieces[i + 1 :] for n in p.reads}
+            later |= {t.name for t in self._network.outputs}
+            values = {name: array for name, array in values.items() if name in later}
+        self.outputs = {t.name: values[t.name] for t in self._network.outputs}
+
+
+class _Piece:
+    """Consecutive nodes of a network in a session of their own."""
+
+    def __init__(
+        self, network: Network, nodes: Sequence[Node], names: set[str], *, reuse: bool, threads: int
+    ) -> None:
+        computed = [t for node in nodes for t in node.outputs]
+        own = set(computed)
+        reads = dict.fromkeys(
+            t for node in nodes for t in node.inputs if not t.is_constant and t not in own
+        )
+        inside = set(nodes)
+        later = {t for node in network.nodes if node not in inside for t in node.inputs}
+        given = [t for t in computed if t.name in names or t in later or t in network.outputs]
+        part = Network(network.name, [*reads], given, [*nodes])
+        self.reads = [t.name for t in reads]
+        self.shown = [t.name for t in computed if t.name in names]
+        self._runner = CpuRunner(part, outputs=[t.name for t in given], threads=threads)
+        self._reuse = reuse
+        self._shapes: list[tuple[int, ...]] = []
+        self._spare: list[Group] = []
+
+    def run(self, values: Mapping[str, np.ndarray]) -> Group:
+        """The results that are shown or read later; with `reuse` in one of two sets of arrays."""
+        feeds = {name: values[name] for name in self.reads}
+        shapes = [array.shape for array in feeds.values()]
+        if shapes != self._shapes:  # other sizes: the results tell what they need
+            self._spare, self._shapes = [], shapes
+        if not self._reuse or len(self._spare) < 2:
+            results = self._runner.run(feeds)
+            if self._reuse:
+                self._spare.append(results)
+            return results
+        self._spare.reverse()
+        self._runner.run_into(feeds, self._spare[-1])
+        return self._spare[-1]
+
+
+def _cut(
+    nodes: Sequence[Node], names: set[str], sizes: Mapping[Tensor, int], limit: int
+) -> list[list[Node]]:
+    """Consecutive nodes whose shown results stay within the limit."""
+    pieces: list[list[Node]] = [[]]
+    filled = 0
+    for node in nodes:
+        size = sum(sizes[t] for t in node.outputs if t.name in names)
+        if filled and filled + size > limit:
+            pieces.append([])
+            filled = 0
+        pieces[-1].append(node)
+        filled += size
+    return pieces
+
+
+def _sizes(network: Network, shapes: Mapping[str, tuple[int, ...]]) -> dict[Tensor, int]:
+    """Bytes of every tensor; sizes that depend on values count as 1."""
+    types = {t: t.type.with_shape(shapes.get(t.name, t.shape)) for t in network.inputs}
+    for node in network.nodes:
+        inputs = [types.get(t, t.type) for t in node.inputs]
+        try:
+            inferred = node.layer.infer(*inputs)
+        except ShapeError:  # a size that a value decides
+            inferred = tuple(t.type for t in node.outputs)
+        found = (inferred,) if isinstance(inferred, TensorType) else inferred
+        types.update(zip(node.outputs, found, strict=True))
+    return {tensor: _bytes(found) for tensor, found in types.items()}
+
+
+def _bytes(type_: TensorType) -> int:
+    count = 1
+    for size in type_.shape:
+        count *= size if isinstance(size, int) else 1
+    return count * type_.dtype.numpy.itemsize

@@ -1,0 +1,166 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Where a network is quantized: at the inputs of products with weights, and where a shortcut joins.
+
+Two schemes. *Sparse* is what a GPU wants: convolutions and products with a constant matrix read
+int8; between them nothing is quantized but the shortcut that is added to a convolution, so that
+convolution, bias, addition and activation stay one kernel. Softmax, normalization, GELU and
+products of two activations read what they are given. *Dense* is what a DLA wants: every tensor has
+a scale.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+
+from edge_trt.network.graph import Network, Node, Tensor
+from edge_trt.network.layers import (
+    Convolution,
+    Deconvolution,
+    Dequantize,
+    Einsum,
+    ElementWise,
+    MatrixMultiply,
+    Quantize,
+    Scale,
+)
+from edge_trt.precision.reasons import is_float32
+
+WEIGHTED = (Convolution, Deconvolution, MatrixMultiply, Einsum)
+"""Kinds that int8 is about; each of these is quantized, or has a reason why it is not."""
+
+
+@dataclass(frozen=True, slots=True)
+class Weight:
+    """A constant operand and the axis of its output channels; None gives it one scale."""
+
+    operand: int
+    axis: int | None
+
+
+@dataclass(slots=True)
+class Sites:
+    """What is quantized in a network.
+
+    Attributes:
+        activations: positions of the operands that are quantized, by node.
+        weights: the constant that is, by node.
+        reasons: why other weighted layers are not.
+    """
+
+    activations: dict[Node, tuple[int, ...]] = field(default_factory=dict[Node, tuple[int, ...]])
+    weights: dict[Node, Weight] = field(default_factory=dict[Node, Weight])
+    reasons: dict[Node, str] = field(default_factory=dict[Node, str])
+
+    @property
+    def tensors(self) -> list[Tensor]:
+        """The tensors that need a range, once each, in order of first use."""
+        found = (node.inputs[i] for node, places in self.activations.items() for i in places)
+        return list(dict.fromkeys(found))
+
+
+Keep = Callable[[Node], "str | None"]
+
+
+def find_sites(network: Network, keep: Keep, *, dense: bool = False) -> Sites:
+    """Decides for every weighted layer, and with `dense` for every float tensor.
+
+    Args:
+        network: a float32 network.
+        keep: the user's own exceptions: the reason, or None.
+        dense: quantize every tensor.
+    """
+    sites = Sites()
+    for node in network.walk():
+        if isinstance(node.layer, WEIGHTED) and any(map(is_float32, node.outputs)):
+            reason = _refusal(network, node) or keep(node)
+            if reason:
+                sites.reasons[node] = reason
+            else:
+                sites.activations[node] = (0,)
+                sites.weights[node] = _weight(node)
+    if dense:
+        _everything(network, sites, keep)
+    else:
+        _shortcuts(network, sites, keep)
+    order = {node: i for i, node in enumerate(network.nodes)}
+    sites.activations = dict(sorted(sites.activations.items(), key=lambda item: order[item[0]]))
+    return sites
+
+
+def _refusal(network: Network, node: Node) -> str | None:
+    """Why a weighted layer can't be, or had better not be quantized."""
+    layer, inputs = node.layer, node.inputs
+    if any(_is_dequantized(t) for t in inputs[:2]):
+        return "is quantized by the model itself"
+    if node not in network.nodes:
+        return "stands inside a loop or a branch, which computes in one precision"
+    if isinstance(layer, Einsum):
+        return "a sum over indices that is no matrix product"
+    if inputs[0].is_constant or not inputs[1].is_constant:
+        return "a product of two activations: attention loses accuracy in int8"
+    if isinstance(layer, MatrixMultiply):
+        if layer.op0 != "NONE" or layer.op1 == "VECTOR":
+            return "a product of vectors has no int8 kernel"
+        if any(size != 1 for size in inputs[1].shape[:-2]):
+            return "a product with a batch of constant matrices has no int8 kernel"
+    if isinstance(layer, Deconvolution) and layer.num_groups > 1:
+        return "TensorRT has no int8 kernel for a deconvolution with groups"
+    return None
+
+
+def _is_dequantized(tensor: Tensor) -> bool:
+    return tensor.producer is not None and isinstance(tensor.producer.layer, Dequantize)
+
+
+def _weight(node: Node) -> Weight:
+    """The constant operand of a weighted layer."""
+    layer, rank = node.layer, node.inputs[1].rank
+    if isinstance(layer, MatrixMultiply):
+        return Weight(1, rank - 2 if layer.op1 == "TRANSPOSE" else rank - 1)
+    return Weight(1, 1 if isinstance(layer, Deconvolution) else 0)
+
+
+def _shortcuts(network: Network, sites: Sites, keep: Keep) -> None:
+    """Quantizes what is added to the result of a quantized convolution.
+
+    With both operands in int8 TensorRT adds inside the convolution's kernel; otherwise that kernel
+    has to write and read the wider type.
+    """
+    for node in network.nodes:
+        if not isinstance(node.layer, ElementWise) or node.layer.op != "SUM":
+            continue
+        if any(t.is_constant or not is_float32(t) for t in node.inputs):
+            continue
+        from_convolution = [_source(t) in sites.activations for t in node.inputs]
+        if any(from_convolution) and node.inputs[0].shape == node.inputs[1].shape:
+            place = 1 if from_convolution[0] else 0
+            if not _is_dequantized(node.inputs[place]) and not keep(node):
+                sites.activations[node] = (place,)
+
+
+def _source(tensor: Tensor) -> Node | None:
+    """The convolution that gives a tensor, with nothing but a scale per channel between."""
+    node = tensor.producer
+    while node is not None and isinstance(node.layer, Scale):
+        node = node.inputs[0].producer
+    return node if node is not None and isinstance(node.layer, Convolution) else None
+
+
+def _everything(network: Network, sites: Sites, keep: Keep) -> None:
+    """Adds every float operand of every layer."""
+    for node in network.nodes:
+        if isinstance(node.layer, (Quantize, Dequantize)) or keep(node):
+            continue
+        places = tuple(i for i, t in enumerate(node.inputs) if _is_data(t))
+        if places and node not in sites.reasons:
+            sites.activations[node] = places
+
+
+def _is_data(tensor: Tensor) -> bool:
+    return is_float32(tensor) and not tensor.is_constant and not _is_dequantized(tensor)
+
+
+def weighted(network: Network) -> Iterator[Node]:
+    """The layers that int8 is about, those of loops and branches too."""
+    return (n for n in network.walk() if isinstance(n.layer, WEIGHTED))
