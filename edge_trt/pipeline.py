@@ -15,7 +15,7 @@ from edge_trt.bundle.bundle import Bundle, Part
 from edge_trt.engines.plans import build_plans
 from edge_trt.errors import CaptureError, OptionError
 from edge_trt.options import CompileOptions
-from edge_trt.precision import Fp32Layers, to_fp16
+from edge_trt.precision import Patterns, to_fp16
 from edge_trt.stages import Progress, Stages, Step
 from edge_trt.warning import EdgeTrtWarning, warn
 
@@ -214,7 +214,7 @@ def _convert(
 def _set_precision(bundle: Bundle) -> None:
     if bundle.options.precision != "fp16":
         return
-    rules = Fp32Layers(_names(bundle.options.fp32_layers))
+    rules = Patterns(_names(bundle.options.fp32_layers))
     for pattern, close in rules.unmatched(bundle.networks).items():
         hint = f"close names: {', '.join(close)}" if close else "see edge_trt inspect --network"
         raise OptionError(

@@ -4,24 +4,15 @@
 from __future__ import annotations
 
 import re
-import sysconfig
-import traceback
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-import torch
-
 from edge_trt.errors import CaptureError
+from edge_trt.user_code import chain, reason, user_line
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Sequence
 
     from edge_trt.capture.call import TensorArgument
-
-_HERE = str(Path(__file__).parent)
-_TORCH = str(Path(torch.__file__).parent)
-_STDLIB = sysconfig.get_paths()["stdlib"]
-_LONGEST = 300
 
 _DATA_DEPENDENT = (
     r"Could not guard on data-dependent|data-dependent expression|Dynamic control flow"
@@ -96,12 +87,6 @@ _OTHERWISE = (
 )
 
 
-def located(error: BaseException, what: str) -> CaptureError:
-    """Return an error that says what failed, why, and in which line of the user's code."""
-    line, source = user_line(error)
-    return CaptureError(f"{what}: {_reason(error)}{line}", source=source)
-
-
 def explain(error: BaseException, tensors: Sequence[TensorArgument]) -> CaptureError:
     """Return the error for a failed export, with the user's line and the usual remedy.
 
@@ -109,59 +94,21 @@ def explain(error: BaseException, tensors: Sequence[TensorArgument]) -> CaptureE
         error: What torch.export raised.
         tensors: The arguments of the call, whose sizes and types the text repeats.
     """
-    reason, (line, source) = _reason(error), user_line(error)
+    why, (line, source) = _reason(error), user_line(error)
     text = f"{type(error).__name__} {error}"
     remedy = next((hint for pattern, hint in _REMEDIES if re.search(pattern, text)), _OTHERWISE)
     given = ", ".join(
         f"{t.label} {str(t.traced.dtype).removeprefix('torch.')}{list(t.traced.shape)}"
         for t in tensors
     )
-    message = f"torch.export can't take the model: {reason}{line} (inputs: {given or 'none'})"
+    message = f"torch.export can't take the model: {why}{line} (inputs: {given or 'none'})"
     return CaptureError(message, source=source, hint=remedy)
 
 
-def user_line(error: BaseException) -> tuple[str, str]:
-    """Return `` at file:line in f: code`` and ``file:line`` of the innermost frame of the user."""
-    found: traceback.FrameSummary | None = None
-    for chained in _chain(error):
-        frames = traceback.extract_tb(chained.__traceback__)
-        mine = [frame for frame in frames if _is_user_code(frame.filename)]
-        # Frames below the call of capture(): its caller is in no traceback that starts there.
-        found = mine[-1] if mine else found
-        if isinstance(chained, SyntaxError) and chained.filename:
-            source = f"{chained.filename}:{chained.lineno}"
-            return f" at {source}: {(chained.text or '').strip()}", source
-    if found is None:
-        return "", ""
-    source = f"{found.filename}:{found.lineno}"
-    return f" at {source} in {found.name}: {found.line}", source
-
-
-def _chain(error: BaseException) -> Iterator[BaseException]:
-    """Yield an exception and what it came from, outermost first."""
-    seen: set[int] = set()
-    current: BaseException | None = error
-    while current is not None and id(current) not in seen:
-        seen.add(id(current))
-        yield current
-        current = current.__cause__ or current.__context__
-
-
-def _is_user_code(filename: str) -> bool:
-    """Whether a file is neither torch's, nor Python's, nor ours."""
-    if filename.startswith(("<", _TORCH, _HERE)):
-        return False
-    return not filename.startswith(_STDLIB) or "site-packages" in filename
-
-
 def _reason(error: BaseException) -> str:
-    """Return the first sentence of what an exception says."""
+    """Return the first sentence of what an exception says, in words of the user's code."""
     if type(error).__module__ == "torch._dynamo.exc":  # branches of torch.cond are traced by it
-        *_, error = _chain(error)
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    first = (lines[0] if lines else type(error).__name__).rstrip(".")
-    if re.search(_DATA_DEPENDENT, first):
+        *_, error = chain(error)
+    if re.search(_DATA_DEPENDENT, str(error).strip().partition("\n")[0]):
         return "its control flow or a size depends on the values of a tensor"
-    first = first if len(first) <= _LONGEST else f"{first[:_LONGEST]}..."
-    plain = isinstance(error, RuntimeError | ValueError) or not lines
-    return first if plain else f"{type(error).__name__}: {first}"
+    return reason(error)

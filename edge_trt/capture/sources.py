@@ -3,12 +3,8 @@
 
 from __future__ import annotations
 
-import importlib
-import importlib.util
 import re
-import sys
 from collections.abc import Callable
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
@@ -16,15 +12,11 @@ from typing import TYPE_CHECKING, Any, cast
 import torch
 from torch.export import ExportedProgram
 
-from edge_trt.capture.failures import located
 from edge_trt.capture.module_state import unwrapped
 from edge_trt.errors import CaptureError
-from edge_trt_runtime.names import did_you_mean
+from edge_trt.user_code import attribute, import_from, import_named, located
 
 if TYPE_CHECKING:
-    from collections.abc import Generator
-    from types import ModuleType
-
     from torch import nn
 
     from edge_trt_runtime.manifest import ImageSpec
@@ -83,12 +75,8 @@ def import_plugin(name: str) -> None:
     Raises:
         CaptureError: When it is not there, or can't be imported.
     """
-    path = Path(name)
-    with _import_from(path.parent if path.suffix == ".py" else Path()):
-        if path.suffix == ".py":
-            _import_file(path)
-        else:
-            _import_module(name)
+    with import_from(name):
+        import_named(name)
 
 
 def _hint_for(text: str) -> str:
@@ -128,14 +116,8 @@ def _from_factory(where: str, factory: str) -> Source:
     """Import a file or module and call its factory."""
     from edge_trt.capture.torchvision_ops import declared_on_import
 
-    path = Path(where)
-    with _import_from(path.parent if path.suffix == ".py" else Path()), declared_on_import():
-        module = _import_file(path) if path.suffix == ".py" else _import_module(where)
-        made = getattr(module, factory, None)
-        if made is None:
-            names = [name for name, value in vars(module).items() if callable(value)]
-            hint = did_you_mean(factory, [name for name in names if not name.startswith("_")])
-            raise CaptureError(f"{where} has no {factory!r}", hint=hint)
+    with import_from(where), declared_on_import():
+        made = attribute(import_named(where), where, factory)
         if not isinstance(made, torch.nn.Module | ExportedProgram):
             made = _called(cast("Callable[[], Any]", made), f"{where}:{factory}")
     model, inputs = made if isinstance(made, tuple) and len(made) == 2 else (made, None)
@@ -154,45 +136,3 @@ def _called(factory: Callable[[], Any], name: str) -> Any:
         raise
     except Exception as error:
         raise located(error, f"{name} failed") from error
-
-
-def _import_file(path: Path) -> ModuleType:
-    """Run a Python file as a module of its own."""
-    if not path.is_file():
-        raise CaptureError(f"there is no file {path}")
-    # A name of its own, so that no file shadows a module that is called as it is.
-    name = "edge_trt_model_" + re.sub(r"\W", "_", path.stem)
-    spec = importlib.util.spec_from_file_location(name, path.resolve())
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[name] = module  # dataclasses and pickling look a class's module up there
-    try:
-        spec.loader.exec_module(module)
-    except Exception as error:
-        del sys.modules[name]
-        raise located(error, f"{path} could not be imported") from error
-    return module
-
-
-def _import_module(name: str) -> ModuleType:
-    """Import a module by its dotted name; the current folder counts as on the path."""
-    try:
-        return importlib.import_module(name)
-    except ModuleNotFoundError as error:
-        if error.name and (name == error.name or name.startswith(f"{error.name}.")):
-            raise CaptureError(f"there is no module {name!r}", hint=_FORMS) from error
-        raise located(error, f"{name} could not be imported") from error
-    except Exception as error:
-        raise located(error, f"{name} could not be imported") from error
-
-
-@contextmanager
-def _import_from(folder: Path) -> Generator[None]:
-    """Let a file import its neighbours, as it could if it were run as a script."""
-    entry = str(folder.resolve())
-    sys.path.insert(0, entry)
-    try:
-        yield
-    finally:
-        sys.path.remove(entry)

@@ -6,7 +6,7 @@ for layer in kept:
     print(layer)      # what stayed float32, and why
 """
 
-from edge_trt.precision.exceptions import Fp32Layers
+from edge_trt.precision.exceptions import Patterns
 from edge_trt.precision.fp16 import Kept, to_fp16
 
-__all__ = ["Fp32Layers", "Kept", "to_fp16"]
+__all__ = ["Kept", "Patterns", "to_fp16"]

@@ -1,37 +1,53 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The user's own list of layers that stay float32."""
+"""The user's own list of layers that stay at a higher precision."""
 
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from fnmatch import fnmatchcase
 
 from edge_trt.network.graph import Network, Node
 from edge_trt.network.layer import Layer
 
 
-class Fp32Layers:
-    """Says of a node which pattern keeps it in float32.
+class Patterns:
+    """Says of a node which pattern keeps it at a higher precision.
 
     A pattern is a layer kind in any case (`softmax`), or the path of a module with `*` and `?`
     (`head`, `blocks.*.attn`), which means everything inside that module too.
+
+    Args:
+        patterns: the patterns.
+        option: the option that they come from, for the reason.
+        words: further patterns, each for the one layer that it names.
     """
 
-    def __init__(self, patterns: Sequence[str]) -> None:
+    def __init__(
+        self,
+        patterns: Sequence[str],
+        option: str = "fp32_layers",
+        words: Mapping[str, Node] | None = None,
+    ) -> None:
         self.patterns = tuple(patterns)
+        self.option = option
+        self._words = words or {}
 
     def __call__(self, node: Node) -> str | None:
         """The reason, or None if no pattern matches."""
-        pattern = next((p for p in self.patterns if _matches(p, node)), None)
-        return None if pattern is None else f"asked for by fp32_layers pattern {pattern!r}"
+        pattern = next((p for p in self.patterns if self._matches(p, node)), None)
+        return None if pattern is None else f"asked for by {self.option} pattern {pattern!r}"
 
     def unmatched(self, networks: Iterable[Network]) -> dict[str, list[str]]:
         """Patterns that match no layer of these networks, each with the names closest to it."""
         nodes = [node for network in networks for node in network.nodes]
-        lost = [p for p in self.patterns if not any(_matches(p, node) for node in nodes)]
+        lost = [p for p in self.patterns if not any(self._matches(p, node) for node in nodes)]
         known = sorted({node.origin.module for node in nodes} | set(Layer.kinds))
         return {p: difflib.get_close_matches(p, known) for p in lost}
+
+    def _matches(self, pattern: str, node: Node) -> bool:
+        named = self._words.get(pattern)
+        return _matches(pattern, node) if named is None else named is node
 
 
 def _matches(pattern: str, node: Node) -> bool:

@@ -13,7 +13,7 @@ from edge_trt.network.layers import Cast, Dequantize, Quantize
 from edge_trt.network.rewrite import Rewriter
 from edge_trt.network.types import DType
 from edge_trt.precision.decision import Decision, Keep
-from edge_trt.precision.exceptions import Fp32Layers
+from edge_trt.precision.exceptions import Patterns
 from edge_trt.precision.reasons import is_float32
 
 
@@ -41,13 +41,13 @@ def to_fp16(
 
     Args:
         network: a network that passes `verify`; it is not changed.
-        keep_fp32: further layers that stay float32: patterns as `Fp32Layers` takes them, or a
+        keep_fp32: further layers that stay float32: patterns as `Patterns` takes them, or a
             function that gives the reason, or None.
 
     Returns:
         The new network, and the layers that stayed float32 with the reasons.
     """
-    keep: Keep = keep_fp32 if callable(keep_fp32) else Fp32Layers(keep_fp32)
+    keep: Keep = keep_fp32 if callable(keep_fp32) else Patterns(keep_fp32)
     reasons = Decision(network, keep).reasons
     rewriter = _Fp16(network, reasons)
     kept = [

@@ -56,6 +56,19 @@ def to_int8(
     return rewrite(network, change), kept
 
 
+def with_twins(
+    network: Network, sites: Sites, ranges: Mapping[str, float], *, dense: bool = False
+) -> tuple[Network, dict[str, str]]:
+    """The network with a quantized twin beside each quantized layer, which nothing reads.
+
+    Returns:
+        The network, and the name of the twin's result by that of the layer's.
+    """
+    scales = activation_scales(network, sites.tensors, ranges, dense=dense)
+    change = _Twins(sites, scales, "max")
+    return rewrite(network, change), change.twins
+
+
 def activation_scales(
     network: Network,
     tensors: Sequence[Tensor],
@@ -90,17 +103,21 @@ class _Quantized:
         self._done: dict[tuple[Tensor, int | None], Tensor] = {}
 
     def __call__(self, rewriter: Rewriter, node: Node) -> Sequence[Tensor] | None:
+        inputs = self._inputs(rewriter, node)
+        return None if inputs is None else rewriter.copy(node, inputs)
+
+    def _inputs(self, rewriter: Rewriter, node: Node) -> list[Tensor] | None:
         places = self._sites.activations.get(node)
-        weight = self._sites.weights.get(node)
         if places is None:
             return None
         inputs = list(rewriter.inputs(node))
         for place in places:
             inputs[place] = self._activation(rewriter, node, node.inputs[place])
+        weight = self._sites.weights.get(node)
         if weight is not None:
             constant = node.inputs[weight.operand]
             inputs[weight.operand] = self._weight(rewriter, node, constant, weight.axis)
-        return rewriter.copy(node, inputs)
+        return inputs
 
     def _activation(self, rewriter: Rewriter, node: Node, tensor: Tensor) -> Tensor:
         key = (tensor, None)
@@ -133,3 +150,21 @@ class _Quantized:
                 name=f"{tensor.name}.quantized", origin=node.origin,
             )  # fmt: skip
         return self._done[key]
+
+
+class _Twins(_Quantized):
+    """Leaves the layers as they are, and adds the quantized ones."""
+
+    def __init__(self, sites: Sites, scales: Mapping[Tensor, np.float32], method: str) -> None:
+        super().__init__(sites, scales, method)
+        self.twins: dict[str, str] = {}
+
+    def __call__(self, rewriter: Rewriter, node: Node) -> Sequence[Tensor] | None:
+        results = rewriter.copy(node)
+        if node in self._sites.weights:
+            inputs = self._inputs(rewriter, node) or []
+            twin = rewriter.insert(
+                node.layer, *inputs, name=f"{node.name}.twin", origin=node.origin
+            )
+            self.twins[results[0].name] = twin.name
+        return results

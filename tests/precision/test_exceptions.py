@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import pytest
 
-from edge_trt.precision import Fp32Layers, to_fp16
+from edge_trt.precision import Patterns, to_fp16
 from tests.precision.networks import attention_net, conv_net
 
 
@@ -30,7 +30,7 @@ def test_what_a_pattern_matches(pattern: str, modules: set[str]) -> None:
 
 
 def test_patterns_that_match_nothing_are_told_with_what_is_close() -> None:
-    layers = Fp32Layers(["haed.fc", "SoftMax", "nothing like it"])
+    layers = Patterns(["haed.fc", "SoftMax", "nothing like it"])
     assert layers.unmatched([conv_net(), attention_net()]) == {
         "haed.fc": ["head.fc"],
         "nothing like it": [],

@@ -57,6 +57,7 @@ class Observer:
             _Piece(network, nodes, self._names, reuse=len(parts) == 1, threads=threads)
             for nodes in parts
         ]
+        self.shown_bytes = sum(size for t, size in sizes.items() if t.name in self._names)
         self.outputs: Group = {}
 
     def run(self, feeds: Mapping[str, np.ndarray]) -> Iterator[Group]:

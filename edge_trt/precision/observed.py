@@ -1,0 +1,176 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Runs a compiled model on sample data and shows what its tensors hold.
+
+The networks run by ONNX Runtime, fallbacks by what runs them on the device, so that neither torch
+nor a GPU is needed: a bundle can be calibrated where it will be used.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from edge_trt.engines.onnx.observer import LIMIT, Group, Observer
+from edge_trt.network.graph import Network
+from edge_trt.precision.sites import Keep, Sites, find_sites
+from edge_trt_calibration import CalibrationError, InputSpec, Ranges
+from edge_trt_calibration.ranges import listed
+
+if TYPE_CHECKING:
+    from edge_trt.bundle.bundle import Bundle
+    from edge_trt_runtime.executors import Executor
+    from edge_trt_runtime.manifest import Signature, TensorSpec
+
+
+def sites_of(bundle: Bundle, keep: Keep, *, dense: bool) -> dict[str, Sites]:
+    """What is quantized, by network; `keep` is as for `find_sites`."""
+    return {n.name: find_sites(n, keep, dense=dense) for n in bundle.networks}
+
+
+class ObservedModel:
+    """The segments of a bundle, ready to run and to be looked at.
+
+    Args:
+        bundle: a model in fp32.
+        names: the tensors to show, by network.
+        folder: an empty folder, for bundles with fallbacks, whose programs are files.
+    """
+
+    def __init__(self, bundle: Bundle, names: Mapping[str, Sequence[str]], folder: Path) -> None:
+        self._parts = bundle.parts
+        self._results = bundle.results
+        shapes = _usual_shapes(bundle)
+        self._observers = {
+            network.name: Observer(network, names[network.name], shapes)
+            for network in bundle.networks
+        }
+        self._fallbacks = _executors(bundle, folder)
+        self._many = len(self._observers) > 1
+        self.most_rows = max(1, LIMIT // max(1, self._bytes_per_row(bundle)))
+        self.outputs: Group = {}
+
+    def observe(self, feed: Mapping[str, np.ndarray]) -> Iterator[Group]:
+        """Runs the model on one batch; yields what is to be seen, by `key`."""
+        values: Group = dict(feed)
+        for part in self._parts:
+            given = {name: values[name] for name in part.inputs}
+            if part.network is None:
+                found = self._fallbacks[part.name].run(list(given.values()))
+                values |= dict(zip(part.outputs, found, strict=True))
+                continue
+            observer = self._observers[part.name]
+            for group in observer.run(given):
+                yield {key(part.name, n, many=self._many): array for n, array in group.items()}
+            values |= observer.outputs
+        self.outputs = {name: values[value] for name, value in self._results.items()}
+
+    def _bytes_per_row(self, bundle: Bundle) -> int:
+        shown = sum(observer.shown_bytes for observer in self._observers.values())
+        rows = [_usual(spec, bundle.signature)[:1] for spec in bundle.signature.inputs]
+        return shown // max(1, max((r[0] for r in rows if r), default=1))
+
+
+def shown(sites: Mapping[str, Sites]) -> dict[str, list[str]]:
+    """Names of the tensors that need ranges, by network."""
+    return {name: [t.name for t in found.tensors] for name, found in sites.items()}
+
+
+def key(network: str, tensor: str, *, many: bool) -> str:
+    """The name of a tensor's range: with its network's where a model has more than one."""
+    return f"{network}/{tensor}" if many else tensor
+
+
+def digest(bundle: Bundle) -> str:
+    """Tells whether ranges belong to a model: a digest of its networks and their weights."""
+    state = hashlib.blake2b(digest_size=16)
+    for network in bundle.networks:
+        state.update(str(network).encode())
+        for tensor in network.constants():
+            assert tensor.data is not None
+            state.update(np.ascontiguousarray(tensor.data).reshape(-1).view(np.uint8).data)
+    return state.hexdigest()
+
+
+def check_ranges(ranges: Ranges, bundle: Bundle, sites: Mapping[str, Sites]) -> None:
+    """Refuses ranges of another model; those of other tools are compared by names alone.
+
+    Raises:
+        CalibrationError: naming the tensors without a range, and those that the model lacks.
+    """
+    many = len(sites) > 1
+    wanted = {key(n, t.name, many=many) for n, found in sites.items() for t in found.tensors}
+    missing = sorted(wanted - set(ranges.tensors))
+    if ranges.model and ranges.model != digest(bundle):
+        unknown = sorted(set(ranges.tensors) - wanted)
+        which = f": it has no {listed(unknown)}" if unknown else ": its weights differ"
+        raise CalibrationError(
+            f"the ranges were taken from another model than this{which}",
+            names=unknown,
+            hint="calibrate this model",
+        )
+    if missing:
+        raise CalibrationError(
+            f"there are no ranges for {listed(missing)}",
+            names=missing,
+            hint="calibrate with the options of this build",
+        )
+
+
+def input_specs(signature: Signature, most_rows: int) -> list[InputSpec]:
+    """What a feed has to look like; an open first axis takes as many rows as fit into memory."""
+    specs: list[InputSpec] = []
+    for spec in signature.inputs:
+        shape: list[int | tuple[int, int]] = []
+        for size in spec.shape:
+            if isinstance(size, int):
+                shape.append(size)
+                continue
+            found = signature.dims.get(size)
+            shape.append((found.min, found.max) if found else (0, np.iinfo(np.int64).max))
+        if shape and isinstance(shape[0], tuple):
+            low, high = shape[0]
+            shape[0] = (low, max(low, min(high, most_rows)))
+        specs.append(InputSpec(spec.name, spec.dtype, tuple(shape)))
+    return specs
+
+
+def _usual(spec: TensorSpec, signature: Signature) -> tuple[int, ...]:
+    """The shape that an input usually has; 1 for what is not known."""
+    dims = signature.dims
+    return tuple(s if isinstance(s, int) else dims[s].opt if s in dims else 1 for s in spec.shape)
+
+
+def _usual_shapes(bundle: Bundle) -> dict[str, tuple[int, ...]]:
+    specs = [*bundle.signature.inputs, *(spec for part in bundle.parts for spec in part.tensors)]
+    return {spec.name: _usual(spec, bundle.signature) for spec in specs}
+
+
+def _executors(bundle: Bundle, folder: Path) -> dict[str, Executor]:
+    """What runs the fallbacks, which read their programs from a saved bundle."""
+    if all(part.network is not None for part in bundle.parts):
+        return {}
+    from edge_trt.bundle.save import save_bundle
+    from edge_trt_runtime.bundle import open_bundle
+    from edge_trt_runtime.executors import open_executor
+    from edge_trt_runtime.plan import Step
+
+    path = os.path.join(folder, "model.edge")
+    save_bundle(bundle, path, durable=False)
+    opened = open_bundle(path)
+    return {
+        s.name: open_executor(opened, Step(s, tuple(s.outputs), (), (), ()), None)
+        for s in opened.manifest.segments
+        if s.kind != "network"
+    }
+
+
+def network_ranges(ranges: Ranges, network: Network, *, many: bool) -> dict[str, float]:
+    """The largest magnitudes of one network's tensors by name."""
+    prefix = key(network.name, "", many=many)
+    found = ranges.tensors.items()
+    return {n.removeprefix(prefix): r.amax for n, r in found if n.startswith(prefix)}
