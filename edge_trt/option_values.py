@@ -68,6 +68,11 @@ def parse_path(text: str) -> str:
     return text
 
 
+def parse_data(text: str) -> str:
+    """Return the text: what it names is looked up when it is needed."""
+    return text
+
+
 def parse_profile(text: str) -> tuple[str, ...]:
     """Return the text alone: its commas separate the dimensions of one profile."""
     return (text,)
@@ -128,6 +133,8 @@ def normalised(field: dataclasses.Field[Any], option: Option, value: Any) -> Any
         raise OptionError(f"{name} is {value!r}", option=name, hint="give True or False")
     if value is None and field.default is None:
         return None
+    if option.parse is parse_data:
+        return str(cast("Any", value)) if isinstance(value, os.PathLike) else value
     if option.parse is parse_path:
         return _path(name, value)
     if option.parse is parse_size and isinstance(value, str):

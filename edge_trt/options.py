@@ -15,8 +15,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol, cast
 
 from edge_trt.errors import OptionError
+from edge_trt.option_checks import check_together
 from edge_trt.option_values import (
     normalised,
+    parse_data,
     parse_names,
     parse_path,
     parse_profile,
@@ -164,12 +166,57 @@ class CompileOptions:
         parse=None,
         engine=False,
     )
-    calibration: str | None = _field(
+    calibration: Any = _field(
         None,
         "--calibration",
-        "data that sets the int8 ranges",
-        parse=parse_path,
-        metavar="PATH",
+        "sample data that sets the int8 ranges: FILE.py:NAME, .npy, .npz, a folder of these or of "
+        "images; in Python also arrays, batches, or a function that gives them",
+        parse=parse_data,
+        metavar="DATA",
+    )
+    ranges: Any = _field(
+        None,
+        "--ranges",
+        "int8 ranges of an earlier edge_trt calibrate, or a calibration cache of TensorRT",
+        parse=parse_data,
+        metavar="FILE",
+    )
+    calibration_method: str = _field(
+        "mse",
+        "--calibration-method",
+        "how ranges are chosen: max, mse, entropy, entropy2, percentile or percentile:99.9",
+        metavar="METHOD",
+    )
+    samples: int = _field(
+        512,
+        "--samples",
+        "samples to calibrate with at most; fewer are used when the ranges stand still",
+        parse=parse_whole_number,
+        low=1,
+        metavar="N",
+    )
+    int8_except: str | Iterable[str] = _field(
+        (),
+        "--int8-except",
+        "what is not int8 under int8: patterns as of --fp32-layers, or the words first and last",
+        parse=parse_names,
+        repeated=True,
+        metavar="PATTERN",
+    )
+    int8_scheme: str = _field(
+        "sparse",
+        "--int8-scheme",
+        "int8 for products with weights, as a GPU wants it (sparse), or for every tensor, as a DLA "
+        "wants it (dense)",
+        choices=("sparse", "dense"),
+    )
+    metric: Any = _field(
+        None,
+        "--metric",
+        "FILE.py:FUNCTION that rates a model; it is told of eager, fp32 and int8",
+        parse=parse_data,
+        metavar="FUNCTION",
+        engine=False,
     )
     dla: str | None = _field(
         None, "--dla", "which layers go to the deep learning accelerators", metavar="POLICY"
@@ -217,7 +264,7 @@ class CompileOptions:
             object.__setattr__(self, field.name, value)
         for target in self.targets:
             check_target(target)
-        _refuse_what_is_not_there_yet(self)
+        check_together(self)
 
     @property
     def targets(self) -> tuple[str, ...]:
@@ -240,10 +287,7 @@ class CompileOptions:
     def as_dict(self) -> dict[str, Any]:
         """Return JSON values by field name, as the manifest keeps them."""
         values = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
-        return {
-            name: list(cast("tuple[str, ...]", value)) if isinstance(value, tuple) else value
-            for name, value in values.items()
-        }
+        return {name: _as_json(value) for name, value in values.items()}
 
     def cache_key(self) -> str:
         """Return a hexadecimal digest of every field that can change an engine."""
@@ -252,6 +296,15 @@ class CompileOptions:
         values = {name: value for name, value in self.as_dict().items() if name in engine}
         text = json.dumps(values, sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def _as_json(value: Any) -> Any:
+    """A value as the manifest keeps it; of data only what it was."""
+    if isinstance(value, tuple):
+        return list(cast("tuple[str, ...]", value))
+    if value is None or isinstance(value, str | int | float | bool):
+        return value
+    return getattr(value, "__name__", type(value).__name__)
 
 
 def option_of(field: dataclasses.Field[Any]) -> Option:
@@ -315,16 +368,3 @@ def check_target(target: str) -> None:
         )
     known = [*HOST_TARGETS, *boards.targets()]
     raise unknown("target", target, known, option="target")
-
-
-def _refuse_what_is_not_there_yet(options: CompileOptions) -> None:
-    """Refuse the values whose feature a later version brings, rather than ignore them."""
-    awaited = (
-        ("precision", "int8", "use fp32 or fp16"),
-        ("calibration", None, "leave it out; fp16 needs none"),
-        ("dla", None, "leave it out; everything runs on the GPU"),
-    )
-    for name, refused, instead in awaited:
-        value = getattr(options, name)
-        if value is not None and refused in (None, value):
-            raise OptionError(f"{name}={value!r} is not available yet", option=name, hint=instead)

@@ -7,13 +7,14 @@ imported by `compile` and not by importing this module, so that opening a bundle
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, cast
 
 from edge_trt.bundle.bundle import Bundle, Part
 from edge_trt.engines.plans import build_plans
-from edge_trt.errors import CaptureError, OptionError
+from edge_trt.errors import OptionError
+from edge_trt.option_checks import INT8
 from edge_trt.options import CompileOptions
 from edge_trt.precision import Patterns, to_fp16
 from edge_trt.stages import Progress, Stages, Step
@@ -27,8 +28,9 @@ if TYPE_CHECKING:
     from edge_trt.capture import Captured
     from edge_trt.fallback import Fallback
     from edge_trt.partitioning import Coverage, Partition
+    from edge_trt_calibration import Ranges
 
-__all__ = ["Bundle", "EdgeTrtWarning", "add_engines", "compile", "compile_networks"]
+__all__ = ["Bundle", "EdgeTrtWarning", "add_engines", "calibrate", "compile", "compile_networks"]
 
 
 def compile(
@@ -64,6 +66,45 @@ def compile(
     return bundle
 
 
+def calibrate(
+    model: object,
+    inputs: Any = None,
+    *,
+    options: CompileOptions | None = None,
+    progress: Progress | None = None,
+    **keywords: Any,
+) -> Ranges:
+    """Measures the ranges that int8 needs, for `compile(..., ranges=...)`.
+
+    Args:
+        model: as for `compile`, or a `Bundle` in fp32.
+        inputs: as for `compile`.
+        options: how; otherwise made of the keywords, as for `compile`.
+        progress: as for `compile`.
+        **keywords: fields of `CompileOptions`, `calibration` above all.
+
+    Raises:
+        CalibrationError: the data does not fit the model, or is empty.
+        EdgeTrtError: as `compile`.
+    """
+    from edge_trt.precision.quantization import measured_ranges
+
+    chosen = options or CompileOptions.of({"precision": "int8", **keywords})
+    stages = Stages(progress)
+    if isinstance(model, Bundle):
+        bundle = model
+    else:
+        bundle = compile_networks(model, inputs, _without_int8(chosen), stages)
+    return stages.run("calibration", measured_ranges, bundle, chosen, warn, on_step=True)
+
+
+def _without_int8(options: CompileOptions) -> CompileOptions:
+    """The same for fp32, without what is about int8."""
+    default = CompileOptions()
+    names = ("precision", "fp32_layers", "metric", *INT8)
+    return replace(options, **{name: getattr(default, name) for name in names} | {"self_test": 0})
+
+
 def compile_networks(model: object, inputs: Any, options: CompileOptions, stages: Stages) -> Bundle:
     """The stages of `compile` that need torch: a bundle without plans, with `dryrun` a report.
 
@@ -90,9 +131,13 @@ def compile_networks(model: object, inputs: Any, options: CompileOptions, stages
     if chosen.dryrun:
         return bundle
     # Runs the model while networks are made and written: nothing traces from here on.
-    bundle.vectors = stages.start("self-test", _self_test, captured, chosen.self_test)
+    if chosen.precision != "int8":
+        bundle.vectors = stages.start("self-test", _self_test, captured, chosen.self_test)
     bundle.parts = stages.run("conversion", _convert, partition, captured, fallbacks)
     bundle.results = dict(zip(captured.output_names, partition.results, strict=True))
+    if chosen.precision == "int8":
+        samples = stages.run("calibration", _quantize, bundle, captured, on_step=True)
+        bundle.vectors = stages.run("self-test", _self_test_of, captured, samples, chosen.self_test)
     stages.run("precision", _set_precision, bundle)
     bundle.states = {name: state.numpy() for name, state in captured.states.items()}
     return bundle
@@ -215,54 +260,34 @@ def _set_precision(bundle: Bundle) -> None:
     if bundle.options.precision != "fp16":
         return
     rules = Patterns(_names(bundle.options.fp32_layers))
-    for pattern, close in rules.unmatched(bundle.networks).items():
-        hint = f"close names: {', '.join(close)}" if close else "see edge_trt inspect --network"
-        raise OptionError(
-            f"fp32_layers pattern {pattern!r} matches no layer",
-            option="fp32_layers",
-            matches=close,
-            hint=hint,
-        )
+    rules.check(bundle.networks)
     for part in bundle.parts:
         if part.network is not None:
             part.network, kept = to_fp16(part.network, keep_fp32=rules)
-            bundle.kept += [
-                {
-                    "layer": k.layer,
-                    "kind": k.kind,
-                    "module": k.origin.module,
-                    "source": k.origin.source,
-                    "reason": k.reason,
-                }
-                for k in kept
-            ]
+            bundle.kept += [k.as_dict() for k in kept]
+
+
+def _quantize(bundle: Bundle, captured: Captured, step: Step) -> list[dict[str, Any]]:
+    """Gives some of the samples."""
+    from edge_trt.lowering.eager import eager_by_name
+    from edge_trt.precision.quantization import load_data, quantize
+
+    model = eager_by_name(captured.program, captured.input_names, captured.output_names)
+    return quantize(bundle, load_data(bundle.options), model, step, warn)
 
 
 def _self_test(captured: Captured, count: int) -> Mapping[str, Any]:
-    """Arrays `<case>/in/<name>` and `<case>/out/<name>` as the model itself computes them."""
-    if count == 0:
-        return {}
-    from edge_trt.lowering.eager import eager, vary
+    from edge_trt.lowering.self_test import record
 
-    run = eager(captured.program)
-    arrays: dict[str, Any] = {}
-    cases = [captured.examples, *(vary(captured.examples, seed) for seed in range(1, count))]
-    for case, inputs in enumerate(cases):
-        try:
-            outputs = run(inputs)
-        except Exception as error:  # whatever an operator's kernel raises
-            reason = str(error).partition("\n")[0]
-            if case == 0:
-                raise CaptureError(
-                    f"the model fails on its own example inputs: {reason}"
-                ) from error
-            warn(f"the self-test has {case} of {count} cases: the model refuses others ({reason})")
-            break
-        for name, tensor in zip(captured.input_names, inputs, strict=True):
-            arrays[f"{case}/in/{name}"] = tensor.numpy()
-        for name, array in zip(captured.output_names, outputs, strict=True):
-            arrays[f"{case}/out/{name}"] = array
-    return arrays
+    return record(captured, count) if count else {}
+
+
+def _self_test_of(
+    captured: Captured, samples: Sequence[Mapping[str, Any]], count: int
+) -> Mapping[str, Any]:
+    from edge_trt.lowering.self_test import record_samples
+
+    return record_samples(captured, samples, count)
 
 
 def _build_engines(
@@ -272,9 +297,11 @@ def _build_engines(
     signature = bundle.signature
     specs = [spec for part in bundle.parts for spec in part.tensors]
     sizes = {spec.name: spec.value for spec in specs if spec.value is not None}
-    plans = build_plans(
-        bundle.networks, options, signature.dims, step, signature.profiles, sizes, folder
-    )
+    networks = bundle.networks
+    if bundle.options.precision == "int8":  # on the CPU the rest is faster, and more exact, in fp32
+        rules = Patterns(_names(bundle.options.fp32_layers))
+        networks = [to_fp16(network, keep_fp32=rules)[0] for network in networks]
+    plans = build_plans(networks, options, signature.dims, step, signature.profiles, sizes, folder)
     built = {plan.target for plan in plans.built}
     bundle.plans = [p for p in bundle.plans if p.target not in built] + plans.built
     there = {plan.target for plan in bundle.plans}

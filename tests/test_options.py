@@ -63,8 +63,10 @@ def test_options_can_not_be_changed():
         ({"precision": "fp61"}, "did you mean 'fp16'"),
         ({"precision": None}, "unknown precision"),
         ({"fallback": "forbit"}, "did you mean 'forbid'"),
-        ({"precision": "int8"}, "not available yet"),
-        ({"calibration": "images/"}, "not available yet"),
+        ({"precision": "int8"}, "needs sample data: add --calibration DATA"),
+        ({"calibration": "images/"}, "calibration is about int8, and precision is 'fp32'"),
+        ({"metric": len}, "metric is about int8, and precision is 'fp32'"),
+        ({"int8_except": "head"}, "int8_except is about int8"),
         ({"dla": "auto"}, "not available yet"),
         ({"optimization_level": 6}, "from 0 to 5"),
         ({"optimization_level": -1}, "from 0 to 5"),
@@ -80,7 +82,9 @@ def test_options_can_not_be_changed():
 def test_bad_values_are_refused_with_the_remedy(keywords, text):
     with pytest.raises(OptionError, match=text) as caught:
         CompileOptions(**keywords)
-    assert caught.value.option == next(iter(keywords))
+    named = {"precision": "calibration"} if keywords == {"precision": "int8"} else {}
+    option = next(iter(keywords))
+    assert caught.value.option == named.get(option, option)
 
 
 def test_unknown_option_names_close_matches():
@@ -176,12 +180,22 @@ LEAVES_THE_ENGINE = {
     "timing_cache": "kernels.bin",
     "self_test": 5,
 }
-NOT_YET = {"calibration", "dla"}
+INT8 = {"precision": "int8", "calibration": "data.npy"}
+CHANGES_INT8 = {
+    "calibration": "other.npy",
+    "ranges": "ranges.json",
+    "calibration_method": "max",
+    "samples": 100,
+    "int8_except": ("head.*",),
+    "int8_scheme": "dense",
+}
+NOT_YET = {"dla"}
 
 
 def test_every_field_is_judged_for_the_cache_key():
     names = {field.name for field in dataclasses.fields(CompileOptions)}
-    assert names == CHANGES_THE_ENGINE.keys() | LEAVES_THE_ENGINE.keys() | NOT_YET
+    judged = CHANGES_THE_ENGINE.keys() | LEAVES_THE_ENGINE.keys() | CHANGES_INT8.keys()
+    assert names == judged | {"metric"} | NOT_YET
 
 
 def test_cache_key_changes_exactly_with_the_engine():
@@ -189,6 +203,13 @@ def test_cache_key_changes_exactly_with_the_engine():
     keys = {CompileOptions(**{n: v}).cache_key() for n, v in CHANGES_THE_ENGINE.items()}
     assert len(keys | {default}) == len(CHANGES_THE_ENGINE) + 1
     assert {CompileOptions(**{n: v}).cache_key() for n, v in LEAVES_THE_ENGINE.items()} == {default}
+
+
+def test_cache_key_changes_with_what_sets_the_ranges():
+    default = CompileOptions(**INT8).cache_key()
+    keys = {CompileOptions(**INT8 | {n: v}).cache_key() for n, v in CHANGES_INT8.items()}
+    assert len(keys | {default}) == len(CHANGES_INT8) + 1
+    assert CompileOptions(**INT8, metric="data.py:accuracy").cache_key() == default
 
 
 def test_options_need_no_torch():

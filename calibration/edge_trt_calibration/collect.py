@@ -27,7 +27,7 @@ from edge_trt_calibration.samples import Samples
 SAMPLES = 512
 """Samples that are enough for images and for most else."""
 
-FIRST_CHECK = 32
+FIRST_CHECK = 64
 """Samples after which the ranges are looked at for the first time, then at every doubling."""
 
 TOLERANCE = 0.01

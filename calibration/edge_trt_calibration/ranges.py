@@ -11,7 +11,6 @@ from __future__ import annotations
 import json
 import math
 import os
-import tempfile
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field, replace
@@ -263,15 +262,14 @@ def write_whole(path: Path, text: str) -> None:
     Raises:
         CalibrationError: the disk refuses it; what was there stays.
     """
+    beside = path.with_name(f".{path.name}.{os.getpid()}")
     try:
-        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
         try:
-            with os.fdopen(handle, "w") as file:
-                file.write(text)
-            Path(name).replace(path)
+            beside.write_text(text)
+            beside.replace(path)
         except BaseException:
             with suppress(OSError):
-                Path(name).unlink()
+                beside.unlink()
             raise
     except OSError as error:
         raise CalibrationError(f"{path} can't be written: {error.strerror}") from error

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
     from edge_trt.bundle.onnx_program import OnnxProgram
     from edge_trt.engines.plans import Plan
+    from edge_trt_calibration import Ranges
     from edge_trt_runtime.bundle import OpenBundle
 
 
@@ -70,6 +71,8 @@ class Bundle:
         parts: segments in execution order; none after a dry run.
         results: name of the value that each output of the signature is.
         kept: layers that stay fp32 in another precision, and why.
+        quantization: what int8 gained and cost; empty in another precision.
+        ranges: the ranges of int8, or None.
         vectors: the self-test, `<case>/in/<name>` and `<case>/out/<name>`.
         states: first value of each input that was a buffer of the model.
         plans: TensorRT's engines.
@@ -87,6 +90,8 @@ class Bundle:
     parts: list[Part] = field(default_factory=list[Part])
     results: dict[str, str] = field(default_factory=dict[str, str])
     kept: list[dict[str, str]] = field(default_factory=list[dict[str, str]])
+    quantization: dict[str, Any] = field(default_factory=dict[str, Any])
+    ranges: Ranges | None = None
     vectors: Mapping[str, np.ndarray] = field(default_factory=dict[str, np.ndarray])
     states: Mapping[str, np.ndarray] = field(default_factory=dict[str, np.ndarray])
     plans: list[Plan] = field(default_factory=list["Plan"])
@@ -120,6 +125,7 @@ class Bundle:
             "coverage": self.coverage,
             "layers": {n.name: _layers(n) for n in self.networks},
             "kept_fp32": self.kept,
+            "quantization": self.quantization,
             "timings": {stage: round(s, 4) for stage, s in self.seconds.items()},
             "missing_engines": self.missing,
             "notes": self.notes,

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 WEIGHTS = "weights.safetensors"
 REPORT = "report.json"
+RANGES = "ranges.json"
 SELF_TEST = "self_test.safetensors"
 STATES = "states.safetensors"
 

@@ -13,13 +13,14 @@ from typing import Any
 import numpy as np
 
 from edge_trt.bundle.bundle import Bundle, Part, Source
-from edge_trt.bundle.layout import REPORT, WEIGHTS
+from edge_trt.bundle.layout import RANGES, REPORT, WEIGHTS
 from edge_trt.bundle.onnx_program import OnnxProgram
 from edge_trt.engines.plans import Plan
 from edge_trt.errors import BundleError
 from edge_trt.network.serialize import load
 from edge_trt.network.weights import Extent, read_extents, read_weights
 from edge_trt.options import CompileOptions
+from edge_trt_calibration import Ranges
 from edge_trt_runtime.bundle import OpenBundle, open_bundle
 from edge_trt_runtime.executors.external_data import external_tensors
 from edge_trt_runtime.manifest import Segment
@@ -70,6 +71,8 @@ def _read(opened: OpenBundle, path: Path) -> Bundle:
         parts=[_part(opened, segment, weights) for segment in manifest.segments],
         results=manifest.results,
         kept=report["kept_fp32"],
+        quantization=report.get("quantization", {}),
+        ranges=_ranges(opened),
         vectors=read_tensors(opened.path(manifest.self_test.path)) if manifest.self_test else {},
         states=read_tensors(opened.path(manifest.initial_states))
         if manifest.initial_states
@@ -79,6 +82,13 @@ def _read(opened: OpenBundle, path: Path) -> Bundle:
         remarks=[n for n in report["notes"] if n not in report["missing_engines"].values()],
         path=path,
     )
+
+
+def _ranges(opened: OpenBundle) -> Ranges | None:
+    """The ranges of a bundle in int8."""
+    if RANGES not in opened.manifest.files:
+        return None
+    return Ranges.from_dict(json.loads(opened.read(RANGES)))
 
 
 def _options(stored: Mapping[str, Any]) -> CompileOptions:

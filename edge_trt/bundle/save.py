@@ -12,6 +12,7 @@ from edge_trt._version import __version__
 from edge_trt.bundle.bundle import Bundle, Part
 from edge_trt.bundle.layout import (
     ENDINGS,
+    RANGES,
     REPORT,
     SELF_TEST,
     STATES,
@@ -64,6 +65,9 @@ def save_bundle(bundle: Bundle, path: str | os.PathLike[str], *, durable: bool =
         engines = [*_write_onnx(bundle, writer, store), *_write_plans(bundle, writer)]
         self_test = _write_self_test(bundle, writer)
         _write_states(bundle, writer)
+        if bundle.ranges is not None:
+            text = json.dumps(bundle.ranges.as_dict(coarse=True), indent=1)
+            writer.add_bytes(RANGES, text.encode())
         writer.add_bytes(REPORT, json.dumps(bundle.report, indent=1).encode())
         writer.commit(_manifest(bundle, engines, self_test))
 

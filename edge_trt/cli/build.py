@@ -29,11 +29,9 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import os
-import sys
 import time
 import warnings
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -43,7 +41,6 @@ from edge_trt.options import add_arguments as add_option_arguments
 
 if TYPE_CHECKING:
     from edge_trt.pipeline import Bundle
-    from edge_trt.stages import Progress
 
 
 SHAPING = ("precision", "fp32_layers", "fallback", "fallback_ops", "fallback_modules",
@@ -100,17 +97,19 @@ def _compile(arguments: argparse.Namespace, options: CompileOptions) -> Bundle:
 
     with started() as front:
         from edge_trt.bundle.writer import BundleWriter
+        from edge_trt.cli.console import print_warning, progress_or_silence
 
         output = BundleWriter(arguments.output)
         output.check_place()
-        with _progress(arguments) as progress, output.sibling("portable") as folder:
+        quiet = arguments.quiet
+        with progress_or_silence(quiet=quiet) as progress, output.sibling("portable") as folder:
             portable = os.path.join(folder, "model.edge")
             request = Request(
                 arguments.model, arguments.input, arguments.image, options.as_dict(), portable
             )
             with ThreadPoolExecutor(1) as beside:
                 ready = beside.submit(_prepare_engines, options)
-                front.compile(request, progress, _warn, ready)
+                front.compile(request, progress, print_warning, ready)
                 from edge_trt.bundle.reader import read_bundle
                 from edge_trt.bundle.replace import sync_tree
                 from edge_trt.pipeline import add_engines
@@ -135,37 +134,20 @@ def _prepare_engines(options: CompileOptions) -> None:
 
 def _dry_run(arguments: argparse.Namespace, options: CompileOptions) -> Bundle:
     """Compiles as far as the partition."""
+    from edge_trt.cli.console import progress_or_silence, show_warning
     from edge_trt.cli.inputs import parse_inputs
     from edge_trt.pipeline import compile_networks
     from edge_trt.stages import Stages
 
     inputs = parse_inputs(arguments.input, arguments.image)
-    warnings.showwarning = _show_warning
-    with _progress(arguments) as progress:
+    warnings.showwarning = show_warning
+    with progress_or_silence(quiet=arguments.quiet) as progress:
         return compile_networks(arguments.model, inputs, options, Stages(progress))
-
-
-def _progress(arguments: argparse.Namespace) -> AbstractContextManager[Progress]:
-    from edge_trt.cli.console import progress_bar
-
-    return nullcontext(_silent) if arguments.quiet else progress_bar()
-
-
-def _silent(stage: str, fraction: float, note: str) -> None:
-    """Show nothing."""
-
-
-def _show_warning(message: Warning | str, *_: object) -> None:
-    _warn(str(message))
-
-
-def _warn(text: str) -> None:
-    """Print a warning as one line, without the code that raised it."""
-    print(f"warning: {text}", file=sys.stderr)
 
 
 def _extend(arguments: argparse.Namespace, options: CompileOptions) -> Bundle:
     """Adds engines to a bundle, without torch."""
+    from edge_trt.cli.console import progress_or_silence
     from edge_trt.pipeline import Bundle, add_engines
 
     shaping = {"--input": arguments.input, "--image": arguments.image, "--dryrun": options.dryrun}
@@ -177,7 +159,7 @@ def _extend(arguments: argparse.Namespace, options: CompileOptions) -> Bundle:
             hint="give the model, or only --target and builder settings",
         )
     bundle = Bundle.load(arguments.model)
-    with _progress(arguments) as progress:
+    with progress_or_silence(quiet=arguments.quiet) as progress:
         add_engines(bundle, options, progress)
     bundle.save(arguments.output)
     return bundle

@@ -6,7 +6,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Generator, Iterable, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import TYPE_CHECKING
 
 from rich.box import SIMPLE_HEAD
@@ -83,3 +83,22 @@ def progress_bar() -> Generator[ProgressCallback]:
 
     with bar:
         yield report
+
+
+def progress_or_silence(*, quiet: bool) -> AbstractContextManager[ProgressCallback]:
+    """The bars of `progress_bar`, or nothing."""
+    return nullcontext(_silent) if quiet else progress_bar()
+
+
+def _silent(stage: str, fraction: float, note: str) -> None:
+    """Show nothing."""
+
+
+def show_warning(message: Warning | str, *_: object) -> None:
+    """What `warnings.showwarning` may be, to print a warning as one line without its code."""
+    print_warning(str(message))
+
+
+def print_warning(text: str) -> None:
+    """Print a warning on one line."""
+    print(f"warning: {text}", file=sys.stderr)

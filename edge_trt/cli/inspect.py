@@ -16,8 +16,16 @@ if TYPE_CHECKING:
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the flags."""
     parser.add_argument("bundle", help="directory that `edge_trt build` wrote")
+    parser.add_argument(
+        "--plot",
+        metavar="FOLDER",
+        help="with --quantization: draw every tensor's histogram with its range, as PNG",
+    )
     what = parser.add_mutually_exclusive_group()
     what.add_argument("--network", action="store_true", help="print the networks as text")
+    what.add_argument(
+        "--quantization", action="store_true", help="print ranges, noise and exceptions of int8"
+    )
     what.add_argument("--json", action="store_true", help="print manifest and report for programs")
 
 
@@ -28,6 +36,8 @@ def run(arguments: argparse.Namespace) -> int:
     bundle = open_bundle(arguments.bundle)
     if arguments.json:
         _print_json(bundle)
+    elif arguments.quantization or arguments.plot:
+        _print_quantization(bundle, arguments.plot)
     elif arguments.network:
         _print_networks(bundle)
     else:
@@ -54,6 +64,31 @@ def _print_networks(bundle: OpenBundle) -> None:
     for segment in bundle.manifest.segments:
         if segment.network is not None:
             print(serialize.load(bundle.read(segment.network).decode(), weights))
+
+
+def _print_quantization(bundle: OpenBundle, folder: str | None) -> None:
+    from edge_trt.bundle.layout import RANGES
+    from edge_trt.cli.quantization import print_layers, print_summary, print_tensors
+    from edge_trt.cli.report import print_kept, read_report
+    from edge_trt.errors import EdgeTrtError
+    from edge_trt_calibration import Ranges
+
+    report = read_report(bundle)
+    if RANGES not in bundle.manifest.files or not report.get("quantization"):
+        precision = bundle.manifest.precision
+        raise EdgeTrtError(
+            f"{bundle.root} is {precision}, so nothing in it is quantized",
+            hint="build it with --precision int8 --calibration DATA",
+        )
+    ranges = Ranges.from_dict(json.loads(bundle.read(RANGES)))
+    print_tensors(ranges)
+    print_layers(report["quantization"].get("noise", []))
+    print_kept(report)
+    print_summary(report["quantization"])
+    if folder is not None:
+        from edge_trt.cli.plot import plot_ranges
+
+        print(f"{plot_ranges(ranges, folder)} histograms in {folder}")
 
 
 def _print_tables(bundle: OpenBundle) -> None:

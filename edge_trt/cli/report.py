@@ -46,10 +46,11 @@ def print_report(report: Mapping[str, Any]) -> None:
     coverage: Mapping[str, Any] = report.get("coverage", {})
     if coverage:
         _print_coverage(coverage, report.get("layers", {}))
-    kept = report.get("kept_fp32", [])
-    if kept:
-        columns = list(kept[0])
-        print_table("Kept in fp32", columns, [[row.get(c, "") for c in columns] for row in kept])
+    print_kept(report)
+    if report.get("quantization"):
+        from edge_trt.cli.quantization import print_summary
+
+        print_summary(report["quantization"])
     timings: Mapping[str, float] = report.get("timings", {})
     if timings:
         total = sum(timings.values())
@@ -57,6 +58,15 @@ def print_report(report: Mapping[str, Any]) -> None:
         print(f"Compiled in {total:.2f} s ({parts})")
     for note in report.get("notes", []):
         print(f"Note: {note}")
+
+
+def print_kept(report: Mapping[str, Any]) -> None:
+    """Print the layers that stay at a higher precision, and why."""
+    kept = report.get("kept_fp32", [])
+    if kept:
+        columns = list(kept[0])
+        title = "Not in int8" if report.get("precision") == "int8" else "Kept in fp32"
+        print_table(title, columns, [[row.get(c, "") for c in columns] for row in kept])
 
 
 def format_flops(flops: float) -> str:

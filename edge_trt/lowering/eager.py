@@ -3,20 +3,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
+import numpy as np
 import torch
 
 from edge_trt.lowering.stable_sorts import StableSorts
 from edge_trt.lowering.unlifting import STATE, unlift
 
 if TYPE_CHECKING:
-    import numpy as np
     from torch import fx
     from torch.export import ExportedProgram
 
-Eager = Callable[[Sequence[torch.Tensor]], "list[np.ndarray]"]
+Eager = Callable[[Sequence[torch.Tensor]], list[np.ndarray]]
 
 
 def eager(program: ExportedProgram) -> Eager:
@@ -33,6 +33,19 @@ def eager(program: ExportedProgram) -> Eager:
         return [r.detach().resolve_conj().resolve_neg().numpy() for r in results]
 
     return run
+
+
+def eager_by_name(
+    program: ExportedProgram, inputs: Sequence[str], outputs: Sequence[str]
+) -> Callable[[Mapping[str, np.ndarray]], dict[str, np.ndarray]]:
+    """The same, from arrays by name to arrays by name."""
+    run = eager(program)
+
+    def by_name(feed: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+        tensors = [torch.from_numpy(np.array(feed[name])) for name in inputs]
+        return dict(zip(outputs, run(tensors), strict=True))
+
+    return by_name
 
 
 def harmless(program: ExportedProgram) -> fx.GraphModule:

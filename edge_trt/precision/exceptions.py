@@ -7,6 +7,7 @@ import difflib
 from collections.abc import Iterable, Mapping, Sequence
 from fnmatch import fnmatchcase
 
+from edge_trt.errors import OptionError
 from edge_trt.network.graph import Network, Node
 from edge_trt.network.layer import Layer
 
@@ -37,6 +38,21 @@ class Patterns:
         """The reason, or None if no pattern matches."""
         pattern = next((p for p in self.patterns if self._matches(p, node)), None)
         return None if pattern is None else f"asked for by {self.option} pattern {pattern!r}"
+
+    def check(self, networks: Iterable[Network]) -> None:
+        """Refuses patterns that match nothing.
+
+        Raises:
+            OptionError: naming the first one, and the names closest to it.
+        """
+        for pattern, close in self.unmatched(networks).items():
+            hint = f"close names: {', '.join(close)}" if close else "see edge_trt inspect --network"
+            raise OptionError(
+                f"{self.option} pattern {pattern!r} matches no layer",
+                option=self.option,
+                matches=close,
+                hint=hint,
+            )
 
     def unmatched(self, networks: Iterable[Network]) -> dict[str, list[str]]:
         """Patterns that match no layer of these networks, each with the names closest to it."""

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -19,12 +19,22 @@ from edge_trt.precision.reasons import is_float32
 
 @dataclass(frozen=True, slots=True)
 class Kept:
-    """A layer that stays float32, for the report."""
+    """A layer that stays at a higher precision, for the report."""
 
     layer: str
     kind: str
     reason: str
     origin: Origin
+
+    def as_dict(self) -> dict[str, str]:
+        """A row of the report."""
+        return {
+            "layer": self.layer,
+            "kind": self.kind,
+            "module": self.origin.module,
+            "source": self.origin.source,
+            "reason": self.reason,
+        }
 
     def __str__(self) -> str:
         return f"{self.layer} ({self.kind}, {self.origin}): {self.reason}"
@@ -83,7 +93,9 @@ class _Fp16:
             return
         inputs = [self._input(node, i, dtype) for i in range(len(node.inputs))]
         names = [self._name(t, dtype) for t in node.outputs]
-        results = self._rewriter.copy(node, inputs, names=names)
+        if isinstance(layer, Dequantize) and is_float32(node.outputs[0]):
+            layer = replace(layer, to_type=None if dtype is DType.FLOAT32 else dtype)
+        results = self._rewriter.copy(node, inputs, layer=layer, names=names)
         for old, new in zip(node.outputs, results, strict=True):
             self._rewriter.replace(old, new)
 
@@ -117,9 +129,8 @@ class _Fp16:
 
     def _input(self, node: Node, position: int, dtype: DType) -> Tensor:
         tensor = node.inputs[position]
-        if not is_float32(tensor) or (isinstance(node.layer, Quantize) and position == 1):
-            return self._rewriter[tensor]
-        if isinstance(node.layer, Dequantize) and not any(map(is_float32, node.outputs)):
+        is_scale = isinstance(node.layer, (Quantize, Dequantize)) and position == 1
+        if not is_float32(tensor) or is_scale:  # a small scale has few digits in float16
             return self._rewriter[tensor]
         return self._form(tensor, dtype, node)
 

@@ -159,6 +159,7 @@ def _executors(bundle: Bundle, folder: Path) -> dict[str, Executor]:
     from edge_trt_runtime.executors import open_executor
     from edge_trt_runtime.plan import Step
 
+    folder.mkdir()
     path = os.path.join(folder, "model.edge")
     save_bundle(bundle, path, durable=False)
     opened = open_bundle(path)

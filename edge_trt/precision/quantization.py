@@ -1,28 +1,24 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Quantizes a compiled model: data to ranges, ranges to networks, and what that costs.
+"""Quantizes a compiled model: from data to ranges, from ranges to networks, and what it costs.
 
-quantize(bundle, options, compare={"eager": eager}, progress=...)
+ranges = quantize(bundle, Data(samples), eager, step)
 """
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING, Any, cast
-
-import numpy as np
+from typing import TYPE_CHECKING, Any
 
 from edge_trt.engines.onnx.observer import Group
-from edge_trt.errors import OptionError
-from edge_trt.network.graph import Node
+from edge_trt.network.graph import Network
+from edge_trt.precision.account import Account
 from edge_trt.precision.damage import Damage, measure
 from edge_trt.precision.exceptions import Patterns
-from edge_trt.precision.fp16 import Kept
 from edge_trt.precision.int8 import to_int8, with_twins
-from edge_trt.precision.metric import Run, evaluate
+from edge_trt.precision.metric import Metric, RunFeed
 from edge_trt.precision.observed import (
     ObservedModel,
     check_ranges,
@@ -32,27 +28,247 @@ from edge_trt.precision.observed import (
     network_ranges,
     shown,
 )
-from edge_trt.precision.sites import Keep, Sites, find_sites, weighted
-from edge_trt_calibration import Feeds, Ranges, collect, parse_ranges
+from edge_trt.precision.sites import Keep, find_sites, weighted
+from edge_trt.user_code import load_object
+from edge_trt_calibration import CalibrationError, Feeds, Ranges, collect, parse_ranges
+from edge_trt_calibration.collect import Convergence
 
 if TYPE_CHECKING:
     from edge_trt.bundle.bundle import Bundle
     from edge_trt.options import CompileOptions
 
 PROBES = 16
-"""Samples on which the noise of layers is measured."""
-
-RUNS = 20
-"""Runs of which the median is the latency."""
+"""Batches on which the noise of layers and the latency are measured."""
 
 Step = Callable[[float, str], None]
-Remark = Callable[[str], None]
 
 
-@dataclass(slots=True)
-class Quantized:
-    """What `quantize` found, besides the networks that it put into the bundle."""
+@dataclass(frozen=True, slots=True)
+class Data:
+    """What the user gives to quantize with.
 
-    ranges: Ranges
-    report: dict[str, Any]
-    kept: list[Kept] = field(default_factory=list[Kept])
+    Attributes:
+        samples: calibration data in a form that `Feeds` takes, or None.
+        ranges: ranges of an earlier calibration, or None.
+        metric: the user's measure, or None.
+    """
+
+    samples: Any = None
+    ranges: Ranges | None = None
+    metric: Metric | None = None
+
+
+def load_data(options: CompileOptions) -> Data:
+    """What the options name: files are read, objects of Python files imported.
+
+    Raises:
+        CaptureError: a Python file has no such object, or fails.
+        CalibrationError: a file holds no data, or no ranges.
+    """
+    samples, ranges, metric = options.calibration, options.ranges, options.metric
+    if isinstance(samples, str) and _names_object(samples):
+        samples = load_object(samples)
+    if isinstance(ranges, str):
+        ranges = read_ranges(ranges)
+    if isinstance(metric, str):
+        metric = load_object(metric)
+    # Data that knows what it is for rates the models too.
+    return Data(samples, ranges, metric or getattr(samples, "evaluate", None))
+
+
+def _names_object(text: str) -> bool:
+    where, colon, name = text.rpartition(":")
+    return bool(colon) and name.isidentifier() and (where.endswith(".py") or "/" not in where)
+
+
+def read_ranges(path: str) -> Ranges:
+    """Ranges from a file of ours, of TensorRT, or of another tool.
+
+    Raises:
+        CalibrationError: naming the file.
+    """
+    try:
+        return parse_ranges(Path(path).read_text())
+    except OSError as error:
+        raise CalibrationError(f"{path} can't be read: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise CalibrationError(f"{path} is no text") from error
+    except CalibrationError as error:
+        raise CalibrationError(f"{path}: {error.message}", hint=error.hint) from error
+
+
+class Quantization:
+    """The stages of quantizing one bundle, which is in fp32 and stays so until `apply`.
+
+    Args:
+        bundle: a model in fp32.
+        options: what it is compiled with.
+        folder: an empty folder, for the programs of fallbacks.
+    """
+
+    def __init__(self, bundle: Bundle, options: CompileOptions, folder: Path) -> None:
+        self.bundle = bundle
+        self.options = options
+        self.dense = options.int8_scheme == "dense"
+        keep = exceptions(bundle.networks, options)
+        self.sites = {n.name: find_sites(n, keep, dense=self.dense) for n in bundle.networks}
+        self.folder = folder
+        self.model = ObservedModel(bundle, shown(self.sites), folder / "exact")
+        self.inputs = input_specs(bundle.signature, self.model.most_rows)
+        self.probes: list[Group] = []
+
+    def calibrate(self, data: Any, step: Step, remark: Callable[[str], None]) -> Ranges:
+        """One pass over the data; the first samples are kept as probes."""
+        most = self.options.samples
+
+        def progress(count: int, last: Convergence | None) -> None:
+            step(count / most, str(last) if last else f"{count} samples")
+
+        return collect(
+            self.model.observe,
+            _Remembered(Feeds(data, self.inputs), self.probes),
+            model=digest(self.bundle),
+            method=self.options.calibration_method,
+            samples=most,
+            progress=progress,
+            remark=remark,
+        )
+
+    def probe(self, data: Any) -> None:
+        """Keeps the first samples of data whose ranges are known already."""
+        for _ in zip(range(PROBES), _Remembered(Feeds(data, self.inputs), self.probes)):  # noqa: B905
+            pass
+
+    def networks(self, ranges: Ranges) -> tuple[dict[str, Network], list[dict[str, str]]]:
+        """The networks in int8 by name, and the weighted layers that are not, as report rows."""
+        found: dict[str, Network] = {}
+        rows: list[dict[str, str]] = []
+        for network in self.bundle.networks:
+            sites = self.sites[network.name]
+            amax = network_ranges(ranges, network, many=len(self.sites) > 1)
+            found[network.name], kept = to_int8(network, sites, amax, dense=self.dense)
+            rows += [k.as_dict() for k in kept]
+        return found, rows
+
+    def damage(self, ranges: Ranges, quantized: Bundle) -> Damage:
+        """The noise of layers and outputs over the probes."""
+        many = len(self.sites) > 1
+        twins: dict[str, str] = {}
+        names: dict[str, list[str]] = {}
+        results: dict[str, list[str]] = {}
+        networks: dict[str, Network] = {}
+        for network in self.bundle.networks:
+            amax = network_ranges(ranges, network, many=many)
+            networks[network.name], pairs = with_twins(
+                network, self.sites[network.name], amax, dense=self.dense
+            )
+            results[network.name] = [*pairs]
+            names[network.name] = [*pairs, *pairs.values()]
+            twins |= {
+                key(network.name, a, many=many): key(network.name, b, many=many)
+                for a, b in pairs.items()
+            }
+        exact = ObservedModel(with_networks(self.bundle, networks), names, self.folder / "twins")
+        int8 = ObservedModel(quantized, results, self.folder / "int8")
+        return measure(exact, int8, twins, self.probes)
+
+
+def quantize(
+    bundle: Bundle,
+    data: Data,
+    eager: RunFeed | None = None,
+    step: Step | None = None,
+    remark: Callable[[str], None] | None = None,
+) -> list[Group]:
+    """Puts networks in int8 into a bundle, with the ranges, the exceptions and an account.
+
+    Args:
+        bundle: a model in fp32, whose options say how.
+        data: samples or ranges, and a metric.
+        eager: the model itself, to be compared with.
+        step: told how far it is.
+        remark: told what makes the ranges doubtful.
+
+    Returns:
+        Some batches of the data, if there was any.
+
+    Raises:
+        CalibrationError: the data or the ranges don't fit.
+        OptionError: a pattern matches nothing.
+    """
+    step = step or (lambda fraction, note: None)
+    remark = remark or (lambda sentence: None)
+    with TemporaryDirectory(prefix="edge_trt-") as folder:
+        stage = Quantization(bundle, bundle.options, Path(folder))
+        if data.ranges is None:
+            ranges = stage.calibrate(data.samples, step, remark)
+        else:
+            ranges = data.ranges
+            check_ranges(ranges, bundle, stage.sites)
+            if data.samples is not None:
+                stage.probe(data.samples)
+        networks, kept = stage.networks(ranges)
+        quantized = with_networks(bundle, networks)
+        account = Account(stage, ranges, quantized).as_dict(data.metric, eager)
+    bundle.parts, bundle.kept = quantized.parts, kept
+    bundle.ranges, bundle.quantization = ranges, account
+    return stage.probes
+
+
+def measured_ranges(
+    bundle: Bundle, options: CompileOptions, remark: Callable[[str], None], step: Step
+) -> Ranges:
+    """Calibrates without quantizing.
+
+    Args:
+        bundle: a model in fp32, with whatever options.
+        options: the data, and how.
+        remark: as for `quantize`.
+        step: as for `quantize`.
+
+    Raises:
+        CalibrationError: the bundle is not in fp32, or the data does not fit.
+    """
+    if bundle.options.precision != "fp32":
+        raise CalibrationError(
+            f"the bundle is in {bundle.options.precision}, and ranges are measured in fp32",
+            hint="build it with --precision fp32, or give the model itself",
+        )
+    data = load_data(options)
+    if data.samples is None:
+        raise CalibrationError("there is no data to calibrate with", hint="add --calibration DATA")
+    with TemporaryDirectory(prefix="edge_trt-") as folder:
+        return Quantization(bundle, options, Path(folder)).calibrate(data.samples, step, remark)
+
+
+class _Remembered:
+    """Batches, of which the first samples are kept."""
+
+    def __init__(self, feeds: Feeds, probes: list[Group]) -> None:
+        self._feeds = feeds
+        self._probes = probes
+
+    def __iter__(self) -> Iterator[Group]:
+        for feed in self._feeds:
+            if len(self._probes) < PROBES:
+                self._probes.append(feed)
+            yield feed
+
+
+def with_networks(bundle: Bundle, networks: Mapping[str, Network]) -> Bundle:
+    """The bundle with other networks; nothing else is copied."""
+    parts = [replace(p, network=networks[p.name]) if p.network else p for p in bundle.parts]
+    return replace(bundle, parts=parts)
+
+
+def exceptions(networks: Sequence[Network], options: CompileOptions) -> Keep:
+    """The user's exceptions: what stays fp32, and what is not to be int8."""
+    nodes = [node for network in networks for node in weighted(network)]
+    words = {"first": nodes[0], "last": nodes[-1]} if nodes else {}
+    rules = (
+        Patterns(tuple(options.fp32_layers)),
+        Patterns(tuple(options.int8_except), "int8_except", words),
+    )
+    for rule in rules:
+        rule.check(networks)
+    return lambda node: next(filter(None, (rule(node) for rule in rules)), None)

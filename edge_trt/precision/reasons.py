@@ -19,6 +19,7 @@ from edge_trt.network.layers import (
     Convolution,
     Cumulative,
     Deconvolution,
+    Dequantize,
     ElementWise,
     Fill,
     GridSample,
@@ -72,8 +73,8 @@ def own_reason(node: Node) -> str | None:
         return "powers leave float16's range"
     if isinstance(layer, Cast) and layer.to_type is DType.FLOAT32:
         return _widening(node.inputs[0])
-    if isinstance(layer, Quantize):
-        return None  # takes a float32 scale beside float16 data
+    if isinstance(layer, (Quantize, Dequantize)):
+        return None  # their scale is float32 beside float16 data
     found = (
         misfit(t.data, added=_is_bias(node, t))
         for t in node.inputs

@@ -50,9 +50,9 @@ def test_stops_early_when_the_ranges_stand_still() -> None:
     looks: list[Convergence | None] = []
     data = np.tile(DATA[:16], (64, 1))
     found = collect(_observe, _feeds(data), model="m", progress=lambda _, look: looks.append(look))
-    assert found.source.samples == 64
+    assert found.source.samples == 128
     assert looks[-1] is not None
-    assert str(looks[-1]) == "64 samples: 100% of the ranges moved less than 1%"
+    assert str(looks[-1]) == "128 samples: 100% of the ranges moved less than 1%"
     whole = collect(_observe, _feeds(data), model="m", early=False, samples=None)
     assert whole.source.samples == 1024
 

@@ -22,8 +22,6 @@ def kinds(bundle: edge_trt.Bundle) -> list[str]:
 @pytest.mark.parametrize(
     "option",
     [
-        {"precision": "int8"},
-        {"calibration": "images/"},
         {"dla": "prefer"},
     ],
     ids=lambda option: next(iter(option)),

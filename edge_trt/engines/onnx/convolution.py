@@ -4,7 +4,8 @@
 from __future__ import annotations
 
 from edge_trt.engines.onnx.dispatch import emit_layer
-from edge_trt.engines.onnx.graph import Graph
+from edge_trt.engines.onnx.graph import Graph, Value
+from edge_trt.engines.onnx.quantization import quantized_bias
 from edge_trt.network.graph import Tensor
 from edge_trt.network.layers import Convolution, Deconvolution
 
@@ -14,7 +15,7 @@ def _(
     layer: Convolution, graph: Graph, x: Tensor, kernel: Tensor, bias: Tensor | None = None
 ) -> str:
     return graph.op(
-        "Conv", x, kernel, *_optional(bias),
+        "Conv", x, kernel, *_optional(graph, x, kernel, bias),
         kernel_shape=kernel.shape[2:],
         strides=layer.stride_nd,
         pads=(*layer.pre_padding, *layer.post_padding),
@@ -28,7 +29,7 @@ def _(
     layer: Deconvolution, graph: Graph, x: Tensor, kernel: Tensor, bias: Tensor | None = None
 ) -> str:
     return graph.op(
-        "ConvTranspose", x, kernel, *_optional(bias),
+        "ConvTranspose", x, kernel, *(() if bias is None else (bias,)),
         kernel_shape=kernel.shape[2:],
         strides=layer.stride_nd,
         pads=(*layer.pre_padding, *layer.post_padding),
@@ -37,5 +38,5 @@ def _(
     )  # fmt: skip
 
 
-def _optional(bias: Tensor | None) -> tuple[Tensor, ...]:
-    return () if bias is None else (bias,)
+def _optional(graph: Graph, x: Tensor, kernel: Tensor, bias: Tensor | None) -> tuple[Value, ...]:
+    return () if bias is None else (quantized_bias(graph, x, kernel, bias),)

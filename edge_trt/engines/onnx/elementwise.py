@@ -9,6 +9,7 @@ import numpy as np
 
 from edge_trt.engines.onnx.dispatch import emit_layer
 from edge_trt.engines.onnx.graph import ELEMENT_TYPES, Graph, Value
+from edge_trt.engines.onnx.quantization import quantized_activation
 from edge_trt.network.graph import Tensor
 from edge_trt.network.layers import (
     Activation,
@@ -59,7 +60,8 @@ def _scaled(graph: Graph, value: Value, like: Tensor, factor: float) -> Value:
 
 @emit_layer.register(Activation)
 def _(layer: Activation, graph: Graph, x: Tensor) -> Value:
-    return ACTIVATION[layer.type](graph, x, layer.alpha, layer.beta)
+    on_levels = quantized_activation(layer, graph, x)
+    return on_levels or ACTIVATION[layer.type](graph, x, layer.alpha, layer.beta)
 
 
 @emit_layer.register(Unary)

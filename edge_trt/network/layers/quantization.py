@@ -25,13 +25,17 @@ class Quantize(Layer):
 
 @dataclass(frozen=True, slots=True)
 class Dequantize(Layer):
-    """q * scale in the type of the scale. Inputs: (input int8, scale 0-d or 1-d along `axis`)."""
+    """q * scale, in the type of the scale unless `to_type` says another.
+
+    Inputs: (input int8, scale 0-d or 1-d along `axis`).
+    """
 
     axis: int = -1
+    to_type: DType | None = None
 
     def infer(self, input: TensorType, scale: TensorType) -> TensorType:
         _check(input.dtype is DType.INT8, input, scale, self.axis)
-        return input.with_dtype(scale.dtype)
+        return input.with_dtype(self.to_type or scale.dtype)
 
 
 def _check(fits: bool, input: TensorType, scale: TensorType, axis: int) -> None:

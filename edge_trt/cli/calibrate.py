@@ -1,0 +1,121 @@
+# SPDX-License-Identifier: Apache-2.0
+"""``edge_trt calibrate``: measure int8 ranges on sample data, merge them, convert them.
+
+  edge_trt calibrate MODEL --calibration DATA -o ranges.json
+  edge_trt calibrate merge a.json b.json -o ranges.json
+  edge_trt calibrate export ranges.json -o calib.cache --tensorrt 10.3.0
+  edge_trt calibrate export ranges.json -o scales.json
+
+MODEL is as for `edge_trt build`, or a bundle in fp32. Parts of the data may be calibrated apart, on
+several machines: their merged ranges are those of one pass to the bit. `edge_trt build --ranges`
+takes the result, and a calibration cache of TensorRT as well.
+"""
+
+from __future__ import annotations
+
+import argparse
+import warnings
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from edge_trt.errors import OptionError
+
+if TYPE_CHECKING:
+    from edge_trt_calibration import Ranges
+
+WORDS = ("merge", "export")
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the flags."""
+    from edge_trt.options import add_arguments as add_option_arguments
+
+    parser.add_argument("what", metavar="MODEL|merge|export", help="see below")
+    parser.add_argument("files", metavar="FILE", nargs="*", help="ranges to merge or to export")
+    parser.add_argument("-o", "--output", metavar="FILE", required=True, help="file to write")
+    parser.add_argument("--input", action="append", default=[], metavar="[NAME=]SHAPE[:TYPE]",
+                        help="an input, as for edge_trt build")  # fmt: skip
+    parser.add_argument("--image", action="append", default=[], metavar="[NAME=]LAYOUT:TYPE[:...]",
+                        help="an input that is an image, as for edge_trt build")  # fmt: skip
+    parser.add_argument("--tensorrt", metavar="VERSION",
+                        help="export a cache for this TensorRT, as 10.3.0")  # fmt: skip
+    parser.add_argument("--quiet", action="store_true", help="no progress, no summary")
+    add_option_arguments(parser.add_argument_group("compile options"))
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Calibrate, merge or export."""
+    if arguments.what == "merge":
+        return _merge(arguments)
+    if arguments.what == "export":
+        return _export(arguments)
+    if arguments.files:
+        raise OptionError(
+            f"{arguments.files[0]!r} is one argument too many",
+            hint=f"give one MODEL, or one of the words {', '.join(WORDS)} before it",
+        )
+    ranges = _calibrate(arguments)
+    ranges.save(arguments.output)
+    if not arguments.quiet:
+        from edge_trt.cli.quantization import print_tensors
+
+        print_tensors(ranges)
+        _say(arguments.output, ranges)
+    return 0
+
+
+def _calibrate(arguments: argparse.Namespace) -> Ranges:
+    from edge_trt.cli.console import progress_or_silence, show_warning
+    from edge_trt.cli.inputs import parse_inputs
+    from edge_trt.options import from_arguments
+    from edge_trt.pipeline import calibrate
+
+    arguments.precision = "int8"
+    options = from_arguments(arguments)
+    warnings.showwarning = show_warning
+    model: Any = arguments.what
+    if (Path(model) / "manifest.json").is_file():
+        from edge_trt.bundle.reader import read_bundle
+
+        model = read_bundle(model)
+    inputs = parse_inputs(arguments.input, arguments.image)
+    with progress_or_silence(quiet=arguments.quiet) as progress:
+        return calibrate(model, inputs, options=options, progress=progress)
+
+
+def _merge(arguments: argparse.Namespace) -> int:
+    from edge_trt_calibration import Ranges, merge
+
+    if len(arguments.files) < 2:
+        raise OptionError("merging takes two files at least", hint="name the files of all parts")
+    parts = [Ranges.load(path) for path in arguments.files]
+    if arguments.calibration_method is not None:
+        parts = [part.with_method(arguments.calibration_method) for part in parts]
+    ranges = merge(parts)
+    ranges.save(arguments.output)
+    if not arguments.quiet:
+        _say(arguments.output, ranges)
+    return 0
+
+
+def _export(arguments: argparse.Namespace) -> int:
+    from edge_trt.precision.quantization import read_ranges
+    from edge_trt_calibration.ranges import write_whole
+    from edge_trt_calibration.tensorrt_cache import to_cache, to_table
+
+    if len(arguments.files) != 1:
+        raise OptionError("export takes one file", hint="merge several first")
+    ranges = read_ranges(arguments.files[0])
+    version = arguments.tensorrt
+    text = to_table(ranges) if version is None else str(to_cache(ranges, version))
+    write_whole(Path(arguments.output), text)
+    if not arguments.quiet:
+        _say(arguments.output, ranges)
+    return 0
+
+
+def _say(path: str, ranges: Ranges) -> None:
+    print(
+        f"{path}: ranges of {len(ranges.tensors)} tensors by {ranges.method}, from "
+        f"{ranges.source.samples} samples"
+    )

@@ -1,0 +1,61 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Which compile options go together."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import TYPE_CHECKING
+
+from edge_trt.errors import OptionError
+
+if TYPE_CHECKING:
+    from edge_trt.options import CompileOptions
+
+
+def check_together(options: CompileOptions) -> None:
+    """Refuse options that contradict each other, or belong to a later version.
+
+    Raises:
+        OptionError: naming the option.
+    """
+    _refuse_what_is_not_there_yet(options)
+    _check_int8(options)
+
+
+def _refuse_what_is_not_there_yet(options: CompileOptions) -> None:
+    """Refuse the values whose feature a later version brings, rather than ignore them."""
+    awaited = (("dla", None, "leave it out; everything runs on the GPU"),)
+    for name, refused, instead in awaited:
+        value = getattr(options, name)
+        if value is not None and refused in (None, value):
+            raise OptionError(f"{name}={value!r} is not available yet", option=name, hint=instead)
+
+
+INT8 = ("calibration", "ranges", "calibration_method", "samples", "int8_except", "int8_scheme")
+"""Options that int8 alone reads, besides the metric."""
+
+
+def _check_int8(options: CompileOptions) -> None:
+    """Refuse int8 without ranges, and options of int8 in another precision."""
+    if options.precision == "int8":
+        if options.calibration is None and options.ranges is None:
+            raise OptionError(
+                "precision='int8' needs sample data",
+                option="calibration",
+                hint="add --calibration DATA, or --ranges FILE of edge_trt calibrate",
+            )
+        return
+    defaults = {field.name: field.default for field in dataclasses.fields(options)}
+    for name in (*INT8, "metric"):
+        if _is_given(getattr(options, name), defaults[name]):
+            raise OptionError(
+                f"{name} is about int8, and precision is {options.precision!r}",
+                option=name,
+                hint="add precision='int8', or leave it out",
+            )
+
+
+def _is_given(value: object, default: object) -> bool:
+    """Whether a value is another than the default; data may be anything, and is not compared."""
+    plain = isinstance(value, str | int | tuple)
+    return value != default if plain else value is not default

@@ -1,0 +1,119 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a quantization gained and what it cost, as the report tells it."""
+
+from __future__ import annotations
+
+import statistics
+import time
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from edge_trt.engines.onnx.observer import Group
+from edge_trt.precision.metric import Metric, RunFeed, evaluate
+from edge_trt.precision.observed import ObservedModel, key
+
+if TYPE_CHECKING:
+    from edge_trt.bundle.bundle import Bundle
+    from edge_trt.precision.quantization import Quantization
+    from edge_trt_calibration import Ranges
+
+RUNS = 20
+"""Runs of which the median is the latency."""
+
+
+class Account:
+    """Compares a model in fp32 with the same in int8.
+
+    Args:
+        stage: the model in fp32, with samples to compare on.
+        ranges: what it was quantized with.
+        quantized: the model in int8.
+    """
+
+    def __init__(self, stage: Quantization, ranges: Ranges, quantized: Bundle) -> None:
+        self._stage = stage
+        self._ranges = ranges
+        self._quantized = quantized
+
+    def as_dict(self, metric: Metric | None, eager: RunFeed | None) -> dict[str, Any]:
+        """JSON values.
+
+        Args:
+            metric: the user's measure of all three models, or None.
+            eager: the model itself, or None where there is no torch.
+        """
+        stage, sites = self._stage, self._stage.sites.values()
+        found: dict[str, Any] = {
+            "scheme": stage.options.int8_scheme,
+            "method": self._ranges.method,
+            "samples": self._ranges.source.samples,
+            "tensors": sum(len(s.tensors) for s in sites),
+            "layers_int8": sum(len(s.weights) for s in sites),
+            "layers_higher": sum(len(s.reasons) for s in sites),
+            "weight_bytes": {
+                "fp32": _weight_bytes(stage.bundle),
+                "int8": _weight_bytes(self._quantized),
+            },
+        }
+        runs = {
+            "fp32": _runner(stage.bundle, stage, "fp32"),
+            "int8": _runner(self._quantized, stage, "quantized"),
+        }
+        if stage.probes:
+            found["latency_ms"] = {n: _latency(run, stage.probes[0]) for n, run in runs.items()}
+            found |= self._noise()
+        if metric is not None:
+            models = ({"eager": eager} if eager else {}) | runs
+            values = {name: evaluate(metric, run, stage.inputs) for name, run in models.items()}
+            found["metric"] = {"name": getattr(metric, "__name__", "metric"), **values}
+        return found
+
+    def _noise(self) -> dict[str, Any]:
+        damage = self._stage.damage(self._ranges, self._quantized)
+        many = len(self._stage.sites) > 1
+        layers: list[dict[str, Any]] = []
+        for network, sites in self._stage.sites.items():
+            for node in sites.weights:
+                name = key(network, node.outputs[0].name, many=many)
+                layers.append(
+                    {
+                        "layer": node.name,
+                        "kind": node.layer.kind,
+                        "module": node.origin.module,
+                        "source": node.origin.source,
+                        "own_db": damage.own[name].decibels,
+                        "total_db": damage.total[name].decibels,
+                    }
+                )
+        outputs = {name: noise.decibels for name, noise in damage.outputs.items()}
+        return {"noise": layers, "outputs_db": outputs}
+
+
+def _runner(bundle: Bundle, stage: Quantization, folder: str) -> RunFeed:
+    model = ObservedModel(bundle, {n.name: [] for n in bundle.networks}, stage.folder / folder)
+
+    def run(feed: Group) -> Group:
+        for _ in model.observe(feed):
+            pass
+        # The arrays are used again by the run after the next.
+        return {name: array.copy() for name, array in model.outputs.items()}
+
+    return run
+
+
+def _latency(run: Callable[[Group], Group], feed: Group) -> float:
+    """Milliseconds of one sample: the median of some runs."""
+    one = {n: a[:1] if a.ndim and len(a) > 1 else a for n, a in feed.items()}
+    seconds: list[float] = []
+    for _ in range(RUNS + 3):
+        start = time.perf_counter()
+        run(one)
+        seconds.append(time.perf_counter() - start)
+    return round(statistics.median(seconds[3:]) * 1e3, 4)
+
+
+def _weight_bytes(bundle: Bundle) -> int:
+    constants = (t.data for network in bundle.networks for t in network.constants())
+    return sum(np.asarray(data).nbytes for data in constants)

@@ -1,0 +1,148 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`edge_trt calibrate`, `build --precision int8` and `inspect --quantization` as they are typed."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from edge_trt_calibration import Cache, Ranges
+from tests.cli.conftest import Command
+
+MODEL = """
+import numpy as np
+import torch
+from torch import nn
+import edge_trt
+
+def create():
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU(), nn.Flatten(), nn.Linear(144, 2)).eval()
+    return model, (edge_trt.Input(("b", 3, 8, 8), min=1, opt=2, max=8, name="image"),)
+
+def images():
+    yield from np.random.default_rng(0).standard_normal((16, 8, 3, 8, 8)).astype(np.float32)
+
+def spread(run):
+    return float(run(next(images())).std())
+
+def broken(run):
+    return run(np.zeros((1, 3, 8, 9), np.float32))
+"""
+
+
+@pytest.fixture
+def model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    monkeypatch.chdir(tmp_path)
+    Path("m.py").write_text(MODEL)
+    np.save("images.npy", np.random.default_rng(1).standard_normal((128, 3, 8, 8), np.float32))
+    return "m.py:create"
+
+
+def _calibrate(edge_trt: Command, model: str, output: str, *more: str) -> str:
+    done = edge_trt("calibrate", model, "--calibration", "m.py:images", "-o", output, *more)
+    assert done.status == 0, done.err
+    return done.out
+
+
+def test_ranges_are_written_and_shown(edge_trt: Command, model: str) -> None:
+    out = _calibrate(edge_trt, model, "ranges.json")
+    assert "ranges.json: ranges of 2 tensors by mse, from 128 samples" in out
+    assert "image" in out
+    ranges = Ranges.load("ranges.json")
+    assert next(iter(ranges.tensors)) == "image"
+    assert ranges.source.samples == 128
+
+
+def test_build_inspect_and_plot(edge_trt: Command, model: str) -> None:
+    _calibrate(edge_trt, model, "ranges.json", "--quiet")
+    arguments = ["build", model, "--precision", "int8", "--ranges", "ranges.json"]
+    arguments += ["--calibration", "images.npy", "--metric", "m.py:spread", "-o", "m.edge"]
+    done = edge_trt(*arguments)
+    assert done.status == 0, done.err
+    assert "int8 against the model" in done.out
+    assert "spread" in done.out
+    done = edge_trt("inspect", "m.edge", "--quantization", "--plot", "plots")
+    assert done.status == 0, done.err
+    assert "Layers in int8, those that hurt most first" in done.out
+    assert "2 histograms in plots" in done.out
+    pictures = sorted(Path("plots").iterdir())
+    assert pictures[0].name == "image.png"
+    with Image.open(pictures[0]) as picture:
+        colours = picture.convert("RGB").getcolors(1 << 20)
+    assert colours is not None
+    assert {(90, 130, 180), (200, 40, 40)} <= {colour for _, colour in colours}
+    assert edge_trt("verify", "m.edge").status == 0
+
+
+@pytest.mark.filterwarnings("ignore:.*samples set the ranges")
+def test_merge_is_one_pass(edge_trt: Command, model: str) -> None:
+    images = np.load("images.npy")
+    names: list[str] = []
+    for i, part in enumerate([images[:40], images[40:], images]):
+        np.save(f"{i}.npy", part)
+        names.append(f"{i}.json")
+        done = edge_trt("calibrate", model, "--calibration", f"{i}.npy", "-o", names[-1], "--quiet")
+        assert done.status == 0, done.err
+    done = edge_trt("calibrate", "merge", *names[:2], "-o", "all.json")
+    assert done.status == 0, done.err
+    assert Path("all.json").read_bytes() == Path(names[2]).read_bytes()
+
+
+def test_another_method_is_a_matter_of_the_histograms(edge_trt: Command, model: str) -> None:
+    _calibrate(edge_trt, model, "a.json", "--calibration-method", "max")
+    _calibrate(edge_trt, model, "b.json")
+    assert Ranges.load("b.json").with_method("max").tensors == Ranges.load("a.json").tensors
+
+
+def test_export(edge_trt: Command, model: str) -> None:
+    _calibrate(edge_trt, model, "ranges.json", "--quiet")
+    for output, more in (("calib.cache", ["--tensorrt", "10.3.0"]), ("scales.json", [])):
+        done = edge_trt("calibrate", "export", "ranges.json", "-o", output, *more)
+        assert done.status == 0, done.err
+        done = edge_trt(
+            "build", model, "--precision", "int8", "--ranges", output, "-o", "m.edge", "--quiet"
+        )
+        assert done.status == 0, done.err
+    assert Cache.parse(Path("calib.cache").read_text()).version == "100300"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["calibrate", "m.py:create", "-o", "r.json"], "needs sample data"),
+        (["calibrate", "m.py:create", "x", "-o", "r.json", "--calibration", "x.npy"], "too many"),
+        (["calibrate", "merge", "a.json", "-o", "r.json"], "merging takes two files"),
+        (["calibrate", "merge", "a.json", "b.json", "-o", "r.json"], "a.json can't be read"),
+        (["calibrate", "export", "a.json", "-o", "r.json"], "a.json can't be read"),
+        (["calibrate", "export", "m.py", "-o", "r.json"], "m.py: neither JSON nor"),
+        (
+            ["build", "m.py:create", "-o", "m.edge", "--precision", "int8",
+             "--calibration", "images.npy", "--metric", "m.py:broken"],
+            "image has shape [1, 3, 8, 9], the model takes float32[1..8, 3, 8, 8]",
+        ),
+        (
+            ["build", "m.py:create", "-o", "m.edge", "--calibration", "images.npy"],
+            "calibration is about int8, and precision is 'fp32'",
+        ),
+    ],
+)  # fmt: skip
+def test_refusals_are_one_line_and_leave_nothing(
+    edge_trt: Command, model: str, arguments: list[str], message: str
+) -> None:
+    done = edge_trt(*arguments)
+    assert done.status == 1
+    lines = [line for line in done.err.splitlines() if line.startswith("error: ")]
+    assert len(lines) == 1
+    assert message in lines[0]
+    assert not Path("r.json").exists()
+    assert not Path("m.edge").exists()
+
+
+def test_what_is_not_quantized_says_so(edge_trt: Command, bundle: Path) -> None:
+    done = edge_trt("inspect", bundle, "--quantization")
+    assert done.status == 1
+    assert "is fp32, so nothing in it is quantized: build it with --precision int8" in done.err

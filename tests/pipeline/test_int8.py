@@ -1,0 +1,211 @@
+# SPDX-License-Identifier: Apache-2.0
+"""int8 from `compile` to the session: ranges, accounts, exceptions, hybrids, and bad data."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+import edge_trt
+from edge_trt.network.layers import Quantize
+from edge_trt.network.types import DType
+from edge_trt_calibration import CalibrationError, Ranges, merge
+from edge_trt_calibration.tensorrt_cache import to_cache
+from edge_trt_runtime import run_self_test
+from tests.pipeline.models import Hybrid, batch, net
+
+RNG = np.random.default_rng(0)
+IMAGES = RNG.standard_normal((128, 3, 8, 8)).astype(np.float32)
+DYNAMIC = (batch(3, 8, 8),)
+
+pytestmark = pytest.mark.filterwarnings("ignore:.*samples? set the ranges.*")
+
+
+def _compile(model: nn.Module | None = None, inputs: Any = DYNAMIC, **options: Any) -> Any:
+    given = {"precision": "int8", "calibration": IMAGES} | options
+    return edge_trt.compile(model or net(), inputs, **given)
+
+
+def test_it_answers_nearly_as_the_model_and_accounts_for_it(tmp_path: Path) -> None:
+    model = net()
+    bundle = _compile(model)
+    with torch.inference_mode():
+        wanted = model(torch.from_numpy(IMAGES[:6])).numpy()
+    found = bundle.module()(torch.from_numpy(IMAGES[:6])).numpy()
+    assert 0 < np.abs(found - wanted).max() < 0.02
+    assert {layer["module"] for layer in bundle.quantization["noise"]} == {"conv", "head"}
+    assert all(layer["own_db"] > 25 for layer in bundle.quantization["noise"])
+    assert bundle.quantization["samples"] == 128
+    assert set(bundle.quantization["latency_ms"]) == {"fp32", "int8"}
+    sizes = bundle.quantization["weight_bytes"]
+    assert sizes["int8"] < sizes["fp32"]
+    bundle.save(tmp_path / "m.edge")
+    again = edge_trt.load(tmp_path / "m.edge")
+    assert again.quantization == bundle.quantization
+    assert again.ranges.tensors == bundle.ranges.tensors
+    results = run_self_test(bundle.path)
+    assert len(results) == 2
+    assert all(result.passed for result in results)
+
+
+def test_ranges_of_another_run_give_the_same_networks() -> None:
+    model = net()
+    ranges = edge_trt.calibrate(model, DYNAMIC, calibration=IMAGES)
+    assert isinstance(ranges, Ranges)
+    direct = _compile(model)
+    with pytest.warns(edge_trt.EdgeTrtWarning, match="there is no self-test"):
+        indirect = _compile(model, calibration=None, ranges=ranges)
+    assert str(direct.networks[0]) == str(indirect.networks[0])
+    assert indirect.vectors == {}
+
+
+def test_parts_of_the_data_merge_to_all_of_it() -> None:
+    model = net()
+    parts = [edge_trt.calibrate(model, DYNAMIC, calibration=p) for p in (IMAGES[:50], IMAGES[50:])]
+    assert merge(parts) == edge_trt.calibrate(model, DYNAMIC, calibration=IMAGES)
+
+
+def test_a_cache_of_tensorrt_sets_the_ranges(tmp_path: Path) -> None:
+    model = net()
+    ranges = edge_trt.calibrate(model, DYNAMIC, calibration=IMAGES)
+    (tmp_path / "calib.cache").write_text(str(to_cache(ranges, "10.3.0")))
+    direct = _compile(model)
+    cached = _compile(model, ranges=tmp_path / "calib.cache")
+    for name, chosen in direct.ranges.tensors.items():
+        assert cached.ranges.tensors[name].amax == pytest.approx(chosen.amax, rel=1e-6)
+    assert len(cached.vectors) == len(direct.vectors)  # the data is there for it
+
+
+def test_a_bundle_is_calibrated_without_the_model(tmp_path: Path) -> None:
+    model = net()
+    bundle = edge_trt.compile(model, DYNAMIC)
+    bundle.save(tmp_path / "m.edge")
+    found = edge_trt.calibrate(edge_trt.load(tmp_path / "m.edge"), calibration=IMAGES)
+    assert found == edge_trt.calibrate(model, DYNAMIC, calibration=IMAGES)
+
+
+def test_a_metric_is_told_of_all_three() -> None:
+    seen: list[tuple[int, ...]] = []
+
+    def share(run: Any) -> float:
+        outputs = run(IMAGES)
+        seen.append(outputs.shape)
+        return float(outputs[:, 0].mean())
+
+    metric = _compile(metric=share).quantization["metric"]
+    assert metric["name"] == "share"
+    assert metric["eager"] == pytest.approx(metric["fp32"], abs=1e-5)
+    assert metric["int8"] == pytest.approx(metric["fp32"], abs=1e-2)
+    assert seen == [(128, 4)] * 3
+
+
+def test_data_may_bring_its_metric() -> None:
+    class Data:
+        def __iter__(self) -> Iterator[np.ndarray]:
+            yield from np.split(IMAGES, 8)
+
+        def evaluate(self, run: Any) -> float:
+            return float(run(IMAGES).max())
+
+    assert set(_compile(calibration=Data()).quantization["metric"]) == {
+        "name", "eager", "fp32", "int8",
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("exceptions", "modules"), [("first", {"head"}), ("last", {"conv"}), ("head", {"conv"})]
+)
+def test_exceptions(exceptions: str, modules: set[str]) -> None:
+    bundle = _compile(int8_except=exceptions)
+    assert {layer["module"] for layer in bundle.quantization["noise"]} == modules
+    (kept,) = bundle.report["kept_fp32"]
+    assert kept["reason"] == f"asked for by int8_except pattern {exceptions!r}"
+
+
+def test_dense_has_a_range_for_every_tensor() -> None:
+    sparse, dense = _compile(), _compile(int8_scheme="dense")
+    assert len(dense.ranges.tensors) > len(sparse.ranges.tensors)
+    count = sum(isinstance(n.layer, Quantize) for n in dense.networks[0].nodes)
+    assert count == len(dense.ranges.tensors)
+
+
+def test_a_hybrid_is_calibrated_through_its_fallback() -> None:
+    data = RNG.standard_normal((64, 8)).astype(np.float32)
+    model = Hybrid().eval()
+    bundle = _compile(model, (batch(8),), calibration=data)
+    tensorrt = [p.name for p in bundle.parts if p.network is not None]
+    assert len(tensorrt) == 2
+    assert {name.partition("/")[0] for name in bundle.ranges.tensors} == set(tensorrt)
+    with torch.inference_mode():
+        wanted = model(torch.from_numpy(data[:6])).numpy()
+    found = bundle.module()(torch.from_numpy(data[:6])).numpy()
+    assert np.abs(found - wanted).max() < 0.05 * np.abs(wanted).max()
+
+
+def test_plans_compute_the_rest_in_half() -> None:
+    pytest.importorskip("tensorrt_rtx")
+    bundle = _compile(target=("cpu", "rtx"))
+    assert {plan.target for plan in bundle.plans} == {"rtx"}
+    types = {t.dtype for n in bundle.networks[0].nodes for t in n.outputs}
+    assert types == {DType.FLOAT32, DType.INT8}
+
+
+def _once() -> Iterator[np.ndarray]:
+    yield IMAGES[:6]
+
+
+BAD = {
+    "empty": ({"calibration": []}, "the calibration data is empty"),
+    "shape": ({"calibration": IMAGES[:, :2]}, r"image has shape \[.*\], the model takes float32"),
+    "nan": ({"calibration": IMAGES * np.nan}, "contains NaN"),
+    "no file": ({"calibration": "missing.npz"}, "missing.npz can't be read"),
+    "no object": ({"calibration": "missing.py:data"}, "there is no file missing.py"),
+    "no ranges": ({"ranges": "missing.json"}, "missing.json can't be read"),
+    "method": ({"calibration_method": "kl"}, "no calibration method 'kl'"),
+    "pattern": ({"int8_except": "haed"}, "int8_except pattern 'haed' matches no layer"),
+    "second pass": (
+        {"calibration": _once(), "calibration_method": "entropy2"}, "which can be read once"
+    ),
+    "metric": ({"metric": lambda run: 1 / 0}, "the metric <lambda> failed: ZeroDivisionError"),
+    "no number": ({"metric": lambda run: "good"}, "returned 'good': it has to return a finite"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("options", "message"), BAD.values(), ids=list(BAD))
+def test_bad_data_is_refused(options: dict[str, Any], message: str) -> None:
+    with pytest.raises(edge_trt.EdgeTrtError, match=message):
+        _compile(**options)
+
+
+def test_ranges_of_another_model_are_refused() -> None:
+    ranges = edge_trt.calibrate(net(), DYNAMIC, calibration=IMAGES)
+    with pytest.raises(CalibrationError, match="from another model than this: its weights differ"):
+        _compile(net(), ranges=ranges)
+    other = nn.Sequential(nn.Linear(8, 8), nn.ReLU(), nn.Linear(8, 2)).eval()
+    with pytest.raises(CalibrationError, match="it has no "):
+        _compile(other, (batch(8),), calibration=None, ranges=ranges)
+
+
+def test_ranges_of_a_tool_without_names_of_ours_are_refused() -> None:
+    with pytest.raises(CalibrationError, match="there are no ranges for "):
+        _compile(calibration=None, ranges=Ranges("", "imported"))
+
+
+def test_only_fp32_can_be_calibrated() -> None:
+    bundle = edge_trt.compile(net(), DYNAMIC, precision="fp16")
+    with pytest.raises(CalibrationError, match="the bundle is in fp16"):
+        edge_trt.calibrate(bundle, calibration=IMAGES)
+
+
+def test_few_samples_are_remarked_on() -> None:
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        _compile(calibration=IMAGES[:1])
+    assert any("1 sample set the ranges" in str(w.message) for w in caught)
