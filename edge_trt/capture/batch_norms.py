@@ -7,32 +7,20 @@ known statistics the result is like the input.
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Generator
+from contextlib import AbstractContextManager
 from typing import Any
 
 import torch
-from torch._C import DispatchKey
 from torch._subclasses.fake_tensor import FakeTensor
 
+from edge_trt.capture.python_kernels import own, python_kernel
+
 BATCH_NORM = torch.ops.aten.batch_norm.default
-KEYS = (DispatchKey.CompositeImplicitAutograd, DispatchKey.Autograd)
 
 
-@contextlib.contextmanager
-def whole_batch_norms() -> Generator[None]:
+def whole_batch_norms() -> AbstractContextManager[None]:
     """While an export runs, batch-norms with known statistics are not taken apart."""
-    kernels = BATCH_NORM.py_kernels
-    added = [key for key in KEYS if key not in kernels]
-    try:
-        for key in added:
-            kernels[key] = _shape_first
-        BATCH_NORM._dispatch_cache.clear()
-        yield
-    finally:
-        for key in added:
-            del kernels[key]
-        BATCH_NORM._dispatch_cache.clear()
+    return python_kernel(BATCH_NORM, _shape_first)
 
 
 def _shape_first(input: Any, *rest: Any) -> Any:
@@ -40,4 +28,4 @@ def _shape_first(input: Any, *rest: Any) -> Any:
     # Asking for the channels makes them a fixed number, as the decomposition does.
     if isinstance(input, FakeTensor) and not training and input.shape[1] == mean.shape[0]:
         return torch.empty_like(input)
-    return BATCH_NORM._op_dk(DispatchKey.CompositeImplicitAutograd, input, *rest)
+    return own(BATCH_NORM, input, *rest)

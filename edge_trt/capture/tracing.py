@@ -10,6 +10,7 @@ without that distinction, and the result is compared with the model at the refus
 from __future__ import annotations
 
 import sys
+from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
@@ -22,7 +23,6 @@ from edge_trt.capture.agreement import agrees
 from edge_trt.capture.axes import Axis
 from edge_trt.capture.batch_norms import whole_batch_norms
 from edge_trt.capture.call import Call, TensorArgument, example_values
-from edge_trt.capture.ceil_mode import any_size_rounds_up
 from edge_trt.capture.constraints import (
     Place,
     explain_constraints,
@@ -32,6 +32,7 @@ from edge_trt.capture.constraints import (
 )
 from edge_trt.capture.failures import explain
 from edge_trt.capture.module_state import CaptureWarning
+from edge_trt.capture.pools import any_size_rounds_up, whole_max_pools
 from edge_trt.capture.quiet import quiet
 from edge_trt.capture.recurrences import whole_recurrences
 from edge_trt.warning import warn
@@ -158,7 +159,9 @@ def _export(model: nn.Module, call: Call, places: Places, attempt: _Attempt) -> 
     shapes = collection.dynamic_shapes(model, args, kwargs) if places else None
     changes = {"backed_size_oblivious": True} if attempt.oblivious else {}
     changed = tracing_options.patch(changes)  # type: ignore[attr-defined]
-    with quiet(), whole_recurrences(), whole_batch_norms(), any_size_rounds_up(), changed:
+    with quiet(), changed, ExitStack() as stack:
+        for whole in (whole_recurrences, whole_batch_norms, whole_max_pools, any_size_rounds_up):
+            stack.enter_context(whole())
         return torch.export.export(model, args, kwargs, dynamic_shapes=shapes, strict=False)
 
 
