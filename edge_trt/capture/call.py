@@ -158,8 +158,22 @@ def _tensor_argument(label: str, position: int, leaf: Any) -> TensorArgument | N
         leaf = torch.from_numpy(np.ascontiguousarray(leaf))
     if not isinstance(leaf, torch.Tensor):
         return None
+    _check_plain(label, leaf)
     tensor = leaf.detach().cpu()
     return TensorArgument(label, position, tensor, tensor, None)
+
+
+def _check_plain(label: str, tensor: torch.Tensor) -> None:
+    """Refuse tensors whose values are not in one dense block of memory."""
+    kinds = {
+        "nested": (tensor.is_nested, "pad it, and give the lengths or a mask"),
+        "sparse": (tensor.layout != torch.strided, "give its .to_dense(), or its parts"),
+        "quantized": (tensor.is_quantized, "give its .int_repr() or its .dequantize()"),
+        "on the meta device": (tensor.is_meta, "give one with values, or an edge_trt.Input"),
+    }
+    for kind, (found, hint) in kinds.items():
+        if found:
+            raise CaptureError(f"the example input {label!r} is {kind}", hint=hint)
 
 
 def _described_argument(label: str, position: int, described: Input) -> TensorArgument:

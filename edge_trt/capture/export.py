@@ -10,6 +10,7 @@ import torch
 from torch.export import ExportedProgram
 
 from edge_trt.capture.call import prepare_call
+from edge_trt.capture.embeddings import bounded_embeddings
 from edge_trt.capture.mixed_types import refuse_mixed_types
 from edge_trt.capture.module_state import evaluation_mode, on_cpu, warn_about_bad_weights
 from edge_trt.capture.mutations import refuse_mutations
@@ -24,6 +25,7 @@ from edge_trt.capture.sources import Source, import_plugin, load_source
 from edge_trt.capture.states import StateInput, explicit_states
 from edge_trt.capture.torchvision_detection import traceable_detectors
 from edge_trt.capture.tracing import trace
+from edge_trt.capture.wrong_shapes import refuse_wrong_shapes
 from edge_trt.errors import CaptureError
 
 if TYPE_CHECKING:
@@ -127,12 +129,14 @@ def _from_module(source: Source, model: nn.Module, inputs: Any, stateful: bool) 
     call = prepare_call(model.forward, given)
     with (
         evaluation_mode(model, tell=not source.ours),
+        bounded_embeddings(model),
         prepared_images(model, call),
         traceable_detectors(),
     ):
         program, call = trace(model, call)
     refuse_mutations(program, buffers=not stateful)
     refuse_mixed_types(program)
+    refuse_wrong_shapes(program)
     present = user_inputs(program)
     names = {
         present[tensor.position].name: tensor.described.name

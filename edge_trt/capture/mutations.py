@@ -37,7 +37,7 @@ def refuse_mutations(program: ExportedProgram, *, buffers: bool = True) -> None:
         spec = specs.get(target.name)
         if spec is None:
             continue
-        where = _line(node)
+        where = line_of(node)
         if spec.kind is InputKind.USER_INPUT:
             raise CaptureError(
                 f"the model changes its input {target.name!r} in place{where}",
@@ -138,7 +138,7 @@ def _same_memory(first: fx.Node, second: fx.Node) -> bool:
     return storages[0] == storages[1]
 
 
-def _line(node: fx.Node) -> str:
+def line_of(node: fx.Node) -> str:
     """Return `` at file:line`` of the innermost frame that export recorded."""
     trace = (node.meta.get("stack_trace") or "").strip().splitlines()
     frames = [line.strip() for line in trace if line.strip().startswith("File ")]

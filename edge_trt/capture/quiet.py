@@ -25,6 +25,7 @@ def quiet() -> Generator[None]:
         logging.getLogger(name)
         for name in (
             "torch._subclasses.fake_tensor",
+            "torch.export",
             "torch.fx.experimental.symbolic_shapes",
             "torch.export._trace",
         )

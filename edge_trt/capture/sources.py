@@ -13,6 +13,7 @@ import torch
 from torch.export import ExportedProgram
 
 from edge_trt.capture.module_state import unwrapped
+from edge_trt.capture.quiet import quiet
 from edge_trt.errors import CaptureError
 from edge_trt.user_code import attribute, import_from, import_named, located
 
@@ -103,7 +104,8 @@ def _load_program(path: Path) -> ExportedProgram:
     if not path.is_file():
         raise CaptureError(f"there is no file {path}")
     try:
-        return torch.export.load(path)
+        with quiet():
+            return torch.export.load(path)
     except Exception as error:
         raise CaptureError(
             f"{path} is not a program of torch.export.save that this torch can read: "

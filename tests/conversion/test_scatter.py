@@ -203,19 +203,34 @@ PUTS = [
         "where true, many",
         masked,
         (f(5), torch.tensor([True, False, True, True, False]), f(3)),
-        refusal="as many values as a mask has trues",
+        refusal="as many values as the mask has trues",
     ),
     Row(
         "where true, what was there",
         lambda x, m: aten.index_put.default(x, [m], x[m] * 2),
         (f(5), boolean(5)),
-        refusal="as many values as a mask has trues",
+        refusal="as many values as the mask has trues",
     ),
     Row(
         "where true, added",
         lambda x, m, v: aten.index_put.default(x, [m], v, True),
         (f(5), boolean(5), f()),
-        refusal="as torch.where does",
+    ),
+    Row(
+        "where true, added to rows",
+        lambda x, m, v: aten.index_put.default(x, [m], v, True),
+        (f("b", 5, 2), boolean("b", 5), f(2)),
+    ),
+    Row(
+        "where true, added ints",
+        lambda x, m, v: aten.index_put.default(x, [m], v, True),
+        (i64("b", 5), boolean("b", 5), i64()),
+    ),
+    Row(
+        "where true, among indices",
+        lambda x, m, v: aten.index_put.default(x, [m, ONE[:1]], v),
+        (f(2, 5), boolean(2), f()),
+        refusal="a mask beside other indices",
     ),
 ]
 

@@ -159,7 +159,8 @@ def _integer_indices(indices: Sequence[fx.Node | None]) -> str | None:
     if torch.bool in types or torch.uint8 in types:
         return (
             "indexing by a mask gives a shape that depends on data, and TensorRT-RTX builds no such"
-            " layer without a GPU: use torch.where, or leave it to the fallback"
+            " layer without a GPU: keep all elements and choose by torch.where(mask, a, b), or"
+            " leave it to the fallback"
         )
     return None
 
@@ -211,7 +212,7 @@ def _flattened(
 
 refuse(
     "the result's size depends on values, and TensorRT-RTX builds no such layer without a GPU:"
-    " use torch.where, or leave it to the fallback",
+    " keep all elements and mark those that count by a mask, or leave it to the fallback",
     aten.nonzero, aten.nonzero_numpy, aten.argwhere, aten.where.default, aten.masked_select,
 )  # fmt: skip
 refuse(

@@ -215,8 +215,13 @@ def _puttable(
         after = x.dim() - place - mask.dim()
         rows = written.dim() - after - 1
         one = rows < 0 or statically_known_true(written.shape[rows] == 1)
-        if others or accumulate or not one:
-            return "as many values as a mask has trues: give one value, as torch.where does"
+        if others:
+            return "a mask beside other indices: make it part of one mask, or of integer indices"
+        if not one:
+            return (
+                "as many values as the mask has trues, a number that only a run tells: give values"
+                " for all places, and choose by torch.where(mask, values, x)"
+            )
     elif accumulate:
         backwards = zip_longest(*(reversed(i.shape) for _, i in given), fillvalue=1)
         return _reducible(self, [*x.shape, *(max(map(most, sizes)) for sizes in backwards)])
@@ -227,7 +232,7 @@ def _puttable(
     aten.index_put.default,
     aten._unsafe_index_put.default,
     when=_puttable,
-    note=f"masks with one value; accumulated: places times updates up to {LIMIT}",
+    note=f"masks with one value for all trues; accumulated: places times updates up to {LIMIT}",
 )
 def index_put(
     ctx: Context,
@@ -238,7 +243,7 @@ def index_put(
 ) -> Tensor:
     place = next(p for p, i in enumerate(indices) if i is not None)
     if (mask := indices[place]) is not None and mask.dtype in (DType.BOOL, DType.UINT8):
-        return _write_masked(ctx, self, place, mask, values)
+        return _write_masked(ctx, self, place, mask, values, accumulate)
     x, index, axis, order = addressed(ctx, self, indices)
     if 0 in index.shape:
         return self
@@ -257,7 +262,9 @@ def index_put(
     return ctx.permute(moved, [order.index(a) for a in range(self.rank)])
 
 
-def _write_masked(ctx: Context, x: Tensor, place: int, mask: Tensor, values: Tensor) -> Tensor:
+def _write_masked(
+    ctx: Context, x: Tensor, place: int, mask: Tensor, values: Tensor, accumulate: bool
+) -> Tensor:
     """One value, or one per place behind the mask, where the mask is true, else x."""
     after = x.rank - place - mask.rank
     if values.rank > after:  # the axis of the trues, of size 1, becomes the mask's axes
@@ -266,4 +273,7 @@ def _write_masked(ctx: Context, x: Tensor, place: int, mask: Tensor, values: Ten
     if before > 0:
         values = ctx.unsqueeze(values, range(before, before + mask.rank))
     condition = ctx.unsqueeze(ctx.cast(mask, DType.BOOL), range(mask.rank, mask.rank + after))
-    return ctx.select(condition, ctx.cast(values, x.dtype), x)
+    values = ctx.cast(values, x.dtype)
+    if accumulate:
+        values = ctx.elementwise("OR" if x.dtype is DType.BOOL else "SUM", x, values)
+    return ctx.select(condition, values, x)
