@@ -273,7 +273,7 @@ def _quantize(bundle: Bundle, captured: Captured, step: Step) -> list[dict[str, 
     from edge_trt.precision.quantization import load_data, quantize
 
     model = eager_by_name(captured.program, captured.input_names, captured.output_names)
-    return quantize(bundle, load_data(bundle.options), model, step, warn)
+    return quantize(bundle, load_data(bundle.options, bundle.signature), model, step, warn)
 
 
 def _self_test(captured: Captured, count: int) -> Mapping[str, Any]:

@@ -13,6 +13,7 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 from edge_trt.engines.onnx.observer import Group
+from edge_trt.image_files import image_batches, images_in
 from edge_trt.network.graph import Network
 from edge_trt.precision.account import Account
 from edge_trt.precision.damage import Damage, measure
@@ -36,6 +37,7 @@ from edge_trt_calibration.collect import Convergence
 if TYPE_CHECKING:
     from edge_trt.bundle.bundle import Bundle
     from edge_trt.options import CompileOptions
+    from edge_trt_runtime.manifest import Signature
 
 PROBES = 16
 """Batches on which the noise of layers and the latency are measured."""
@@ -58,16 +60,23 @@ class Data:
     metric: Metric | None = None
 
 
-def load_data(options: CompileOptions) -> Data:
+def load_data(options: CompileOptions, signature: Signature) -> Data:
     """What the options name: files are read, objects of Python files imported.
+
+    Args:
+        options: what the user gave.
+        signature: the model's inputs, for folders of images.
 
     Raises:
         CaptureError: a Python file has no such object, or fails.
         CalibrationError: a file holds no data, or no ranges.
+        InputError: images, and the model takes none.
     """
     samples, ranges, metric = options.calibration, options.ranges, options.metric
     if isinstance(samples, str) and _names_object(samples):
         samples = load_object(samples)
+    elif isinstance(samples, str) and (images := images_in(Path(samples))):
+        samples = image_batches(signature, images)
     if isinstance(ranges, str):
         ranges = read_ranges(ranges)
     if isinstance(metric, str):
@@ -234,7 +243,7 @@ def measured_ranges(
             f"the bundle is in {bundle.options.precision}, and ranges are measured in fp32",
             hint="build it with --precision fp32, or give the model itself",
         )
-    data = load_data(options)
+    data = load_data(options, bundle.signature)
     if data.samples is None:
         raise CalibrationError("there is no data to calibrate with", hint="add --calibration DATA")
     with TemporaryDirectory(prefix="edge_trt-") as folder:

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 from torch import nn
 
 import edge_trt
@@ -89,6 +90,19 @@ def test_a_bundle_is_calibrated_without_the_model(tmp_path: Path) -> None:
     bundle.save(tmp_path / "m.edge")
     found = edge_trt.calibrate(edge_trt.load(tmp_path / "m.edge"), calibration=IMAGES)
     assert found == edge_trt.calibrate(model, DYNAMIC, calibration=IMAGES)
+
+
+def test_a_folder_of_images_is_data(tmp_path: Path) -> None:
+    folder = tmp_path / "photos"
+    (folder / "more").mkdir(parents=True)
+    for i, place in enumerate((folder, folder, folder / "more")):
+        pixels = RNG.integers(0, 256, (8 + i, 9, 3), np.uint8)
+        Image.fromarray(pixels).save(place / f"{i}.png")
+    found = edge_trt.calibrate(net(), DYNAMIC, calibration=folder)
+    assert found.source.samples == 3
+    assert 0.5 < found.tensors["image"].amax <= 1
+    with pytest.raises(edge_trt.InputError, match=r"no image: give a \.npy file"):
+        edge_trt.calibrate(Hybrid().eval(), (batch(8),), calibration=folder)
 
 
 def test_a_metric_is_told_of_all_three() -> None:
