@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     )
     from edge_trt.fallback import onnx_converter
     from edge_trt.options import CompileOptions
-    from edge_trt.pipeline import Bundle, calibrate, compile
+    from edge_trt.pipeline import Bundle, calibrate, compile, tune
     from edge_trt.warning import EdgeTrtWarning
     from edge_trt_runtime.manifest import ImageSpec
 
@@ -41,7 +41,7 @@ if TYPE_CHECKING:
 # fmt: off
 __all__ = [  # noqa: RUF022 (grouped by use)
     # compiling
-    "compile", "calibrate", "Input", "ImageInput", "ImageSpec", "CompileOptions",
+    "compile", "calibrate", "tune", "Input", "ImageInput", "ImageSpec", "CompileOptions",
     # operators of your own
     "converter", "evaluator", "onnx_converter",
     # bundles
@@ -57,6 +57,7 @@ __all__ = [  # noqa: RUF022 (grouped by use)
 _HOME = {
     "compile": "edge_trt.pipeline",
     "calibrate": "edge_trt.pipeline",
+    "tune": "edge_trt.pipeline",
     "converter": "edge_trt.conversion.plugins",
     "evaluator": "edge_trt.conversion.plugins",
     "Bundle": "edge_trt.pipeline",

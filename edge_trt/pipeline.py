@@ -28,9 +28,18 @@ if TYPE_CHECKING:
     from edge_trt.capture import Captured
     from edge_trt.fallback import Fallback
     from edge_trt.partitioning import Coverage, Partition
+    from edge_trt.precision.tuned import Tuned
     from edge_trt_calibration import Ranges
 
-__all__ = ["Bundle", "EdgeTrtWarning", "add_engines", "calibrate", "compile", "compile_networks"]
+__all__ = [
+    "Bundle",
+    "EdgeTrtWarning",
+    "add_engines",
+    "calibrate",
+    "compile",
+    "compile_networks",
+    "tune",
+]
 
 
 def compile(
@@ -96,6 +105,50 @@ def calibrate(
     else:
         bundle = compile_networks(model, inputs, _without_int8(chosen), stages)
     return stages.run("calibration", measured_ranges, bundle, chosen, warn, on_step=True)
+
+
+def tune(
+    model: object,
+    inputs: Any,
+    output: str | Path,
+    *,
+    drop: float,
+    options: CompileOptions | None = None,
+    progress: Progress | None = None,
+    **keywords: Any,
+) -> Tuned:
+    """Leaves so many layers out of int8 that a metric falls by no more than asked.
+
+    The best bundle found so far is always in `output`. What was measured is kept beside it, in a
+    file with the ending `.tune.json`, so that an interrupted search goes on where it was.
+
+    Args:
+        model: as for `compile`, or a `Bundle` in fp32.
+        inputs: as for `compile`.
+        output: where the bundle is written.
+        drop: how much smaller than that of fp32 the metric may be.
+        options: how; otherwise made of the keywords. They name data and a metric.
+        progress: as for `compile`.
+        **keywords: fields of `CompileOptions`.
+
+    Raises:
+        CalibrationError: the data does not fit the model, or there is none.
+        EdgeTrtError: as `compile`, and when the metric fails.
+    """
+    from edge_trt.precision.tuned import tuned
+
+    chosen = options or CompileOptions.of({"precision": "int8", **keywords})
+    stages = Stages(progress)
+    if isinstance(model, Bundle):
+        bundle = model
+    else:
+        bundle = compile_networks(model, inputs, _without_int8(chosen), stages)
+
+    def finish(better: Bundle) -> None:
+        _build_engines(better, chosen, None, lambda fraction, note: None)
+        better.save(output)
+
+    return stages.run("tuning", tuned, bundle, chosen, drop, output, finish, warn, on_step=True)
 
 
 def _without_int8(options: CompileOptions) -> CompileOptions:

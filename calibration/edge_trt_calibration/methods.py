@@ -148,9 +148,7 @@ def entropy(histogram: Histogram) -> float:
     """The divergence method over linear bins made of the histogram's buckets."""
     if histogram.amax == 0:
         return 0.0
-    bins = linear(histogram)
-    bins[0] = bins[1]  # zeros are exact at any scale, and often half of all values
-    return best_bin(bins) * histogram.amax / BINS
+    return best_bin(_without_zeros(linear(histogram))) * histogram.amax / BINS
 
 
 def entropy2(bins: np.ndarray, amax: float) -> float:
@@ -160,7 +158,13 @@ def entropy2(bins: np.ndarray, amax: float) -> float:
         bins: counts of |x| in `BINS` bins over [0, amax].
         amax: the largest magnitude.
     """
-    return (best_bin(bins.astype(np.float64)) + 0.5) * amax / BINS if amax else 0.0
+    kept = _without_zeros(bins.astype(np.float64))
+    return (best_bin(kept) + 0.5) * amax / BINS if amax else 0.0
+
+
+def _without_zeros(bins: np.ndarray) -> np.ndarray:
+    """Zeros are exact at any scale, and after a ReLU half of all values: they say nothing."""
+    return np.concatenate([bins[1:2], bins[1:]])
 
 
 def linear(histogram: Histogram) -> np.ndarray:

@@ -22,6 +22,7 @@ from edge_trt._version import __version__
 COMMANDS = {
     "build": "compile a model into a bundle",
     "calibrate": "measure int8 ranges on sample data, merge and convert them",
+    "tune": "put as many layers into int8 as a metric allows",
     "run": "run a bundle on files",
     "inspect": "show what is in a bundle",
     "verify": "check a bundle's files, and its results against the recorded ones",

@@ -12,7 +12,7 @@ import numpy as np
 
 from edge_trt.engines.onnx.observer import Group
 from edge_trt.precision.metric import Metric, RunFeed, evaluate
-from edge_trt.precision.observed import ObservedModel, key
+from edge_trt.precision.observed import key, runner
 
 if TYPE_CHECKING:
     from edge_trt.bundle.bundle import Bundle
@@ -58,8 +58,8 @@ class Account:
             },
         }
         runs = {
-            "fp32": _runner(stage.bundle, stage, "fp32"),
-            "int8": _runner(self._quantized, stage, "quantized"),
+            "fp32": runner(stage.bundle, stage.folder / "fp32"),
+            "int8": runner(self._quantized, stage.folder / "quantized"),
         }
         if stage.probes:
             found["latency_ms"] = {n: _latency(run, stage.probes[0]) for n, run in runs.items()}
@@ -89,18 +89,6 @@ class Account:
                 )
         outputs = {name: noise.decibels for name, noise in damage.outputs.items()}
         return {"noise": layers, "outputs_db": outputs}
-
-
-def _runner(bundle: Bundle, stage: Quantization, folder: str) -> RunFeed:
-    model = ObservedModel(bundle, {n.name: [] for n in bundle.networks}, stage.folder / folder)
-
-    def run(feed: Group) -> Group:
-        for _ in model.observe(feed):
-            pass
-        # The arrays are used again by the run after the next.
-        return {name: array.copy() for name, array in model.outputs.items()}
-
-    return run
 
 
 def _latency(run: Callable[[Group], Group], feed: Group) -> float:

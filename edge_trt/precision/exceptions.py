@@ -15,8 +15,8 @@ from edge_trt.network.layer import Layer
 class Patterns:
     """Says of a node which pattern keeps it at a higher precision.
 
-    A pattern is a layer kind in any case (`softmax`), or the path of a module with `*` and `?`
-    (`head`, `blocks.*.attn`), which means everything inside that module too.
+    A pattern is a layer kind in any case (`softmax`), the path of a module with `*` and `?`
+    (`head`, `blocks.*.attn`), which means everything inside that module too, or a layer's name.
 
     Args:
         patterns: the patterns.
@@ -67,7 +67,7 @@ class Patterns:
 
 
 def _matches(pattern: str, node: Node) -> bool:
-    if fnmatchcase(node.layer.kind.lower(), pattern.lower()):
+    if pattern == node.name or fnmatchcase(node.layer.kind.lower(), pattern.lower()):
         return True
     module = node.origin.module
     within = pattern.removesuffix(".*")

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -44,7 +44,7 @@ class ObservedModel:
     def __init__(self, bundle: Bundle, names: Mapping[str, Sequence[str]], folder: Path) -> None:
         self._parts = bundle.parts
         self._results = bundle.results
-        shapes = _usual_shapes(bundle)
+        shapes = usual_shapes(bundle)
         self._observers = {
             network.name: Observer(network, names[network.name], shapes)
             for network in bundle.networks
@@ -73,6 +73,24 @@ class ObservedModel:
         shown = sum(observer.shown_bytes for observer in self._observers.values())
         rows = [_usual(spec, bundle.signature)[:1] for spec in bundle.signature.inputs]
         return shown // max(1, max((r[0] for r in rows if r), default=1))
+
+
+def runner(bundle: Bundle, folder: Path) -> Callable[[Group], Group]:
+    """A function that runs a bundle on one batch, without showing anything but its outputs.
+
+    Args:
+        bundle: what to run.
+        folder: a folder that is not there yet, for the programs of fallbacks.
+    """
+    model = ObservedModel(bundle, {n.name: [] for n in bundle.networks}, folder)
+
+    def run(feed: Group) -> Group:
+        for _ in model.observe(feed):
+            pass
+        # The arrays are used again by the run after the next.
+        return {name: array.copy() for name, array in model.outputs.items()}
+
+    return run
 
 
 def shown(sites: Mapping[str, Sites]) -> dict[str, list[str]]:
@@ -145,7 +163,8 @@ def _usual(spec: TensorSpec, signature: Signature) -> tuple[int, ...]:
     return tuple(s if isinstance(s, int) else dims[s].opt if s in dims else 1 for s in spec.shape)
 
 
-def _usual_shapes(bundle: Bundle) -> dict[str, tuple[int, ...]]:
+def usual_shapes(bundle: Bundle) -> dict[str, tuple[int, ...]]:
+    """The shape that each input of a segment usually has, by name."""
     specs = [*bundle.signature.inputs, *(spec for part in bundle.parts for spec in part.tensors)]
     return {spec.name: _usual(spec, bundle.signature) for spec in specs}
 

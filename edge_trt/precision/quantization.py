@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from edge_trt.engines.onnx.observer import Group
 from edge_trt.image_files import image_batches, images_in
-from edge_trt.network.graph import Network
+from edge_trt.network.graph import Network, Node
 from edge_trt.precision.account import Account
 from edge_trt.precision.damage import Damage, measure
 from edge_trt.precision.exceptions import Patterns
@@ -29,7 +29,7 @@ from edge_trt.precision.observed import (
     network_ranges,
     shown,
 )
-from edge_trt.precision.sites import Keep, find_sites, weighted
+from edge_trt.precision.sites import Keep, Sites, find_sites, weighted
 from edge_trt.user_code import load_object
 from edge_trt_calibration import CalibrationError, Feeds, Ranges, collect, parse_ranges
 from edge_trt_calibration.collect import Convergence
@@ -119,8 +119,8 @@ class Quantization:
         self.bundle = bundle
         self.options = options
         self.dense = options.int8_scheme == "dense"
-        keep = exceptions(bundle.networks, options)
-        self.sites = {n.name: find_sites(n, keep, dense=self.dense) for n in bundle.networks}
+        self._keep = exceptions(bundle.networks, options)
+        self.sites = {n.name: find_sites(n, self._keep, dense=self.dense) for n in bundle.networks}
         self.folder = folder
         self.model = ObservedModel(bundle, shown(self.sites), folder / "exact")
         self.inputs = input_specs(bundle.signature, self.model.most_rows)
@@ -148,16 +148,34 @@ class Quantization:
         for _ in zip(range(PROBES), _Remembered(Feeds(data, self.inputs), self.probes)):  # noqa: B905
             pass
 
-    def networks(self, ranges: Ranges) -> tuple[dict[str, Network], list[dict[str, str]]]:
-        """The networks in int8 by name, and the weighted layers that are not, as report rows."""
+    def networks(
+        self, ranges: Ranges, excluded: frozenset[str] = frozenset()
+    ) -> tuple[dict[str, Network], list[dict[str, str]]]:
+        """The networks in int8 by name, and the weighted layers that are not, as report rows.
+
+        Args:
+            ranges: of all tensors.
+            excluded: further layers that are not to be in int8, by `key`.
+        """
         found: dict[str, Network] = {}
         rows: list[dict[str, str]] = []
         for network in self.bundle.networks:
-            sites = self.sites[network.name]
+            sites = self._sites_without(network, excluded)
             amax = network_ranges(ranges, network, many=len(self.sites) > 1)
             found[network.name], kept = to_int8(network, sites, amax, dense=self.dense)
             rows += [k.as_dict() for k in kept]
         return found, rows
+
+    def _sites_without(self, network: Network, excluded: frozenset[str]) -> Sites:
+        if not excluded:
+            return self.sites[network.name]
+        many = len(self.sites) > 1
+
+        def keep(node: Node) -> str | None:
+            tuned = key(network.name, node.name, many=many) in excluded
+            return "left out so that the metric holds" if tuned else self._keep(node)
+
+        return find_sites(network, keep, dense=self.dense)
 
     def damage(self, ranges: Ranges, quantized: Bundle) -> Damage:
         """The noise of layers and outputs over the probes."""

@@ -130,6 +130,16 @@ def test_entropy2_without_clipping_is_what_tensorrt_writes(amax: float, hexadeci
     assert scale.tobytes()[::-1].hex() == hexadecimal
 
 
+def test_zeros_do_not_count() -> None:
+    """With them the largest bin would be the only one that matters."""
+    values = np.abs(np.random.default_rng(0).standard_normal(100_000)).astype(np.float32)
+    amax = float(values.max())
+    wanted = entropy2(np.histogram(values, BINS, (0, amax))[0], amax)
+    found = entropy2(np.histogram(np.append(values, np.zeros(10**6)), BINS, (0, amax))[0], amax)
+    assert found == wanted
+    assert found > 3
+
+
 ODD = {
     "nothing": [],
     "zeros": [0.0] * 10,

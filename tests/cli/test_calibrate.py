@@ -142,6 +142,21 @@ def test_refusals_are_one_line_and_leave_nothing(
     assert not Path("m.edge").exists()
 
 
+def test_tune(edge_trt: Command, model: str) -> None:
+    common = ["tune", model, "--calibration", "m.py:images", "--metric", "m.py:spread"]
+    done = edge_trt(*common, "--drop", "1", "-o", "best.edge")
+    assert done.status == 0, done.err
+    assert "best.edge: 2 layers in int8 holds" in done.out
+    assert edge_trt("verify", "best.edge").status == 0
+    for more, message in (
+        (["--drop", "x"], "'x' is no number: say --drop 0.5"),
+        (["--drop", "-1"], "a drop of -1.0 can't be held"),
+    ):
+        done = edge_trt(*common, *more, "-o", "other.edge")
+        assert (done.status, Path("other.edge").exists()) == (1, False)
+        assert message in done.err
+
+
 def test_what_is_not_quantized_says_so(edge_trt: Command, bundle: Path) -> None:
     done = edge_trt("inspect", bundle, "--quantization")
     assert done.status == 1

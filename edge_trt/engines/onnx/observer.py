@@ -131,6 +131,13 @@ def _cut(
 
 def _sizes(network: Network, shapes: Mapping[str, tuple[int, ...]]) -> dict[Tensor, int]:
     """Bytes of every tensor; sizes that depend on values count as 1."""
+    return {tensor: _bytes(found) for tensor, found in usual_types(network, shapes).items()}
+
+
+def usual_types(
+    network: Network, shapes: Mapping[str, tuple[int, ...]]
+) -> dict[Tensor, TensorType]:
+    """Types of all tensors for inputs of these shapes; what values decide stays symbolic."""
     types = {t: t.type.with_shape(shapes.get(t.name, t.shape)) for t in network.inputs}
     for node in network.nodes:
         inputs = [types.get(t, t.type) for t in node.inputs]
@@ -140,7 +147,7 @@ def _sizes(network: Network, shapes: Mapping[str, tuple[int, ...]]) -> dict[Tens
             inferred = tuple(t.type for t in node.outputs)
         found = (inferred,) if isinstance(inferred, TensorType) else inferred
         types.update(zip(node.outputs, found, strict=True))
-    return {tensor: _bytes(found) for tensor, found in types.items()}
+    return types
 
 
 def _bytes(type_: TensorType) -> int:

@@ -1,0 +1,143 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A tuned bundle: the search of `tuning.py`, with files around it."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from edge_trt.engines.onnx.observer import Group
+from edge_trt.errors import OptionError
+from edge_trt.precision.account import Account
+from edge_trt.precision.metric import RunFeed
+from edge_trt.precision.observed import check_ranges, runner
+from edge_trt.precision.quantization import Quantization, load_data
+from edge_trt.precision.tuning import Record, Step, Trial, Tuner
+
+if TYPE_CHECKING:
+    from edge_trt.bundle.bundle import Bundle
+    from edge_trt.options import CompileOptions
+    from edge_trt_calibration import Ranges
+
+
+@dataclass(frozen=True, slots=True)
+class Tuned:
+    """What a search found.
+
+    Attributes:
+        baseline: the metric of fp32.
+        trials: every choice that was judged, the one with most layers in int8 first.
+        best: the choice that was saved.
+        holds: whether it meets what was asked.
+    """
+
+    baseline: float
+    trials: Sequence[Trial]
+    best: Trial
+    holds: bool
+
+
+def tuned(
+    bundle: Bundle,
+    options: CompileOptions,
+    drop: float,
+    output: str | Path,
+    finish: Callable[[Bundle], None],
+    remark: Callable[[str], None],
+    step: Step,
+) -> Tuned:
+    """Searches, and has each better bundle finished.
+
+    Args:
+        bundle: a model in fp32.
+        options: data, metric and how to quantize.
+        drop: how much smaller than that of fp32 the metric may be.
+        output: where the bundle is going to be; the record lies beside it.
+        finish: builds engines and saves.
+        remark: told what makes the ranges doubtful.
+        step: told how far it is.
+
+    Raises:
+        OptionError: there is no metric, or the drop is no number from 0 on.
+        CalibrationError: the data does not fit the model.
+    """
+    data = load_data(options, bundle.signature)
+    if data.metric is None:
+        raise OptionError(
+            "tuning needs a metric", option="metric", hint="add --metric FILE.py:FUNCTION"
+        )
+    if not 0 <= drop < float("inf"):
+        raise OptionError(f"a drop of {drop} can't be held", option="drop", hint="say 0.5")
+    with TemporaryDirectory(prefix="edge_trt-") as folder:
+        stage = Quantization(bundle, options, Path(folder))
+        if data.ranges is None:
+            ranges = stage.calibrate(data.samples, lambda f, n: step(f * 0.2, n), remark)
+        else:
+            ranges = data.ranges
+            check_ranges(ranges, bundle, stage.sites)
+            if data.samples is not None:
+                stage.probe(data.samples)
+        record = Record.open(Path(f"{output}.tune.json"), _belongs(ranges, options, data.metric))
+        tuner = Tuner(stage, ranges, data.metric, record)
+        best: list[Trial] = []
+
+        def improved(trial: Trial) -> None:
+            finish(_bundle(tuner, trial, options, ranges))
+            best.append(trial)
+
+        base, trials = tuner.search(drop, lambda f, n: step(0.2 + f * 0.8, n), improved)
+    return Tuned(base, trials, best[-1], best[-1].metric >= base - drop)
+
+
+def _belongs(ranges: Ranges, options: CompileOptions, metric: object) -> str:
+    """Tells whether measurements are of this model, these ranges and this metric."""
+    state = hashlib.blake2b(digest_size=16)
+    state.update(f"{ranges.model} {ranges.method} {ranges.source} {options.int8_scheme}".encode())
+    state.update(repr(sorted((n, r.amax) for n, r in ranges.tensors.items())).encode())
+    state.update(repr((options.int8_except, options.fp32_layers)).encode())
+    state.update(str(getattr(metric, "__qualname__", type(metric).__name__)).encode())
+    code = getattr(metric, "__code__", None)  # an edited function is another one
+    state.update(code.co_code + repr(code.co_consts).encode() if code else b"")
+    return state.hexdigest()
+
+
+def _bundle(tuner: Tuner, trial: Trial, options: CompileOptions, ranges: Ranges) -> Bundle:
+    """The model as a trial says, complete but for its engines."""
+    stage = tuner.stage
+    found, kept = tuner.quantized(trial.excluded)
+    account = Account(stage, ranges, found).as_dict(None, None)
+    account["layers_int8"] = trial.layers
+    account["layers_higher"] = len(kept)
+    account["metric"] = {
+        "name": "metric of the search",
+        "fp32": tuner.baseline(),
+        "int8": trial.metric,
+    }
+    names = (*options.int8_except, *(name.rpartition("/")[2] for name in trial.excluded))
+    return replace(
+        found,
+        options=replace(options, int8_except=tuple(names)),
+        kept=kept,
+        ranges=ranges,
+        quantization=account,
+        vectors=_vectors(tuner, options.self_test),
+        source=None,
+        path=None,
+    )
+
+
+def _vectors(tuner: Tuner, count: int) -> Mapping[str, np.ndarray]:
+    """Samples with the answers of fp32, which are the model's own to 1e-6 of the largest."""
+    probes: list[Group] = tuner.stage.probes[:count]
+    arrays: dict[str, np.ndarray] = {}
+    run: RunFeed = runner(tuner.stage.bundle, tuner.stage.folder / f"vectors{id(probes)}")
+    for case, probe in enumerate(probes):
+        arrays |= {f"{case}/in/{name}": array for name, array in probe.items()}
+        arrays |= {f"{case}/out/{name}": array for name, array in run(probe).items()}
+    return arrays
