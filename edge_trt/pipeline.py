@@ -79,6 +79,7 @@ def calibrate(
     model: object,
     inputs: Any = None,
     *,
+    dask: str | None = None,
     options: CompileOptions | None = None,
     progress: Progress | None = None,
     **keywords: Any,
@@ -88,6 +89,7 @@ def calibrate(
     Args:
         model: as for `compile`, or a `Bundle` in fp32.
         inputs: as for `compile`.
+        dask: address of a Dask scheduler, whose workers then run the model.
         options: how; otherwise made of the keywords, as for `compile`.
         progress: as for `compile`.
         **keywords: fields of `CompileOptions`, `calibration` above all.
@@ -104,7 +106,7 @@ def calibrate(
         bundle = model
     else:
         bundle = compile_networks(model, inputs, _without_int8(chosen), stages)
-    return stages.run("calibration", measured_ranges, bundle, chosen, warn, on_step=True)
+    return stages.run("calibration", measured_ranges, bundle, chosen, dask, warn, on_step=True)
 
 
 def tune(

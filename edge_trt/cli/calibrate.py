@@ -37,6 +37,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
                         help="an input, as for edge_trt build")  # fmt: skip
     parser.add_argument("--image", action="append", default=[], metavar="[NAME=]LAYOUT:TYPE[:...]",
                         help="an input that is an image, as for edge_trt build")  # fmt: skip
+    parser.add_argument("--dask", metavar="ADDRESS",
+                        help="scheduler of a Dask cluster, as tcp://HOST:8786")  # fmt: skip
     parser.add_argument("--tensorrt", metavar="VERSION",
                         help="export a cache for this TensorRT, as 10.3.0")  # fmt: skip
     parser.add_argument("--quiet", action="store_true", help="no progress, no summary")
@@ -80,7 +82,8 @@ def _calibrate(arguments: argparse.Namespace) -> Ranges:
         model = read_bundle(model)
     inputs = parse_inputs(arguments.input, arguments.image)
     with progress_or_silence(quiet=arguments.quiet) as progress:
-        return calibrate(model, inputs, options=options, progress=progress)
+        dask = arguments.dask
+        return calibrate(model, inputs, dask=dask, options=options, progress=progress)
 
 
 def _merge(arguments: argparse.Namespace) -> int:

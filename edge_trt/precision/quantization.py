@@ -243,13 +243,18 @@ def quantize(
 
 
 def measured_ranges(
-    bundle: Bundle, options: CompileOptions, remark: Callable[[str], None], step: Step
+    bundle: Bundle,
+    options: CompileOptions,
+    cluster: str | None,
+    remark: Callable[[str], None],
+    step: Step,
 ) -> Ranges:
     """Calibrates without quantizing.
 
     Args:
         bundle: a model in fp32, with whatever options.
         options: the data, and how.
+        cluster: address of a Dask scheduler whose workers run the model, or None.
         remark: as for `quantize`.
         step: as for `quantize`.
 
@@ -265,7 +270,16 @@ def measured_ranges(
     if data.samples is None:
         raise CalibrationError("there is no data to calibrate with", hint="add --calibration DATA")
     with TemporaryDirectory(prefix="edge_trt-") as folder:
-        return Quantization(bundle, options, Path(folder)).calibrate(data.samples, step, remark)
+        stage = Quantization(bundle, options, Path(folder))
+        if cluster is None:
+            return stage.calibrate(data.samples, step, remark)
+        from edge_trt.precision.cluster import collect_on
+
+        feeds = Feeds(data.samples, stage.inputs)
+        method, samples = options.calibration_method, options.samples
+        return collect_on(
+            cluster, bundle, shown(stage.sites), feeds, method=method, samples=samples
+        )
 
 
 class _Remembered:
