@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 class StableSorts(TorchDispatchMode):
     """While this is entered, `sort`, `argsort` and `topk` order equal elements by place."""
 
+    # Branches of torch.cond and bodies of loops run as they would without this.
+    supports_higher_order_operators = True
+
     def __torch_dispatch__(
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
     ) -> Any:
