@@ -23,6 +23,7 @@ from edge_trt.capture.agreement import agrees
 from edge_trt.capture.axes import Axis
 from edge_trt.capture.batch_norms import whole_batch_norms
 from edge_trt.capture.call import Call, TensorArgument, example_values
+from edge_trt.capture.conditions import check_sizes
 from edge_trt.capture.constraints import (
     Place,
     explain_constraints,
@@ -96,6 +97,17 @@ def trace(model: nn.Module, call: Call) -> tuple[ExportedProgram, Call]:
                 break
             attempt = following
             continue
+
+        def same(
+            sizes: Mapping[str, int],
+            program: ExportedProgram = program,
+            call: Call = narrowed,
+            places: Places = places,
+        ) -> bool:
+            tensors = _tensors_at(call, places, sizes)
+            return agrees(model, program, tensors, *_arguments(call, tensors))
+
+        check_sizes(program, places, same)
         _tell(call, narrowed)
         return program, narrowed
     assert refusal is not None
