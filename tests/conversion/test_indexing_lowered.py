@@ -258,7 +258,7 @@ CONSTANT_MASKS = [
     Row("masked_select", lambda x: x.masked_select(SQUARE).exp(), (f(2, 3),)),
     Row("nonzero", lambda x: x[:, SQUARE.nonzero()[:, 1]] + 1, (f("b", 3),)),
     Row("write by mask", masked_write, (f("b", 5), f("b", 3))),
-    Row("data-dependent mask", lambda x: x[x > 0], (X,), refusal="use torch.where"),
+    Row("data-dependent mask", lambda x: x[x > 0], (X,), refusal="choose by torch.where"),
 ]
 STATIC = [
     *(
