@@ -224,6 +224,11 @@ def _tensor_spec(
             f"the {kind} {name!r} is {dtype}, which numpy lacks",
             hint="cast inside forward, so that inputs and outputs are float32 or float16",
         )
+    if dtype == "complex128":
+        raise CaptureError(
+            f"the {kind} {name!r} is complex128, which no file of tensors holds",
+            hint="cast inside forward, so that it is complex64",
+        )
     return TensorSpec(name, dtype, symbols.shape(value.shape), image)
 
 

@@ -207,8 +207,8 @@ class _Folder:
         if source not in self.fixed or source.op == "get_attr":
             return source
         data = self.values[source]
-        if not isinstance(data, torch.Tensor):
-            return source  # the list of a split: its readers are constant themselves
+        if not isinstance(data, torch.Tensor) or data.layout is not torch.strided:
+            return source  # the list of a split, or a sparse tensor: computed where it is read
         key = (source, self.version[self.shown[source]] if source in self.shown else 0)
         if key not in self.attributes:
             self.attributes[key] = self._store(source, reader, data)

@@ -14,6 +14,7 @@ import edge_trt
 from edge_trt.capture import capture
 from edge_trt.errors import CaptureError
 from edge_trt.lowering.eager import eager
+from edge_trt_runtime import run_self_test
 
 ODD = {
     "sparse": (lambda: torch.eye(4).to_sparse(), r"'x' is sparse: give its .to_dense\(\)"),
@@ -93,3 +94,21 @@ def test_a_shared_table_is_still_refused():
 
     with pytest.raises(edge_trt.CaptureError, match="writes to its buffer"):
         capture(Tied().eval(), (torch.tensor([1, 2]),))
+
+
+@pytest.mark.parametrize("name", ["uint16", "uint32", "uint64", "int16", "complex64"])
+def test_rare_types_pass_through_a_bundle(name, tmp_path: Path):
+    class Real(nn.Module):
+        def forward(self, x):
+            return (x.real if x.is_complex() else x).to(torch.float32) * 2
+
+    x = torch.arange(3).to(getattr(torch, name))
+    bundle = edge_trt.compile(Real().eval(), (x,))
+    bundle.save(tmp_path / "m.edge")
+    assert all(result.passed for result in run_self_test(tmp_path / "m.edge"))
+    assert torch.equal(bundle.module()(x), Real()(x))
+
+
+def test_a_type_that_no_file_holds_is_refused():
+    with pytest.raises(CaptureError, match=r"'x' is complex128, .* cast inside forward"):
+        capture(Identity().eval(), (torch.ones(3, dtype=torch.complex128),))
