@@ -23,12 +23,13 @@ def check_together(options: CompileOptions) -> None:
 
 
 def _refuse_what_is_not_there_yet(options: CompileOptions) -> None:
-    """Refuse the values whose feature a later version brings, rather than ignore them."""
-    awaited = (("dla", None, "leave it out; everything runs on the GPU"),)
-    for name, refused, instead in awaited:
-        value = getattr(options, name)
-        if value is not None and refused in (None, value):
-            raise OptionError(f"{name}={value!r} is not available yet", option=name, hint=instead)
+    """Refuse what a later version brings, rather than ignore it."""
+    if options.dla is not None:
+        raise OptionError(
+            f"dla={options.dla!r} is not available yet",
+            option="dla",
+            hint="leave it out; everything runs on the GPU",
+        )
 
 
 INT8 = ("calibration", "ranges", "calibration_method", "samples", "int8_except", "int8_scheme")

@@ -29,7 +29,7 @@ from edge_trt.option_values import (
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Collection, Iterable, Mapping
 
 HOST_TARGETS = ("cpu", "rtx", "cuda")
 """Targets that are not a board: ONNX Runtime, TensorRT-RTX, and desktop TensorRT."""
@@ -187,10 +187,10 @@ class CompileOptions:
         "how ranges are chosen: max, mse, entropy, entropy2, percentile or percentile:99.9",
         metavar="METHOD",
     )
-    samples: int = _field(
-        512,
+    samples: int | None = _field(
+        None,
         "--samples",
-        "samples to calibrate with at most; fewer are used when the ranges stand still",
+        "samples to calibrate with (default: at most 512, fewer when the ranges stand still)",
         parse=parse_whole_number,
         low=1,
         metavar="N",
@@ -320,9 +320,16 @@ class ArgumentTaker(Protocol):
         ...
 
 
-def add_arguments(parser: ArgumentTaker) -> None:
-    """Add one argument per field; values stay text until :func:`from_arguments`."""
+def add_arguments(parser: ArgumentTaker, without: Collection[str] = ()) -> None:
+    """Add one argument per field; values stay text until :func:`from_arguments`.
+
+    Args:
+        parser: where they go.
+        without: fields that the command does not read.
+    """
     for field in dataclasses.fields(CompileOptions):
+        if field.name in without:
+            continue
         option = option_of(field)
         common: dict[str, Any] = {"dest": field.name, "help": option.help, "default": None}
         if option.parse is None:

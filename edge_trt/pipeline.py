@@ -19,6 +19,7 @@ from edge_trt.options import CompileOptions
 from edge_trt.precision import Patterns, to_fp16
 from edge_trt.stages import Progress, Stages, Step
 from edge_trt.warning import EdgeTrtWarning, warn
+from edge_trt_calibration.errors import CalibrationError
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -102,10 +103,7 @@ def calibrate(
 
     chosen = options or CompileOptions.of({"precision": "int8", **keywords})
     stages = Stages(progress)
-    if isinstance(model, Bundle):
-        bundle = model
-    else:
-        bundle = compile_networks(model, inputs, _without_int8(chosen), stages)
+    bundle = _in_fp32(model, inputs, chosen, stages)
     return stages.run("calibration", measured_ranges, bundle, chosen, dask, warn, on_step=True)
 
 
@@ -141,10 +139,7 @@ def tune(
 
     chosen = options or CompileOptions.of({"precision": "int8", **keywords})
     stages = Stages(progress)
-    if isinstance(model, Bundle):
-        bundle = model
-    else:
-        bundle = compile_networks(model, inputs, _without_int8(chosen), stages)
+    bundle = _in_fp32(model, inputs, chosen, stages)
 
     def finish(better: Bundle) -> None:
         _build_engines(better, chosen, None, lambda fraction, note: None)
@@ -153,11 +148,19 @@ def tune(
     return stages.run("tuning", tuned, bundle, chosen, drop, output, finish, warn, on_step=True)
 
 
-def _without_int8(options: CompileOptions) -> CompileOptions:
-    """The same for fp32, without what is about int8."""
-    default = CompileOptions()
-    names = ("precision", "fp32_layers", "metric", *INT8)
-    return replace(options, **{name: getattr(default, name) for name in names} | {"self_test": 0})
+def _in_fp32(model: object, inputs: Any, options: CompileOptions, stages: Stages) -> Bundle:
+    """What int8 is made of: a bundle as it is given, or the model compiled as far as networks."""
+    if not isinstance(model, Bundle):
+        default = CompileOptions()
+        names = ("precision", "fp32_layers", "metric", *INT8)
+        plain = {name: getattr(default, name) for name in names} | {"self_test": 0}
+        return compile_networks(model, inputs, replace(options, **plain), stages)
+    if model.options.precision != "fp32":
+        raise CalibrationError(
+            f"the bundle is in {model.options.precision}, and ranges are measured in fp32",
+            hint="build it with --precision fp32, or give the model itself",
+        )
+    return model
 
 
 def compile_networks(model: object, inputs: Any, options: CompileOptions, stages: Stages) -> Bundle:

@@ -20,13 +20,7 @@ import pytest
 # Read by OpenMP when torch or ONNX Runtime loads: more threads than cores only slow small models.
 os.environ.setdefault("OMP_NUM_THREADS", str(min(2, os.cpu_count() or 1)))
 
-# How fast a busy machine makes examples is not what a test is about.
-hypothesis.settings.register_profile(
-    "edge_trt",
-    deadline=None,
-    max_examples=30,
-    suppress_health_check=[hypothesis.HealthCheck.too_slow],
-)
+hypothesis.settings.register_profile("edge_trt", deadline=None, max_examples=30)
 hypothesis.settings.load_profile("edge_trt")
 
 

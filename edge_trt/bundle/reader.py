@@ -8,7 +8,7 @@ import json
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -20,11 +20,13 @@ from edge_trt.errors import BundleError
 from edge_trt.network.serialize import load
 from edge_trt.network.weights import Extent, read_extents, read_weights
 from edge_trt.options import CompileOptions
-from edge_trt_calibration import Ranges
 from edge_trt_runtime.bundle import OpenBundle, open_bundle
 from edge_trt_runtime.executors.external_data import external_tensors
 from edge_trt_runtime.manifest import Segment
 from edge_trt_runtime.vectors import read_tensors
+
+if TYPE_CHECKING:
+    from edge_trt_calibration import Ranges
 
 
 def read_bundle(path: str | os.PathLike[str], *, leaving: bool = False) -> Bundle:
@@ -88,6 +90,8 @@ def _ranges(opened: OpenBundle) -> Ranges | None:
     """The ranges of a bundle in int8."""
     if RANGES not in opened.manifest.files:
         return None
+    from edge_trt_calibration import Ranges
+
     return Ranges.from_dict(json.loads(opened.read(RANGES)))
 
 

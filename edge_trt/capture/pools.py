@@ -39,7 +39,8 @@ def any_size_rounds_up() -> Generator[None]:
     ) -> Any:
         if not ceil_mode or isinstance(size, int):
             return original(size, kernel, before, after, stride, dilation, ceil_mode)
-        return _windows(size, kernel, before, after, stride, dilation, ceil_mode)
+        extent = dilation * (kernel - 1) + 1
+        return windows(size, extent, stride, before, after, ceil_mode)
 
     with patch(_META, count):
         yield
@@ -63,16 +64,17 @@ def _shape_of_max_pool(
         return own(MAX_POOL, *given)
     (kernel,), (around,), (apart,) = kernel_size, padding, dilation
     step = stride[0] if stride else kernel
-    count = _windows(input.shape[-1], kernel, around, around, step, apart, ceil_mode)
+    extent = apart * (kernel - 1) + 1
+    count = windows(input.shape[-1], extent, step, around, around, ceil_mode)
     return input.new_empty((*input.shape[:-1], count))
 
 
-def _windows(
-    size: Any, kernel: int, before: int, after: int, stride: int, dilation: int, ceil_mode: bool
-) -> Any:
-    """How many windows an axis has, as an expression of its size."""
-    extent = dilation * (kernel - 1) + 1
+def windows(size: Any, extent: int, stride: int, before: int, after: int, ceil_mode: bool) -> Any:
+    """How many windows of an extent an axis has, as an expression of its size.
+
+    With `ceil_mode` a last window that would start in the padding is none.
+    """
     count = (size + before + after - extent + (stride - 1 if ceil_mode else 0)) // stride + 1
-    if not ceil_mode or before + stride <= extent:  # no window can start in the padding
+    if not ceil_mode or before + stride <= extent:
         return count
     return torch.sym_min(count, (size + before - 1) // stride + 1)

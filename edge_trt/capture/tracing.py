@@ -12,6 +12,7 @@ from __future__ import annotations
 import sys
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -97,17 +98,7 @@ def trace(model: nn.Module, call: Call) -> tuple[ExportedProgram, Call]:
                 break
             attempt = following
             continue
-
-        def same(
-            sizes: Mapping[str, int],
-            program: ExportedProgram = program,
-            call: Call = narrowed,
-            places: Places = places,
-        ) -> bool:
-            tensors = _tensors_at(call, places, sizes)
-            return agrees(model, program, tensors, *_arguments(call, tensors), sizes=False)
-
-        check_sizes(program, places, same)
+        check_sizes(program, places, partial(_answers_alike, model, program, narrowed, places))
         _tell(call, narrowed)
         return program, narrowed
     assert refusal is not None
@@ -247,6 +238,14 @@ def _agrees(
         for size in sizes
     ]
     return all(agrees(model, program, tensors, *_arguments(call, tensors)) for tensors in calls)
+
+
+def _answers_alike(
+    model: nn.Module, program: ExportedProgram, call: Call, places: Places, sizes: Mapping[str, int]
+) -> bool:
+    """Whether the program answers as the model does at these sizes."""
+    tensors = _tensors_at(call, places, sizes)
+    return agrees(model, program, tensors, *_arguments(call, tensors), sizes=False)
 
 
 def _tell(asked: Call, taken: Call) -> None:

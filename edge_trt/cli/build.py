@@ -35,6 +35,8 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from edge_trt.cli.inputs import add_arguments as add_input_arguments
+from edge_trt.cli.inputs import is_bundle
 from edge_trt.errors import OptionError
 from edge_trt.options import CompileOptions, from_arguments, option_of
 from edge_trt.options import add_arguments as add_option_arguments
@@ -57,20 +59,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "-o", "--output", metavar="BUNDLE", help="directory to write, replaced if it is a bundle"
     )
-    parser.add_argument(
-        "--input",
-        action="append",
-        default=[],
-        metavar="[NAME=]SHAPE[:TYPE]",
-        help="an input (repeat it for each)",
-    )
-    parser.add_argument(
-        "--image",
-        action="append",
-        default=[],
-        metavar="[NAME=]LAYOUT:TYPE[:...]",
-        help="an input that is an image, prepared in the network (repeat it for each)",
-    )
+    add_input_arguments(parser)
     parser.add_argument("--quiet", action="store_true", help="no progress, no summary")
     add_option_arguments(parser.add_argument_group("compile options"))
 
@@ -78,13 +67,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Compile, write, and sum up."""
     options = from_arguments(arguments)
-    is_bundle = (Path(arguments.model) / "manifest.json").is_file()
-    if is_bundle:
+    extends = is_bundle(arguments.model)
+    if extends:
         arguments.output = arguments.output or arguments.model
     if arguments.output is None and not options.dryrun:
         raise OptionError("no place for the bundle is given", hint="add -o model.edge, or --dryrun")
     start = time.perf_counter()
-    work = _extend if is_bundle else _dry_run if options.dryrun else _compile
+    work = _extend if extends else _dry_run if options.dryrun else _compile
     bundle = work(arguments, options)
     if not arguments.quiet:
         _sum_up(bundle, arguments.output, time.perf_counter() - start, dryrun=options.dryrun)

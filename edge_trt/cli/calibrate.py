@@ -16,33 +16,34 @@ from __future__ import annotations
 import argparse
 import warnings
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from edge_trt.cli.inputs import add_arguments as add_input_arguments
 from edge_trt.errors import OptionError
+from edge_trt.options import add_arguments as add_option_arguments
 
 if TYPE_CHECKING:
     from edge_trt_calibration import Ranges
 
 WORDS = ("merge", "export")
 
+UNREAD = ("precision", "target", "ranges", "metric", "dla", "workspace", "optimization_level",
+          "timing_cache", "self_test", "dryrun")  # fmt: skip
+"""Options of engines and of what is compared, which are for `edge_trt build`."""
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the flags."""
-    from edge_trt.options import add_arguments as add_option_arguments
-
     parser.add_argument("what", metavar="MODEL|merge|export", help="see below")
     parser.add_argument("files", metavar="FILE", nargs="*", help="ranges to merge or to export")
     parser.add_argument("-o", "--output", metavar="FILE", required=True, help="file to write")
-    parser.add_argument("--input", action="append", default=[], metavar="[NAME=]SHAPE[:TYPE]",
-                        help="an input, as for edge_trt build")  # fmt: skip
-    parser.add_argument("--image", action="append", default=[], metavar="[NAME=]LAYOUT:TYPE[:...]",
-                        help="an input that is an image, as for edge_trt build")  # fmt: skip
+    add_input_arguments(parser)
     parser.add_argument("--dask", metavar="ADDRESS",
                         help="scheduler of a Dask cluster, as tcp://HOST:8786")  # fmt: skip
     parser.add_argument("--tensorrt", metavar="VERSION",
                         help="export a cache for this TensorRT, as 10.3.0")  # fmt: skip
     parser.add_argument("--quiet", action="store_true", help="no progress, no summary")
-    add_option_arguments(parser.add_argument_group("compile options"))
+    add_option_arguments(parser.add_argument_group("compile options"), without=UNREAD)
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -68,18 +69,14 @@ def run(arguments: argparse.Namespace) -> int:
 
 def _calibrate(arguments: argparse.Namespace) -> Ranges:
     from edge_trt.cli.console import progress_or_silence, show_warning
-    from edge_trt.cli.inputs import parse_inputs
+    from edge_trt.cli.inputs import model_or_bundle, parse_inputs
     from edge_trt.options import from_arguments
     from edge_trt.pipeline import calibrate
 
     arguments.precision = "int8"
     options = from_arguments(arguments)
     warnings.showwarning = show_warning
-    model: Any = arguments.what
-    if (Path(model) / "manifest.json").is_file():
-        from edge_trt.bundle.reader import read_bundle
-
-        model = read_bundle(model)
+    model = model_or_bundle(arguments.what)
     inputs = parse_inputs(arguments.input, arguments.image)
     with progress_or_silence(quiet=arguments.quiet) as progress:
         dask = arguments.dask

@@ -1,13 +1,55 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The inputs of ``edge_trt build`` from ``--input`` and ``--image``."""
+"""The model and its inputs on the command line: bundles, ``--input`` and ``--image``."""
 
 from __future__ import annotations
 
+import argparse
 from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
 
-from edge_trt.capture import ImageInput, Input
 from edge_trt.errors import OptionError
 from edge_trt_runtime.names import did_you_mean
+
+if TYPE_CHECKING:
+    from edge_trt.capture import Input
+    from edge_trt.pipeline import Bundle
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the flags that describe the inputs of a model."""
+    parser.add_argument(
+        "--input",
+        action="append",
+        default=[],
+        metavar="[NAME=]SHAPE[:TYPE]",
+        help="an input (repeat it for each)",
+    )
+    parser.add_argument(
+        "--image",
+        action="append",
+        default=[],
+        metavar="[NAME=]LAYOUT:TYPE[:...]",
+        help="an input that is an image, prepared in the network (repeat it for each)",
+    )
+
+
+def is_bundle(text: str) -> bool:
+    """Whether a model on the command line is a bundle."""
+    return (Path(text) / "manifest.json").is_file()
+
+
+def model_or_bundle(text: str) -> str | Bundle:
+    """The text, or the bundle that it is the path of.
+
+    Raises:
+        BundleError: The bundle is damaged or too new.
+    """
+    if not is_bundle(text):
+        return text
+    from edge_trt.bundle.reader import read_bundle
+
+    return read_bundle(text)
 
 
 def parse_inputs(inputs: Sequence[str], images: Sequence[str]) -> tuple[Input, ...] | None:
@@ -23,6 +65,10 @@ def parse_inputs(inputs: Sequence[str], images: Sequence[str]) -> tuple[Input, .
     Raises:
         OptionError: When a text can't be read, or an image is of no input.
     """
+    if not inputs and not images:
+        return None  # the usual case, and no reason to import torch
+    from edge_trt.capture import ImageInput, Input
+
     described = [Input.parse(text) for text in inputs]
     prepared = [ImageInput.parse(text) for text in images]
     if not described:

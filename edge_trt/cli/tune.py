@@ -18,36 +18,35 @@ from __future__ import annotations
 
 import argparse
 import warnings
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from edge_trt.cli.inputs import add_arguments as add_input_arguments
 from edge_trt.errors import OptionError
+from edge_trt.options import add_arguments as add_option_arguments
 
 if TYPE_CHECKING:
     from edge_trt.precision.tuned import Tuned
 
+UNREAD = ("precision", "dla", "dryrun")
+"""Options without a meaning here: the precision is int8, and something is always written."""
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the flags."""
-    from edge_trt.options import add_arguments as add_option_arguments
-
     parser.add_argument("model", metavar="MODEL", help="what to tune, see below")
     parser.add_argument("-o", "--output", metavar="BUNDLE", required=True, help="where to write")
     parser.add_argument("--drop", metavar="D", required=True,
                         help="how much smaller than in fp32 the metric may be")  # fmt: skip
-    parser.add_argument("--input", action="append", default=[], metavar="[NAME=]SHAPE[:TYPE]",
-                        help="an input, as for edge_trt build")  # fmt: skip
-    parser.add_argument("--image", action="append", default=[], metavar="[NAME=]LAYOUT:TYPE[:...]",
-                        help="an input that is an image, as for edge_trt build")  # fmt: skip
+    add_input_arguments(parser)
     parser.add_argument("--quiet", action="store_true", help="no progress, no summary")
-    add_option_arguments(parser.add_argument_group("compile options"))
+    add_option_arguments(parser.add_argument_group("compile options"), without=UNREAD)
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Search, and show what was tried; status 1 if nothing holds."""
     from edge_trt.bundle.writer import BundleWriter
     from edge_trt.cli.console import progress_or_silence, show_warning
-    from edge_trt.cli.inputs import parse_inputs
+    from edge_trt.cli.inputs import model_or_bundle, parse_inputs
     from edge_trt.options import from_arguments
     from edge_trt.pipeline import tune
 
@@ -55,11 +54,7 @@ def run(arguments: argparse.Namespace) -> int:
     options = from_arguments(arguments)
     BundleWriter(arguments.output).check_place()
     warnings.showwarning = show_warning
-    model: Any = arguments.model
-    if (Path(model) / "manifest.json").is_file():
-        from edge_trt.bundle.reader import read_bundle
-
-        model = read_bundle(model)
+    model = model_or_bundle(arguments.model)
     inputs = parse_inputs(arguments.input, arguments.image)
     with progress_or_silence(quiet=arguments.quiet) as progress:
         drop = _number(arguments.drop)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from edge_trt.capture.pools import windows
 from edge_trt.lowering.edit import aten
 from edge_trt.lowering.variants_layers import per_dim
 
@@ -84,7 +85,7 @@ def _max_pool(ndim: int) -> Callable[..., Any]:
         along = list(zip(*(per_dim(values, ndim) for values in given), strict=True))
         for axis, (kernel, step, pad, spacing) in enumerate(along, start=first):
             extent = spacing * (kernel - 1) + 1
-            count = _windows(x.shape[axis], extent, step, pad, ceil_mode)
+            count = windows(x.shape[axis], extent, step, pad, pad, ceil_mode)
             starts = torch.arange(count).unsqueeze(1) * step
             after = pad + step - 1 if ceil_mode else pad
             outer = [0, 0] * (self.dim() - 1 - axis)
@@ -93,17 +94,6 @@ def _max_pool(ndim: int) -> Callable[..., Any]:
         return x
 
     return pool
-
-
-def _windows(size: Any, extent: int, step: int, pad: int, ceil_mode: bool) -> Any:
-    """How many windows of an extent there are.
-
-    With `ceil_mode` a last window that would start in the padding is none.
-    """
-    count = (size + 2 * pad - extent + (step - 1 if ceil_mode else 0)) // step + 1
-    if not ceil_mode or pad + step <= extent:
-        return count
-    return torch.sym_min(count, (size + pad - 1) // step + 1)
 
 
 def _least(dtype: torch.dtype) -> float:

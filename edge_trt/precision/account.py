@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from edge_trt.engines.onnx.observer import Group
-from edge_trt.precision.metric import Metric, RunFeed, evaluate
+from edge_trt.precision.metric import Metric, RunFeed, evaluate, name_of
 from edge_trt.precision.observed import key, runner
 
 if TYPE_CHECKING:
@@ -57,9 +57,11 @@ class Account:
                 "int8": _weight_bytes(self._quantized),
             },
         }
+        if not stage.probes and metric is None:
+            return found
         runs = {
-            "fp32": runner(stage.bundle, stage.folder / "fp32"),
-            "int8": runner(self._quantized, stage.folder / "quantized"),
+            "fp32": runner(stage.bundle, stage.fallbacks),
+            "int8": runner(self._quantized, stage.fallbacks),
         }
         if stage.probes:
             found["latency_ms"] = {n: _latency(run, stage.probes[0]) for n, run in runs.items()}
@@ -67,7 +69,7 @@ class Account:
         if metric is not None:
             models = ({"eager": eager} if eager else {}) | runs
             values = {name: evaluate(metric, run, stage.inputs) for name, run in models.items()}
-            found["metric"] = {"name": getattr(metric, "__name__", "metric"), **values}
+            found["metric"] = {"name": name_of(metric), **values}
         return found
 
     def _noise(self) -> dict[str, Any]:

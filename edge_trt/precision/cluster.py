@@ -18,10 +18,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from edge_trt.errors import OptionError
-from edge_trt.precision.observed import ObservedModel, digest
+from edge_trt.precision.observed import ObservedModel, digest, fallback_executors
 from edge_trt_calibration import CalibrationError, Histogram, Ranges
 from edge_trt_calibration.feeds import Feed
-from edge_trt_calibration.ranges import Source, choose
+from edge_trt_calibration.ranges import choose
 from edge_trt_calibration.samples import Samples
 
 if TYPE_CHECKING:
@@ -83,8 +83,7 @@ def collect_on(
             waiting.extend(itertools.islice(tasks, 1))
     if not seen.count:
         raise CalibrationError("the calibration data is empty", hint="it needs some samples")
-    source: Source = seen.source
-    return Ranges(digest(bundle), method, source, choose(histograms, method), histograms)
+    return Ranges(digest(bundle), method, seen.source, choose(histograms, method), histograms)
 
 
 def count(model: Files, names: Mapping[str, list[str]], feeds: list[Feed]) -> dict[str, Histogram]:
@@ -125,7 +124,10 @@ def _opened(packed: _Packed) -> ObservedModel:
         place = folder / "model.edge" / path
         place.parent.mkdir(parents=True, exist_ok=True)
         place.write_bytes(content)
-    return ObservedModel(read_bundle(folder / "model.edge"), packed.names, folder / "fallbacks")
+    bundle = read_bundle(folder / "model.edge")
+    place = folder / "fallbacks"
+    place.mkdir()
+    return ObservedModel(bundle, packed.names, fallback_executors(bundle, place))
 
 
 def _packed(bundle: Bundle, folder: Path) -> Files:

@@ -27,6 +27,11 @@ RunFeed = Callable[[Group], Group]
 Metric = Callable[[Callable[[Any], Any]], float]
 
 
+def name_of(metric: Metric) -> str:
+    """What a metric is called."""
+    return getattr(metric, "__name__", type(metric).__name__)
+
+
 def evaluate(metric: Metric, run: RunFeed, inputs: Sequence[InputSpec]) -> float:
     """What the metric says of a model.
 
@@ -46,7 +51,7 @@ def evaluate(metric: Metric, run: RunFeed, inputs: Sequence[InputSpec]) -> float
         outputs = {n: np.concatenate([p[n] for p in pieces]) for n in pieces[0]}
         return next(iter(outputs.values())) if len(outputs) == 1 else outputs
 
-    name = getattr(metric, "__name__", "the metric")
+    name = name_of(metric)
     try:
         value = metric(run_all)
     except EdgeTrtError:

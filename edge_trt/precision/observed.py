@@ -8,7 +8,6 @@ nor a GPU is needed: a bundle can be calibrated where it will be used.
 from __future__ import annotations
 
 import hashlib
-import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -17,7 +16,7 @@ import numpy as np
 
 from edge_trt.engines.onnx.observer import LIMIT, Group, Observer
 from edge_trt.network.graph import Network
-from edge_trt.precision.sites import Keep, Sites, find_sites
+from edge_trt.precision.sites import Sites
 from edge_trt_calibration import CalibrationError, InputSpec, Ranges
 from edge_trt_calibration.ranges import listed
 
@@ -26,22 +25,21 @@ if TYPE_CHECKING:
     from edge_trt_runtime.executors import Executor
     from edge_trt_runtime.manifest import Signature, TensorSpec
 
-
-def sites_of(bundle: Bundle, keep: Keep, *, dense: bool) -> dict[str, Sites]:
-    """What is quantized, by network; `keep` is as for `find_sites`."""
-    return {n.name: find_sites(n, keep, dense=dense) for n in bundle.networks}
+    Fallbacks = Mapping[str, Executor]
 
 
 class ObservedModel:
     """The segments of a bundle, ready to run and to be looked at.
 
     Args:
-        bundle: a model in fp32.
+        bundle: a model.
         names: the tensors to show, by network.
-        folder: an empty folder, for bundles with fallbacks, whose programs are files.
+        fallbacks: what `fallback_executors` made of it, or of it with other networks.
     """
 
-    def __init__(self, bundle: Bundle, names: Mapping[str, Sequence[str]], folder: Path) -> None:
+    def __init__(
+        self, bundle: Bundle, names: Mapping[str, Sequence[str]], fallbacks: Fallbacks
+    ) -> None:
         self._parts = bundle.parts
         self._results = bundle.results
         shapes = usual_shapes(bundle)
@@ -49,7 +47,7 @@ class ObservedModel:
             network.name: Observer(network, names[network.name], shapes)
             for network in bundle.networks
         }
-        self._fallbacks = _executors(bundle, folder)
+        self._fallbacks = fallbacks
         self._many = len(self._observers) > 1
         self.most_rows = max(1, LIMIT // max(1, self._bytes_per_row(bundle)))
         self.outputs: Group = {}
@@ -75,14 +73,14 @@ class ObservedModel:
         return shown // max(1, max((r[0] for r in rows if r), default=1))
 
 
-def runner(bundle: Bundle, folder: Path) -> Callable[[Group], Group]:
+def runner(bundle: Bundle, fallbacks: Fallbacks) -> Callable[[Group], Group]:
     """A function that runs a bundle on one batch, without showing anything but its outputs.
 
     Args:
         bundle: what to run.
-        folder: a folder that is not there yet, for the programs of fallbacks.
+        fallbacks: as for `ObservedModel`.
     """
-    model = ObservedModel(bundle, {n.name: [] for n in bundle.networks}, folder)
+    model = ObservedModel(bundle, {n.name: [] for n in bundle.networks}, fallbacks)
 
     def run(feed: Group) -> Group:
         for _ in model.observe(feed):
@@ -169,8 +167,13 @@ def usual_shapes(bundle: Bundle) -> dict[str, tuple[int, ...]]:
     return {spec.name: _usual(spec, bundle.signature) for spec in specs}
 
 
-def _executors(bundle: Bundle, folder: Path) -> dict[str, Executor]:
-    """What runs the fallbacks, which read their programs from a saved bundle."""
+def fallback_executors(bundle: Bundle, folder: Path) -> Fallbacks:
+    """What runs the fallbacks, by segment; they read their programs from a saved bundle.
+
+    Args:
+        bundle: the model.
+        folder: an empty folder, which has to outlive them.
+    """
     if all(part.network is not None for part in bundle.parts):
         return {}
     from edge_trt.bundle.save import save_bundle
@@ -178,8 +181,7 @@ def _executors(bundle: Bundle, folder: Path) -> dict[str, Executor]:
     from edge_trt_runtime.executors import open_executor
     from edge_trt_runtime.plan import Step
 
-    folder.mkdir()
-    path = os.path.join(folder, "model.edge")
+    path = folder / "model.edge"
     save_bundle(bundle, path, durable=False)
     opened = open_bundle(path)
     return {

@@ -6,7 +6,8 @@ ranges = quantize(bundle, Data(samples), eager, step)
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+import copy
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -24,6 +25,7 @@ from edge_trt.precision.observed import (
     ObservedModel,
     check_ranges,
     digest,
+    fallback_executors,
     input_specs,
     key,
     network_ranges,
@@ -32,7 +34,7 @@ from edge_trt.precision.observed import (
 from edge_trt.precision.sites import Keep, Sites, find_sites, weighted
 from edge_trt.user_code import load_object
 from edge_trt_calibration import CalibrationError, Feeds, Ranges, collect, parse_ranges
-from edge_trt_calibration.collect import Convergence
+from edge_trt_calibration.collect import SAMPLES, Convergence
 
 if TYPE_CHECKING:
     from edge_trt.bundle.bundle import Bundle
@@ -107,7 +109,7 @@ def read_ranges(path: str) -> Ranges:
 
 
 class Quantization:
-    """The stages of quantizing one bundle, which is in fp32 and stays so until `apply`.
+    """The stages of quantizing one bundle, which stays as it is.
 
     Args:
         bundle: a model in fp32.
@@ -121,14 +123,15 @@ class Quantization:
         self.dense = options.int8_scheme == "dense"
         self._keep = exceptions(bundle.networks, options)
         self.sites = {n.name: find_sites(n, self._keep, dense=self.dense) for n in bundle.networks}
-        self.folder = folder
-        self.model = ObservedModel(bundle, shown(self.sites), folder / "exact")
+        self.fallbacks = fallback_executors(bundle, folder)
+        self.model = ObservedModel(bundle, shown(self.sites), self.fallbacks)
         self.inputs = input_specs(bundle.signature, self.model.most_rows)
         self.probes: list[Group] = []
 
     def calibrate(self, data: Any, step: Step, remark: Callable[[str], None]) -> Ranges:
-        """One pass over the data; the first samples are kept as probes."""
-        most = self.options.samples
+        """One pass over the data; the first batches are kept as probes."""
+        asked = self.options.samples
+        most = asked or SAMPLES
 
         def progress(count: int, last: Convergence | None) -> None:
             step(count / most, str(last) if last else f"{count} samples")
@@ -139,36 +142,34 @@ class Quantization:
             model=digest(self.bundle),
             method=self.options.calibration_method,
             samples=most,
+            early=asked is None,
             progress=progress,
             remark=remark,
         )
 
     def probe(self, data: Any) -> None:
-        """Keeps the first samples of data whose ranges are known already."""
+        """Keeps the first batches of data whose ranges are known already."""
         for _ in zip(range(PROBES), _Remembered(Feeds(data, self.inputs), self.probes)):  # noqa: B905
             pass
 
-    def networks(
-        self, ranges: Ranges, excluded: frozenset[str] = frozenset()
-    ) -> tuple[dict[str, Network], list[dict[str, str]]]:
-        """The networks in int8 by name, and the weighted layers that are not, as report rows.
+    def without(self, excluded: Collection[str]) -> Quantization:
+        """The same with further layers that are not to be in int8, by `key`."""
+        changed = copy.copy(self)
+        changed.sites = {n.name: self._sites_without(n, excluded) for n in self.bundle.networks}
+        return changed
 
-        Args:
-            ranges: of all tensors.
-            excluded: further layers that are not to be in int8, by `key`.
-        """
+    def networks(self, ranges: Ranges) -> tuple[dict[str, Network], list[dict[str, str]]]:
+        """The networks in int8 by name, and the weighted layers that are not, as report rows."""
         found: dict[str, Network] = {}
         rows: list[dict[str, str]] = []
         for network in self.bundle.networks:
-            sites = self._sites_without(network, excluded)
+            sites = self.sites[network.name]
             amax = network_ranges(ranges, network, many=len(self.sites) > 1)
             found[network.name], kept = to_int8(network, sites, amax, dense=self.dense)
             rows += [k.as_dict() for k in kept]
         return found, rows
 
-    def _sites_without(self, network: Network, excluded: frozenset[str]) -> Sites:
-        if not excluded:
-            return self.sites[network.name]
+    def _sites_without(self, network: Network, excluded: Collection[str]) -> Sites:
         many = len(self.sites) > 1
 
         def keep(node: Node) -> str | None:
@@ -195,8 +196,8 @@ class Quantization:
                 key(network.name, a, many=many): key(network.name, b, many=many)
                 for a, b in pairs.items()
             }
-        exact = ObservedModel(with_networks(self.bundle, networks), names, self.folder / "twins")
-        int8 = ObservedModel(quantized, results, self.folder / "int8")
+        exact = ObservedModel(with_networks(self.bundle, networks), names, self.fallbacks)
+        int8 = ObservedModel(quantized, results, self.fallbacks)
         return measure(exact, int8, twins, self.probes)
 
 
@@ -259,13 +260,8 @@ def measured_ranges(
         step: as for `quantize`.
 
     Raises:
-        CalibrationError: the bundle is not in fp32, or the data does not fit.
+        CalibrationError: the data does not fit, or there is none.
     """
-    if bundle.options.precision != "fp32":
-        raise CalibrationError(
-            f"the bundle is in {bundle.options.precision}, and ranges are measured in fp32",
-            hint="build it with --precision fp32, or give the model itself",
-        )
     data = load_data(options, bundle.signature)
     if data.samples is None:
         raise CalibrationError("there is no data to calibrate with", hint="add --calibration DATA")
@@ -276,22 +272,23 @@ def measured_ranges(
         from edge_trt.precision.cluster import collect_on
 
         feeds = Feeds(data.samples, stage.inputs)
-        method, samples = options.calibration_method, options.samples
+        method, samples = options.calibration_method, options.samples or SAMPLES
         return collect_on(
             cluster, bundle, shown(stage.sites), feeds, method=method, samples=samples
         )
 
 
 class _Remembered:
-    """Batches, of which the first samples are kept."""
+    """Batches, of which the first ones are kept."""
 
     def __init__(self, feeds: Feeds, probes: list[Group]) -> None:
         self._feeds = feeds
         self._probes = probes
 
     def __iter__(self) -> Iterator[Group]:
+        again = bool(self._probes)  # a second pass shows the same
         for feed in self._feeds:
-            if len(self._probes) < PROBES:
+            if len(self._probes) < PROBES and not again:
                 self._probes.append(feed)
             yield feed
 

@@ -12,12 +12,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from edge_trt.engines.onnx.observer import Group
 from edge_trt.errors import OptionError
 from edge_trt.precision.account import Account
-from edge_trt.precision.metric import RunFeed
+from edge_trt.precision.metric import name_of
 from edge_trt.precision.observed import check_ranges, runner
-from edge_trt.precision.quantization import Quantization, load_data
+from edge_trt.precision.quantization import Quantization, load_data, with_networks
 from edge_trt.precision.tuning import Record, Step, Trial, Tuner
 
 if TYPE_CHECKING:
@@ -109,16 +108,13 @@ def _belongs(ranges: Ranges, options: CompileOptions, metric: object) -> str:
 
 def _bundle(tuner: Tuner, trial: Trial, options: CompileOptions, ranges: Ranges) -> Bundle:
     """The model as a trial says, complete but for its engines."""
-    stage = tuner.stage
-    found, kept = tuner.quantized(trial.excluded)
+    stage = tuner.stage.without(trial.excluded)
+    networks, kept = stage.networks(ranges)
+    found = with_networks(stage.bundle, networks)
     account = Account(stage, ranges, found).as_dict(None, None)
-    account["layers_int8"] = trial.layers
-    account["layers_higher"] = len(kept)
     account["metric"] = {
-        "name": "metric of the search",
-        "fp32": tuner.baseline(),
-        "int8": trial.metric,
-    }
+        "name": name_of(tuner.metric), "fp32": tuner.baseline(), "int8": trial.metric,
+    }  # fmt: skip
     names = (*options.int8_except, *(name.rpartition("/")[2] for name in trial.excluded))
     return replace(
         found,
@@ -126,18 +122,17 @@ def _bundle(tuner: Tuner, trial: Trial, options: CompileOptions, ranges: Ranges)
         kept=kept,
         ranges=ranges,
         quantization=account,
-        vectors=_vectors(tuner, options.self_test),
+        vectors=_vectors(stage, options.self_test),
         source=None,
         path=None,
     )
 
 
-def _vectors(tuner: Tuner, count: int) -> Mapping[str, np.ndarray]:
-    """Samples with the answers of fp32, which are the model's own to 1e-6 of the largest."""
-    probes: list[Group] = tuner.stage.probes[:count]
+def _vectors(stage: Quantization, count: int) -> Mapping[str, np.ndarray]:
+    """Samples with the answers of fp32, as a bundle that is tuned may come without the model."""
     arrays: dict[str, np.ndarray] = {}
-    run: RunFeed = runner(tuner.stage.bundle, tuner.stage.folder / f"vectors{id(probes)}")
-    for case, probe in enumerate(probes):
+    run = runner(stage.bundle, stage.fallbacks)
+    for case, probe in enumerate(stage.probes[:count]):
         arrays |= {f"{case}/in/{name}": array for name, array in probe.items()}
         arrays |= {f"{case}/out/{name}": array for name, array in run(probe).items()}
     return arrays

@@ -102,7 +102,7 @@ class Tuner:
     def __init__(self, stage: Quantization, ranges: Ranges, metric: Metric, record: Record) -> None:
         self.stage = stage
         self.ranges = ranges
-        self._metric = metric
+        self.metric = metric
         self._record = record
         self._many = len(stage.sites) > 1
         self._products = _products_of(stage)
@@ -115,12 +115,11 @@ class Tuner:
             raise CalibrationError("no layer of this model can be in int8", hint="use fp16")
         if not stage.probes:
             raise CalibrationError("tuning needs sample data", hint="add --calibration DATA")
-        self._runs = 0
 
-    def quantized(self, excluded: Sequence[str]) -> tuple[Bundle, list[dict[str, str]]]:
-        """The model without these layers in int8, and all layers that are not, with reasons."""
-        networks, kept = self.stage.networks(self.ranges, frozenset(excluded))
-        return with_networks(self.stage.bundle, networks), kept
+    def quantized(self, excluded: Sequence[str]) -> Bundle:
+        """The model without these layers in int8."""
+        networks, _ = self.stage.without(excluded).networks(self.ranges)
+        return with_networks(self.stage.bundle, networks)
 
     def order(self, step: Step) -> list[str]:
         """Layers by the noise that they leave at the outputs, the worst first."""
@@ -130,7 +129,7 @@ class Tuner:
             step(i / len(self.layers), f"{i} of {len(self.layers)} layers")
             if layer in self._record.sensitivity:
                 continue
-            alone, _ = self.quantized([name for name in self.layers if name != layer])
+            alone = self.quantized([name for name in self.layers if name != layer])
             run, noise = self._run(alone), Noise()
             for probe, outputs in zip(self.stage.probes, wanted, strict=True):
                 for name, array in run(probe).items():
@@ -148,7 +147,7 @@ class Tuner:
     def trial(self, excluded: Sequence[str]) -> Trial:
         """Judges one choice."""
         chosen = tuple(sorted(excluded))
-        metric = self._judged(json.dumps(chosen), lambda: self.quantized(chosen)[0])
+        metric = self._judged(json.dumps(chosen), lambda: self.quantized(chosen))
         total = sum(self._products.values()) or 1
         int8 = sum(self._products[n] for n in self.layers if n not in chosen)
         work = (total - int8 + int8 / INT8_SPEED) / total
@@ -194,14 +193,13 @@ class Tuner:
 
     def _judged(self, name: str, make: Callable[[], Bundle]) -> float:
         if name not in self._record.metrics:
-            value = evaluate(self._metric, self._run(make()), self.stage.inputs)
+            value = evaluate(self.metric, self._run(make()), self.stage.inputs)
             self._record.metrics[name] = value
             self._record.save()
         return self._record.metrics[name]
 
     def _run(self, bundle: Bundle) -> RunFeed:
-        self._runs += 1
-        return runner(bundle, self.stage.folder / f"trial{self._runs}")
+        return runner(bundle, self.stage.fallbacks)
 
 
 def _better(new: Trial, old: Trial, least: float) -> bool:

@@ -69,7 +69,9 @@ def _add(
 
 def _cost(side: str, folder: str, count: int) -> dict[str, float]:
     command = [sys.executable, __file__, side, folder, str(count)]
-    return json.loads(subprocess.run(command, check=True, capture_output=True).stdout)
+    # Calibrators of ONNX Runtime print what they do before.
+    printed = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+    return json.loads(printed.splitlines()[-1])
 
 
 # -- sides, each in a process of its own ----------------------------------------------------------

@@ -212,10 +212,20 @@ def test_ranges_of_a_tool_without_names_of_ours_are_refused() -> None:
         _compile(calibration=None, ranges=Ranges("", "imported"))
 
 
-def test_only_fp32_can_be_calibrated() -> None:
+def test_only_fp32_can_be_calibrated_or_tuned(tmp_path: Path) -> None:
     bundle = edge_trt.compile(net(), DYNAMIC, precision="fp16")
     with pytest.raises(CalibrationError, match="the bundle is in fp16"):
         edge_trt.calibrate(bundle, calibration=IMAGES)
+    with pytest.raises(CalibrationError, match="the bundle is in fp16"):
+        edge_trt.tune(bundle, None, tmp_path / "m.edge", drop=1, calibration=IMAGES, metric=len)
+
+
+@pytest.mark.filterwarnings("ignore:.*samples are repetitions")
+def test_as_many_samples_as_asked() -> None:
+    same = np.tile(IMAGES[:16], (40, 1, 1, 1))
+    for samples, used in ((None, 132), (600, 600)):
+        found = edge_trt.calibrate(net(), DYNAMIC, calibration=same, samples=samples)
+        assert found.source.samples == used
 
 
 def test_few_samples_are_remarked_on() -> None:

@@ -15,7 +15,7 @@ from torch import nn
 import edge_trt
 from edge_trt.network.layers import Quantize
 from edge_trt_runtime import run_self_test
-from tests.pipeline.models import batch
+from tests.pipeline.models import Hybrid, batch
 
 RNG = np.random.default_rng(0)
 DATA = RNG.standard_normal((64, 16)).astype(np.float32)
@@ -67,6 +67,7 @@ def test_the_layer_that_hurts_is_left_out(tmp_path: Path) -> None:
     assert everything.work == pytest.approx(0.5)
     assert found.best.work == pytest.approx(0.625)
     bundle = edge_trt.load(tmp_path / "best.edge")
+    assert len(bundle.quantization["noise"]) == 3
     (kept,) = bundle.kept
     assert kept["reason"] == "left out so that the metric holds"
     assert sum(isinstance(n.layer, Quantize) for n in bundle.networks[0].nodes) == 3
@@ -94,6 +95,25 @@ def test_everything_is_left_out_where_it_has_to_be(tmp_path: Path) -> None:
     assert found.holds
     assert found.best.layers == 0
     assert found.best.metric == found.baseline
+
+
+def test_a_hybrid_is_tuned_through_its_fallback(tmp_path: Path) -> None:
+    rows = DATA[:, :8]
+    model = Hybrid().eval()
+    with torch.inference_mode():
+        wanted = model(torch.from_numpy(rows)).numpy()
+
+    def close(run: Any) -> float:
+        return -float(np.abs(run(rows) - wanted).max() / np.abs(wanted).max())
+
+    found = edge_trt.tune(
+        model, (batch(8),), tmp_path / "best.edge", drop=1e-5, calibration=rows, metric=close
+    )
+    assert found.holds
+    assert len(found.trials) > 1  # each better one has made an account of itself
+    bundle = edge_trt.load(tmp_path / "best.edge")
+    assert len(bundle.quantization["noise"]) == found.best.layers
+    assert bundle.quantization["metric"]["name"] == "close"
 
 
 def test_what_never_holds_leaves_the_closest(tmp_path: Path) -> None:

@@ -117,11 +117,9 @@ def test_nothing_splits_what_is_one_kernel() -> None:
         assert not any(isinstance(n.layer, Activation) for n in others)
 
 
-@pytest.mark.parametrize("make", NETWORKS)
+@pytest.mark.parametrize("make", [conv_net, residual_net])  # softmax is no integer arithmetic
 @pytest.mark.parametrize("seed", range(3))
 def test_a_requantization_is_at_most_one_level_off(make: Callable[[], Network], seed: int) -> None:
-    if make is attention_net:
-        pytest.skip("softmax and normalization are no integer arithmetic")
     _check_levels(quantized(make()), seed)
 
 

@@ -6,8 +6,8 @@
         for name, array in group.items(): ...
     outputs = observer.outputs
 
-A network whose shown tensors are small runs in one piece, into buffers that are used again: giving
-out fresh ones would take longer than computing them. A larger one is cut into pieces, one after
+A network whose shown tensors are small runs in one piece, into buffers that are used again: fresh
+ones of many megabytes make a run half as long again. A larger one is cut into pieces, one after
 the other, and nothing is computed twice.
 """
 
