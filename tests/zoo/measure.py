@@ -29,8 +29,9 @@ import edge_trt_runtime
 from edge_trt.errors import BuildError
 from edge_trt.options import CompileOptions
 from edge_trt.pipeline import add_engines
+from tests.support.eager import Arguments, outputs
 from tests.support.zoo import ZOO
-from tests.support.zoo.entry import Arguments, Entry
+from tests.support.zoo.entry import Entry
 from tests.zoo.record import AGREES, Record, write
 
 SEEDS = (0, 2)
@@ -102,21 +103,14 @@ def note(bundle: Any, record: Record) -> None:
 def worst_error(entry: Entry, model: torch.nn.Module, path: Path, seed: int) -> float:
     """Largest relative error of the outputs of the session."""
     arguments = entry.arguments(1, seed)
-    expected = outputs(model, arguments)
     with edge_trt_runtime.load(path) as session:
         names = [spec.name for spec in session.signature.inputs]
         feeds = named(arguments, names)
         results = [torch.from_numpy(x.copy()) for x in session.run(feeds).values()]
+    expected = entry.expect(model, arguments, results)
     if constant := [i for i, x in enumerate(expected) if hides_errors(x)]:
         raise ValueError(f"eager's output {constant[0]} is empty or one number, which hides errors")
     return entry.compare(results, expected)
-
-
-def outputs(model: torch.nn.Module, arguments: Arguments) -> list[torch.Tensor]:
-    """What a model itself gives, as a flat list."""
-    with torch.no_grad():
-        eager = model(**arguments) if isinstance(arguments, Mapping) else model(*arguments)
-    return [x for x in pytree.tree_leaves(eager) if isinstance(x, torch.Tensor)]
 
 
 def own_error(entry: Entry, model: torch.nn.Module, seed: int) -> float:
@@ -127,7 +121,8 @@ def own_error(entry: Entry, model: torch.nn.Module, seed: int) -> float:
 
     arguments = entry.arguments(1, seed)
     found = outputs(model, arguments)
-    exact = outputs(copy.deepcopy(model).double(), pytree.tree_map(wide, arguments))
+    wider = copy.deepcopy(model).double()
+    exact = entry.expect(wider, pytree.tree_map(wide, arguments), found)
     return entry.compare([x.to(y.dtype) for x, y in zip(found, exact, strict=True)], exact)
 
 

@@ -22,7 +22,10 @@ and is compiled with `edge_trt.compile` as it comes from its library, one proces
 *Compiles*: captured, converted, saved and run. *Agrees*: the largest relative error of any output,
 max |bundle - eager| / max |eager|, on two random inputs is at most {agrees:g}, or at most twice
 eager's own error, float32 against float64 (then given behind it); integers are equal.
-Detections are compared as a set, as neighbours whose scores differ by rounding may change places.
+Detections are compared as a set, as neighbours whose scores differ by rounding may change places;
+masks with those that eager pastes at the boxes that were found, which are compared as boxes, as a
+box edge is cut to a whole pixel there; a keypoint may stand where eager's map is as high as at its
+highest, within {agrees:g} of it.
 *One block*: TensorRT runs all of it. *Built*: TensorRT-RTX's builder makes a plan of every network,
 ahead of time and without a GPU. Seconds are wall time beside other work on two cores.
 """

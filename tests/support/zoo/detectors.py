@@ -11,7 +11,8 @@ from torch import nn
 
 from edge_trt.capture.torchvision_ops import provide_kernels
 from tests.support.detections import in_any_order
-from tests.support.zoo.entry import Arguments, Entry
+from tests.support.last_steps import with_keypoints_at, with_masks_at
+from tests.support.zoo.entry import Arguments, Entry, Expectation, whatever_was_found
 from tests.support.zoo.torchvision import make
 
 SIZES = {
@@ -33,6 +34,12 @@ values a hundred-thousandth of a pixel away, which is how far those of 224 are r
 
 SHIFT = 0.2
 """Deviation of the regression: boxes that move by more than their size multiply its rounding."""
+
+EXPECTED: dict[str, Expectation] = {
+    "maskrcnn_resnet50_fpn": with_masks_at,
+    "maskrcnn_resnet50_fpn_v2": with_masks_at,
+    "keypointrcnn_resnet50_fpn": with_keypoints_at,
+}
 
 HEADS = ("head", "rpn.head", "roi_heads")
 
@@ -91,6 +98,7 @@ def entries() -> list[Entry]:
             size,
             list_of_images,
             spread,
+            EXPECTED.get(name, whatever_was_found),
             in_any_order,
         )
         for name, size in SIZES.items()

@@ -6,16 +6,13 @@ from __future__ import annotations
 import zlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 import torch
 from torch import nn
 
 from tests.support.compare import relative_error
+from tests.support.eager import Arguments, outputs
 from tests.support.zoo.randomise import has_batch_norm, randomise
-
-Arguments = tuple[Any, ...] | Mapping[str, Any]
-"""Positional or keyword arguments of a model."""
 
 Feed = Callable[[torch.Generator, int, int], Arguments]
 """Makes random arguments from a generator, a batch size and the side of an image."""
@@ -23,10 +20,20 @@ Feed = Callable[[torch.Generator, int, int], Arguments]
 Comparison = Callable[[Sequence[torch.Tensor], Sequence[torch.Tensor]], float]
 """The error of some outputs against those of eager."""
 
+Expectation = Callable[[nn.Module, Arguments, Sequence[torch.Tensor]], list[torch.Tensor]]
+"""What eager gives for some arguments, given what was found."""
+
 
 def in_order(results: Sequence[torch.Tensor], expected: Sequence[torch.Tensor]) -> float:
     """Largest relative error of any output."""
     return max(map(relative_error, results, expected))
+
+
+def whatever_was_found(
+    model: nn.Module, arguments: Arguments, found: Sequence[torch.Tensor]
+) -> list[torch.Tensor]:
+    """What eager gives."""
+    return outputs(model, arguments)
 
 
 def image(generator: torch.Generator, batch: int, size: int) -> Arguments:
@@ -39,8 +46,8 @@ class Entry:
     """One model: its name, the table it stands in, its factory, and its arguments.
 
     `size` is the side of its square image where it takes one, and 0 where it does not; `adjust`
-    changes weights that random numbers make useless, with a sample; `compare` is the error of a
-    model's outputs.
+    changes weights that random numbers make useless, with a sample; `expect` is what eager gives,
+    and `compare` the error of a model's outputs against it.
     """
 
     name: str
@@ -49,6 +56,7 @@ class Entry:
     size: int = 224
     feed: Feed = field(default=image, repr=False)
     adjust: Callable[[nn.Module, Arguments], None] | None = field(default=None, repr=False)
+    expect: Expectation = field(default=whatever_was_found, repr=False)
     compare: Comparison = field(default=in_order, repr=False)
 
     def build(self) -> nn.Module:
