@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from edge_trt.capture.axes import Axis, shape_text
+from edge_trt.capture.images import ImageInput
 from edge_trt.errors import CaptureError
 
 if TYPE_CHECKING:
@@ -47,10 +48,17 @@ class Place:
 
     def with_size(self, size: int | Axis) -> str:
         """Return the input with another size here, in the grammar of the command line."""
-        described = self.tensor.described
-        assert described is not None
-        shape = [size if i == self.index else old for i, old in enumerate(described.shape)]
-        return f"{self.tensor.label}={shape_text(shape)}:{described.dtype}"
+        return _written(self.tensor, {self.index: size})
+
+
+@dataclass(frozen=True)
+class _Need:
+    """What a model needs of a dimension, and the size to write there or what else helps."""
+
+    place: Place
+    what: str
+    size: int | Axis | None = None
+    hint: str = ""
 
 
 def explain_constraints(
@@ -65,22 +73,54 @@ def explain_constraints(
     text = str(error)
     if not text.startswith(_VIOLATED):
         return None
+    violated = re.findall(r"\w+", text.partition("!")[0])  # 1..2 is one size to export, so "fixed"
     _, _, fixes = text.partition("Suggested fixes:")
-    said = [
-        _sentence(places[name][0], fix.strip(), places)
+    needs = [
+        _need(places[name][0], fix.strip(), places)
         for name, fix in _FIX.findall(fixes)
-        if name in places
+        if name in places and not (fix.strip().isdigit() and name not in violated)
     ]
-    if not said:
-        said = [_narrowed(*violation, text, places) for violation in _guarded(text, places)]
-    if not said:
+    if not needs:
+        needs = [_narrowed(*violation, text, places) for violation in _guarded(text, places)]
+    if not needs:
         first = text.splitlines()[1].strip(" -") if "\n" in text else text
         return CaptureError(
             f"the model does not take the ranges asked for: {first}",
             hint="give narrower ranges, or fixed sizes",
         )
-    whats, writes = zip(*said, strict=True)
-    return CaptureError("; ".join(whats), hint="; ".join(dict.fromkeys(writes)))
+    hints = [*_to_write(needs), *(need.hint for need in needs if need.hint)]
+    whats = [need.what for need in needs]
+    return CaptureError("; ".join(whats), hint="; ".join(dict.fromkeys(hints)))
+
+
+def _to_write(needs: Sequence[_Need]) -> list[str]:
+    """Return the inputs with all the sizes that are needed at once; images are resized instead."""
+    sizes: dict[int, dict[int, int | Axis]] = {}
+    tensors = {need.place.tensor.position: need.place.tensor for need in needs}
+    for need in needs:
+        if need.size is not None:
+            sizes.setdefault(need.place.tensor.position, {})[need.place.index] = need.size
+    hints: list[str] = []
+    for position, needed in sizes.items():
+        image = tensors[position].described
+        resized = image.fixed_size(needed) if isinstance(image, ImageInput) else None
+        if resized is not None:
+            height, width = resized
+            hints.append(
+                f"let the network resize the image by size=({height}, {width}), on the command"
+                f" line size={height}x{width}"
+            )
+        else:
+            hints.append(f"write {_written(tensors[position], needed)}")
+    return hints
+
+
+def _written(tensor: TensorArgument, sizes: Mapping[int, int | Axis]) -> str:
+    """Return an input with other sizes, in the grammar of the command line."""
+    described = tensor.described
+    assert described is not None
+    shape = [sizes.get(i, old) for i, old in enumerate(described.shape)]
+    return f"{tensor.label}={shape_text(shape)}:{described.dtype}"
 
 
 def needed_multiples(text: str, places: Mapping[str, Sequence[Place]]) -> dict[str, int]:
@@ -123,9 +163,7 @@ def _guarded(text: str, places: Mapping[str, Sequence[Place]]) -> list[tuple[str
     return list(found.items())
 
 
-def _narrowed(
-    name: str, source: str, text: str, places: Mapping[str, Sequence[Place]]
-) -> tuple[str, str]:
+def _narrowed(name: str, source: str, text: str, places: Mapping[str, Sequence[Place]]) -> _Need:
     """Return what a dimension needs, and the widest range around its optimum that satisfies it."""
     place = places[name][0]
     axis = place.axis
@@ -141,9 +179,14 @@ def _narrowed(
         while high < axis.max and _holds(conditions, high + 1):
             high += 1
     except (ArithmeticError, NameError, SyntaxError, TypeError):
-        return what, "give a narrower range, or a fixed size"
-    narrow = Axis(low, min(max(axis.opt, low), high), high, axis.name)
-    return what, f"write {place.with_size(low if low == high else narrow)}"
+        return _Need(place, what, hint="give a narrower range, or a fixed size")
+    return _Need(place, what, _narrow(axis, low, high))
+
+
+def _narrow(axis: Axis, low: int, high: int) -> int | Axis:
+    """Return the part of a range from ``low`` to ``high``."""
+    opt = min(max(axis.opt, low), high)
+    return low if low == high else Axis(low, opt, high, axis.name)
 
 
 def _holds(conditions: Sequence[CodeType], size: int) -> bool:
@@ -151,29 +194,31 @@ def _holds(conditions: Sequence[CodeType], size: int) -> bool:
     return all(eval(condition, {"__builtins__": {}}, {"size": size}) for condition in conditions)
 
 
-def _sentence(place: Place, fix: str, places: Mapping[str, Sequence[Place]]) -> tuple[str, str]:
-    """Return what the model needs, and what to write."""
+def _need(place: Place, fix: str, places: Mapping[str, Sequence[Place]]) -> _Need:
+    """Return what the model needs by one of export's suggested fixes."""
     axis = place.axis
     if fix.isdigit():
         what = f"the model fixes {place} at {fix}, but {axis} was asked for"
-        return what, f"write {place.with_size(int(fix))}"
+        return _Need(place, what, int(fix))
     if match := _DIM.fullmatch(fix):
         low = max(axis.min, int(match[1] or 0))
         high = min(axis.max, int(match[2] or axis.max))
         what = f"the model takes {place} only in {low}..{high}, but {axis} was asked for"
         if low > high:
-            return what, "give sizes that it takes"
-        narrow = Axis(low, min(max(axis.opt, low), high), high, axis.name)
-        return what, f"write {place.with_size(low if low == high else narrow)}"
+            return _Need(place, what, hint="give sizes that it takes")
+        return _Need(place, what, _narrow(axis, low, high))
     if fix in places:
         other = places[fix][0]
         name = axis.name or other.axis.name or "n"
         shared = Axis(axis.min, axis.opt, axis.max, name)
         what = f"the model needs {place} equal to {other}"
-        return what, f"give both one name and range: {place.with_size(shared)}"
+        return _Need(place, what, hint=f"give both one name and range: {place.with_size(shared)}")
     if match := _MULTIPLE.fullmatch(fix):
         what = f"the model takes {place} only in multiples of {match[1]}"
         nearest = max(axis.opt // int(match[1]), 1) * int(match[1])
-        return what, f"fix it ({place.with_size(nearest)}), or pad inside the model"
+        return _Need(
+            place, what, hint=f"fix it ({place.with_size(nearest)}), or pad inside the model"
+        )
     fix = re.sub(r"[A-Za-z_]\w*", lambda m: str(places.get(m[0], [m[0]])[0]), fix)
-    return f"the model needs {place} to be {fix}", "fix the sizes, or tie them by equal names"
+    what = f"the model needs {place} to be {fix}"
+    return _Need(place, what, hint="fix the sizes, or tie them by equal names")

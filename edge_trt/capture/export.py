@@ -11,6 +11,7 @@ from torch.export import ExportedProgram
 
 from edge_trt.capture.call import prepare_call
 from edge_trt.capture.embeddings import bounded_embeddings
+from edge_trt.capture.gradients import refuse_gradients
 from edge_trt.capture.mixed_types import refuse_mixed_types
 from edge_trt.capture.module_state import evaluation_mode, on_cpu, warn_about_bad_weights
 from edge_trt.capture.mutations import refuse_mutations
@@ -113,6 +114,7 @@ def _from_program(
 ) -> Exported:
     """Derive everything from a program that was exported elsewhere."""
     refuse_mutations(program, buffers=not stateful)
+    refuse_gradients(program)
     return program, known_of_program(program, source.inputs if inputs is None else inputs)
 
 
@@ -135,6 +137,7 @@ def _from_module(source: Source, model: nn.Module, inputs: Any, stateful: bool) 
     ):
         program, call = trace(model, call)
     refuse_mutations(program, buffers=not stateful)
+    refuse_gradients(program)
     refuse_mixed_types(program)
     refuse_wrong_shapes(program)
     present = user_inputs(program)

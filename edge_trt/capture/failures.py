@@ -6,6 +6,8 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
+from edge_trt.capture import gradients
+from edge_trt.capture.images import ImageInput, for_channels
 from edge_trt.errors import CaptureError
 from edge_trt.user_code import chain, reason, user_line
 
@@ -18,6 +20,7 @@ _DATA_DEPENDENT = (
     r"Could not guard on data-dependent|data-dependent expression|Dynamic control flow"
 )
 _REMEDIES: tuple[tuple[str, str], ...] = (
+    (gradients.LOST, gradients.REMEDY),
     (
         _DATA_DEPENDENT,
         (
@@ -96,7 +99,8 @@ def explain(error: BaseException, tensors: Sequence[TensorArgument]) -> CaptureE
     """
     why, (line, source) = _reason(error), user_line(error)
     text = f"{type(error).__name__} {error}"
-    remedy = next((hint for pattern, hint in _REMEDIES if re.search(pattern, text)), _OTHERWISE)
+    usual = next((hint for pattern, hint in _REMEDIES if re.search(pattern, text)), _OTHERWISE)
+    remedy = _remedy_for_images(text, tensors) or usual
     given = ", ".join(
         f"{t.label} {str(t.traced.dtype).removeprefix('torch.')}{list(t.traced.shape)}"
         for t in tensors
@@ -109,6 +113,19 @@ def _reason(error: BaseException) -> str:
     """Return the first sentence of what an exception says, in words of the user's code."""
     if type(error).__module__ == "torch._dynamo.exc":  # branches of torch.cond are traced by it
         *_, error = chain(error)
-    if re.search(_DATA_DEPENDENT, str(error).strip().partition("\n")[0]):
+    first = str(error).strip().partition("\n")[0]
+    if re.search(_DATA_DEPENDENT, first):
         return "its control flow or a size depends on the values of a tensor"
-    return reason(error)
+    return gradients.REASON if re.search(gradients.LOST, first) else reason(error)
+
+
+def _remedy_for_images(text: str, tensors: Sequence[TensorArgument]) -> str | None:
+    """Return what to say of an image whose channels are not those of the first convolution."""
+    found = re.search(r"to have (\d+) channels, but got (\d+) channels", text)
+    if found is None:
+        return None
+    for tensor in tensors:
+        image = tensor.described
+        if isinstance(image, ImageInput) and str(image.channels) == found[2]:
+            return for_channels(int(found[1]))
+    return None

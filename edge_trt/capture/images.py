@@ -19,7 +19,9 @@ from edge_trt_runtime.manifest import ImageSpec
 from edge_trt_runtime.names import did_you_mean
 
 if TYPE_CHECKING:
-    from edge_trt.capture.axes import Shape
+    from collections.abc import Mapping
+
+    from edge_trt.capture.axes import Axis, Shape
 
 IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
 """Mean and deviation that most classifiers of torchvision and timm were trained with."""
@@ -114,6 +116,18 @@ class ImageInput(Input):
         """How many channels a pixel has."""
         return len(self.normalization.mean)
 
+    def fixed_size(self, sizes: Mapping[int, int | Axis]) -> tuple[int, int] | None:
+        """Return height and width with some sizes changed, by dimension, if both are fixed then.
+
+        None also where other dimensions change, or the image is resized already.
+        """
+        rank = len(self.shape)
+        places = [rank - 3, rank - 2] if self.layout == "nhwc" else [rank - 2, rank - 1]
+        height, width = (sizes.get(place, self.shape[place]) for place in places)
+        if self.size is not None or not isinstance(height, int) or not isinstance(width, int):
+            return None
+        return (height, width) if set(sizes) <= set(places) else None
+
     def of(self, model_input: Input) -> ImageInput:
         """Return the same image with the shape of the model's own input, which is NCHW."""
         shape = list(model_input.shape)
@@ -133,8 +147,16 @@ class ImageInput(Input):
         if len(shape) not in (3, 4) or shape[axis] != self.channels:
             raise OptionError(
                 f"the shape {self} is no {self.layout} image of {self.channels} channels",
-                hint="put the channels last for nhwc, and third from last for nchw",
+                hint=self._fix_of_shape(),
             )
+
+    def _fix_of_shape(self) -> str:
+        if len(self.shape) in (3, 4):
+            last, first = self.shape[-1], self.shape[-3]
+            here, elsewhere = (last, first) if self.layout == "nhwc" else (first, last)
+            if here in (1, 3) or elsewhere not in (1, 3):
+                return for_channels(here)
+        return "put the channels last for nhwc, and third from last for nchw"
 
     @classmethod
     def parse(cls, text: str) -> ImageInput:
@@ -151,6 +173,15 @@ class ImageInput(Input):
         for part in filter(None, [first, *rest]):
             options.update(_option(part, text))
         return cls(name=name or None, **options)  # type: ignore[arg-type]
+
+
+def for_channels(count: int | Axis) -> str:
+    """Return what to write for a model that takes images of so many channels."""
+    if count == 1:
+        return "give color='L' for one grey channel, on the command line l"
+    if count == 3:
+        return "give color='RGB' (or 'BGR') for three channels, on the command line rgb"
+    return "an image has 1 or 3 channels: give others as they are, by Input or --input alone"
 
 
 _WORDS = {"mean", "std", "scale", "size"}
@@ -207,6 +238,12 @@ def _normalization(
         if mean != "imagenet" or std is not None:
             raise OptionError(
                 f"mean={mean!r} names no normalization", hint="write mean='imagenet' alone"
+            )
+        if channels != len(IMAGENET[0]):
+            raise OptionError(
+                f"mean='imagenet' is of {len(IMAGENET[0])} channels, and the image has {channels}",
+                hint="give one mean and std, as mean=[0.449], std=[0.226], on the command line"
+                " mean=0.449:std=0.226",
             )
         mean, std = IMAGENET
     mean = [0.0] * channels if mean is None else [float(value) for value in mean]

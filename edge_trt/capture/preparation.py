@@ -15,7 +15,7 @@ from edge_trt.capture.inputs import Input
 from edge_trt.errors import OptionError
 
 if TYPE_CHECKING:
-    from collections.abc import Generator
+    from collections.abc import Generator, Sequence
 
     from torch import nn
 
@@ -93,7 +93,7 @@ def prepare(pixels: torch.Tensor, image: ImageInput, dtype: torch.dtype) -> torc
     x = pixels.to(torch.float32)  # first: TensorRT does nothing else with 8-bit pixels
     if image.layout == "nhwc":
         x = x.movedim(-1, -3)
-    if image.size is not None and tuple(image.size) != tuple(x.shape[-2:]):
+    if image.size is not None and not _is_fixed_at(x.shape[-2:], image.size):
         batch = x if x.dim() == 4 else x[None]
         batch = F.interpolate(batch, size=image.size, mode="bilinear", antialias=False)
         x = batch if x.dim() == 4 else batch[0]
@@ -107,3 +107,8 @@ def prepare(pixels: torch.Tensor, image: ImageInput, dtype: torch.dtype) -> torc
     if any(spec.mean):
         x = x + offset[:, None, None]
     return x.to(dtype)
+
+
+def _is_fixed_at(sizes: Sequence[int | torch.SymInt], size: Sequence[int]) -> bool:
+    """Whether sizes are these in every run. To compare one that varies would fix it."""
+    return all(isinstance(n, int) and n == m for n, m in zip(sizes, size, strict=True))

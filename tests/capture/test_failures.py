@@ -9,7 +9,9 @@ import re
 import pytest
 import torch
 from torch import nn
+from torch.fx.experimental.proxy_tensor import make_fx
 
+import edge_trt
 from edge_trt.capture import Input, capture
 from edge_trt.errors import CaptureError
 
@@ -115,6 +117,48 @@ def test_the_error_has_line_reason_and_remedy(model, reason, remedy, capfd):
     assert f"{__file__}:{number} in " in str(caught.value)
     assert caught.value.__cause__ is not None
     assert capfd.readouterr().err == ""  # torch's own log and half-traced graph stay away
+
+
+class Gradient(nn.Module):
+    """The forces of an energy, as models of molecules give them."""
+
+    def __init__(self, derive):
+        super().__init__()
+        self.energy = nn.Sequential(nn.Linear(3, 5), nn.Tanh(), nn.Linear(5, 1))
+        self.derive = derive
+
+    def forward(self, x):
+        return self.derive(lambda v: self.energy(v).sum(), x)
+
+
+def recorded(energy, x):
+    with torch.enable_grad():
+        x = x.detach().requires_grad_()
+        return torch.autograd.grad(energy(x), x)[0]
+
+
+@pytest.mark.filterwarnings("ignore:`torch.jit.script` is deprecated")  # torch's forward mode
+@pytest.mark.parametrize(
+    "derive",
+    [
+        lambda energy, x: torch.func.grad(energy)(x),
+        lambda energy, x: torch.func.vmap(torch.func.grad(energy))(x),
+        lambda energy, x: torch.func.jvp(energy, (x,), (x,))[1],
+        lambda energy, x: torch.func.jacrev(energy)(x),
+        lambda energy, x: torch.func.hessian(energy)(x[0]),
+        recorded,
+    ],
+    ids=["grad", "vmap of grad", "jvp", "jacrev", "hessian", "autograd"],
+)
+def test_a_gradient_in_forward_is_refused_with_a_way_out_that_works(derive, capfd):
+    model = Gradient(derive).eval()
+    with pytest.raises(CaptureError, match=r"it loses values .* by a gradient") as caught:
+        capture(model, X)
+    assert "make_fx(model)(*inputs).eval()" in caught.value.hint
+    assert capfd.readouterr().err == ""
+    traced = make_fx(model)(X).eval()
+    run = edge_trt.compile(traced, X, fallback="forbid").module()
+    torch.testing.assert_close(run(X), model(X).detach())
 
 
 def test_debugging_shows_what_torch_says(monkeypatch, capfd):

@@ -14,6 +14,7 @@ from edge_trt import ImageInput, ImageSpec, Input, OptionError
 from edge_trt.capture import capture
 from edge_trt.capture.images import IMAGENET
 from edge_trt.cli.inputs import parse_inputs
+from edge_trt.errors import CaptureError
 from edge_trt_runtime import load, run_self_test
 from tests.pipeline.models import net
 
@@ -68,6 +69,56 @@ def test_pixels_become_what_the_model_takes(image: ImageInput, numbers, tmp_path
     assert all(result.passed for result in run_self_test(tmp_path / "m.edge"))
 
 
+class Sized(nn.Module):
+    """Takes images of 16 by 12, and no others."""
+
+    def __init__(self, channels=3):
+        super().__init__()
+        self.weight = nn.Parameter(torch.rand(channels, 16, 12))
+
+    def forward(self, image):
+        return (image * self.weight).sum((2, 3))
+
+
+RANGE = {"min": (1, 10, 12, 3), "opt": (1, 16, 12, 3), "max": (2, 60, 60, 3)}
+
+
+@pytest.mark.rtx
+def test_the_range_of_a_resized_image_may_hold_the_size_that_the_model_takes():
+    model = Sized().eval()
+    bundle = edge_trt.compile(model, ImageInput(**RANGE, size=(16, 12)), target=["cpu", "rtx"])
+    assert [(d.min, d.opt, d.max) for d in bundle.signature.dims.values()][1] == (10, 16, 60)
+    run = bundle.module()
+    for height, width in ((16, 12), (10, 12), (16, 13), (60, 60), (31, 47)):
+        pixels = torch.randint(0, 256, (2, height, width, 3), dtype=torch.uint8)
+        expected = model(by_hand(pixels, size=(16, 12))).detach()
+        torch.testing.assert_close(run(pixels), expected)
+
+
+def test_a_model_of_one_size_says_how_its_image_is_resized():
+    with pytest.raises(CaptureError, match=r"fixes dimension 1 .* fixes dimension 2") as caught:
+        capture(Sized().eval(), ImageInput(**RANGE))
+    assert caught.value.hint == (
+        "let the network resize the image by size=(16, 12), on the command line size=16x12"
+    )
+    capture(Sized().eval(), parse_inputs(["1..2x3x10..60x12..60"], ["imagenet:size=16x12"]))
+
+
+def test_the_fix_for_an_image_of_other_channels_works():
+    model = Sized(1).eval()
+    with pytest.raises(CaptureError, match="to have 1 channels, but got 3") as caught:
+        capture(nn.Conv2d(1, 2, 3).eval(), ImageInput((1, 16, 12, 3)))
+    assert "color='L'" in caught.value.hint
+    with pytest.raises(CaptureError, match="to have 3 channels, but got 1") as caught:
+        capture(nn.Conv2d(3, 2, 3).eval(), ImageInput((1, 16, 12, 1), color="L"))
+    assert "color='RGB'" in caught.value.hint
+    with pytest.raises(OptionError, match=r"on the command line l$"):
+        parse_inputs(["1x1x16x12"], ["nhwc:uint8"])
+    with pytest.raises(OptionError, match=r"on the command line mean=0\.449:std=0\.226$"):
+        parse_inputs(["1x1x16x12"], ["nhwc:uint8:l:imagenet"])
+    capture(model, parse_inputs(["1x1x16x12"], ["nhwc:uint8:l:mean=0.449:std=0.226"]))
+
+
 def test_paths_names_and_the_model_stay_as_they_are():
     model = net()
     captured = capture(model, ImageInput((1, 16, 12, 3)))
@@ -97,6 +148,10 @@ def test_one_grey_channel_and_no_batch():
     ("arguments", "says"),
     [
         ({"shape": (1, 3, 8, 8)}, "no nhwc image of 3 channels"),
+        ({"shape": (1, 8, 8, 1)}, "give color='L' for one grey channel"),
+        ({"shape": (1, 8, 8, 3), "color": "L"}, "give color='RGB'"),
+        ({"shape": (1, 8, 8, 4)}, "give others as they are, by Input"),
+        ({"shape": (1, 8, 8, 1), "color": "L", "mean": "imagenet"}, "is of 3 channels"),
         ({"shape": (1, 8, 8, 3), "layout": "nwhc"}, "no layout 'nwhc': did you mean 'nhwc'"),
         ({"shape": (1, 8, 8, 3), "color": "GBR"}, "no color 'GBR'"),
         ({"shape": (1, 8, 8, 3), "dtype": "int8"}, "no data type 'int8'"),

@@ -186,6 +186,14 @@ def test_what_to_write_works():
     assert capture(module(narrow), Input.parse(text)).signature.dims["batch"] == Range(1, 4, 5)
 
 
+def test_what_to_write_for_several_dimensions_is_one_input():
+    weight = torch.rand(4, 6)
+    asked = Input(("b", "h", "w"), min={"b": 1, "h": 2, "w": 3}, max={"b": 3, "h": 4, "w": 6})
+    with pytest.raises(CaptureError) as caught:
+        capture(module(lambda x: x * weight), asked)
+    assert caught.value.hint == "write x=b:1..3x4x6:float32"
+
+
 @pytest.mark.parametrize("name", ["N", "S", "E", "I", "O", "batch", "lambda_", "_", "s0", "oo"])
 def test_any_identifier_names_a_dimension(name):
     captured = capture(nn.ReLU().eval(), Input((name, 3), min=1, opt=2, max=8))

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import importlib.util
+import logging
 import sys
 from collections.abc import Iterator
 from typing import Any
@@ -51,6 +52,17 @@ def test_a_custom_operator_without_a_form_stays_with_torch() -> None:
     saved = alone(lambda x: SCALED(x, 2.0), X).saved()
     assert saved.runner == "torch"
     assert "edge_trt_test.scaled" in saved.why
+
+
+def test_torch_logs_nothing_about_sizes_that_it_can_not_solve(caplog: Any) -> None:
+    """As many distances as pairs of rows: from them torch tries to find the rows, by a root."""
+    rows = Input(("n", 4), min=2, opt=8, max=10)
+    shapes = logging.getLogger("torch.fx.experimental.symbolic_shapes")
+    shapes.addHandler(caplog.handler)
+    saved = alone(lambda x: torch.pdist(x) * 2, rows).saved()
+    assert "aten._pdist_forward" in saved.why
+    shapes.removeHandler(caplog.handler)
+    assert caplog.messages == []
 
 
 def test_a_custom_operator_with_a_form(registry: dict[Any, Any]) -> None:
