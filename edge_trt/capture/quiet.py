@@ -37,6 +37,8 @@ def quiet() -> Generator[None]:
         with contextlib.redirect_stderr(_WithoutGraphs()), warnings.catch_warnings():
             # torch looks at gradients of what a branch of torch.cond reads.
             warnings.filterwarnings("ignore", message="The .grad attribute of a Tensor that is not")
+            # torchvision's own form of nms calls what torch has renamed.
+            warnings.filterwarnings("ignore", message="`create_unbacked_symint` is deprecated")
             yield
     finally:
         for logger, level in zip(noisy, levels, strict=True):

@@ -86,6 +86,9 @@ def _hint_for(text: str) -> str:
         return "weights alone are no model: write a file.py:factory that builds it and loads them"
     if text.endswith(".py"):
         return f"add the function that makes the model, as in {text}:create"
+    module, dot, function = text.rpartition(".")
+    if dot and all(part.isidentifier() for part in text.split(".")):
+        return f"a function in a package has a colon before it: {module}:{function}"
     return _FORMS
 
 

@@ -63,11 +63,16 @@ def traceable_detectors() -> Generator[None]:
 
 @cache
 def _keep_original(function: Any) -> None:
-    """Give the operator torchvision's own function, which is what eager programs run."""
+    """Give the operator torchvision's own function, which is what eager programs run.
 
-    def kernel(*arguments: Any) -> torch.Tensor:
+    It leaves open in which order boxes of equal scores come, and which are cut off behind the best:
+    here it is the order of the boxes, as in ONNX.
+    """
+
+    def kernel(boxes: torch.Tensor, scores: torch.Tensor, *rest: Any) -> torch.Tensor:
         with _extension_assumed():
-            return function(*arguments)
+            kept = function(boxes, scores, *rest).sort()[0]
+        return kept[scores[kept].sort(stable=True, descending=True)[1]]
 
     library.impl("batched_nms", kernel, "CPU")
 

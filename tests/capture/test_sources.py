@@ -132,6 +132,7 @@ def test_a_failing_factory_names_its_line(model_file):
         ("{folder}/syntax.py:create", r"syntax.py could not be imported: .* at .*syntax.py:2"),
         ("{folder}/imports.py:create", "No module named 'surely_not_there'.* at .*imports.py:1"),
         ("weights.pth", "weights alone are no model"),
+        ("mypackage.models.detector", "mypackage.models:detector"),
         ("resnet50", "timm:NAME or torchvision:NAME"),
         ("surely.not_there:create", "there is no module 'surely.not_there'"),
         ("timm:resnet5O", "did you mean 'resnet50'"),

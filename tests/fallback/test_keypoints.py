@@ -18,7 +18,6 @@ def test_keypoints_of_regions_of_any_size() -> None:
     assert "always empty" not in saved.why
 
 
-@pytest.mark.filterwarnings("ignore:`create_unbacked_symint`:FutureWarning")
 def test_no_region() -> None:
     def none(maps, heights, widths):
         chosen = torch.where(heights > 1000)[0]

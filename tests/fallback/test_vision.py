@@ -16,7 +16,6 @@ from tests.fallback.blocks import alone
 from tests.pipeline.models import assert_as_eager
 
 provide_kernels()
-pytestmark = pytest.mark.filterwarnings("ignore:`create_unbacked_symint`:FutureWarning")
 vision = torch.ops.torchvision
 
 

@@ -22,7 +22,6 @@ from tests.support.zoo.detectors import spread
 from tests.support.zoo.randomise import randomise
 
 provide_kernels()
-pytestmark = pytest.mark.filterwarnings("ignore:`create_unbacked_symint`:FutureWarning")
 SIZE = 224
 WITHOUT_TORCH = """
 import sys

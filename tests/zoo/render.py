@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
@@ -34,6 +35,15 @@ GROUP_COLUMNS = (
     "| model | inputs | parameters | operators | FLOPs | blocks | layers | error | built "
     "| compile | build |\n|---|---|---|---|---|---|---|---|---|---|---|"
 )
+
+HEAD_OF_REASONS = """\
+## Why operators fall back
+
+| reason | operators (calls) | models |
+|---|---|---|"""
+
+FIGURES = r"save some .*", "save less time than the copies to and from the device take"
+"""What each call would gain and cost in a fallback by cost, and what all have in common."""
 
 
 def render(records: Sequence[Record]) -> str:
@@ -85,21 +95,31 @@ def _failures(records: Sequence[Record]) -> str:
 
 
 def _reasons(records: Sequence[Record]) -> str:
-    """Every reason for a fallback, the most frequent among models first."""
+    """Every reason for a fallback with its operators, the most frequent among models first."""
     models: dict[str, list[str]] = {}
-    calls: Counter[str] = Counter()
+    operators: dict[str, Counter[str]] = {}
     for record in records:
-        for reason, count in record.reasons.items():
+        for text, count in record.reasons.items():
+            operator, reason = _split(text)
             models.setdefault(reason, []).append(record.name)
-            calls[reason] += count
+            operators.setdefault(reason, Counter())[operator] += count
     if not models:
         return ""
-    order = sorted(models, key=lambda reason: (-len(models[reason]), reason))
-    rows = [
-        f"| {_text(reason)} | {calls[reason]} | {', '.join(models[reason])} |" for reason in order
-    ]
-    head = "| operator: reason | calls | models |\n|---|---|---|\n"
-    return "## Why operators fall back\n\n" + head + "\n".join(rows) + "\n"
+    lines = [HEAD_OF_REASONS]
+    for reason in sorted(models, key=lambda reason: (-len(set(models[reason])), reason)):
+        calls = ", ".join(f"{name} ({n})" for name, n in operators[reason].most_common())
+        names = ", ".join(dict.fromkeys(models[reason]))
+        lines.append(f"| {_text(reason)} | {calls} | {names} |")
+    return "\n".join(lines) + "\n"
+
+
+def _split(text: str) -> tuple[str, str]:
+    """The operator of `operator: reason`, and the reason without its name."""
+    operator, _, reason = text.partition(": ")
+    name = operator.removesuffix(".default")
+    for prefix in (f"{operator}: ", f"{operator} ", f"{name}: "):
+        reason = reason.removeprefix(prefix)
+    return operator, re.sub(*FIGURES, reason)
 
 
 def _row(record: Record) -> str:
