@@ -9,8 +9,8 @@ the program is compared with the model itself.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterator, Mapping
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import torch
 
@@ -20,8 +20,9 @@ from edge_trt.errors import CaptureError
 if TYPE_CHECKING:
     from torch.export import ExportedProgram
 
-    from edge_trt.capture.tracing import Places
+    from edge_trt.capture.places import Places
 
+T = TypeVar("T")
 Sizes = dict[str, int]
 """A size by name."""
 
@@ -48,18 +49,23 @@ def check_sizes(program: ExportedProgram, places: Places, agrees: Callable[[Size
     least = {name: found[0].axis.min for name, found in places.items()}
     if any(size < 2 for size in least.values()) and not _same(agrees, least):
         raise CaptureError(
-            f"the model does something else at {_text(least)} than at larger sizes",
+            f"the model does something else at {sizes_text(places, least)} than at larger sizes",
             hint="give a range without that size, or write out what depends on it "
             "(squeeze(0) where squeeze() is meant)",
         )
-    for condition, sizes in _broken(program, places):
+    for condition, sizes in broken(program, places):
         if not _same(agrees, sizes):
-            raise CaptureError(
-                f"the model chooses by a condition between sizes, {condition}, which does not "
-                f"hold for {_text(sizes)}",
-                hint="give ranges in which it always holds, or compute both and choose by "
-                "torch.where",
-            )
+            raise chooses(condition, sizes_text(places, sizes))
+
+
+def chooses(condition: str, sizes: str, hint: str = "") -> CaptureError:
+    """Return the error for a model that does something else where a condition does not hold."""
+    many = "between sizes" if "," in sizes else "on a size"
+    otherwise = "give ranges in which it always holds, or compute both and choose by torch.where"
+    return CaptureError(
+        f"the model chooses by a condition {many}, {condition}, which does not hold for {sizes}",
+        hint=hint or otherwise,
+    )
 
 
 def draws_random_numbers(program: ExportedProgram) -> bool:
@@ -80,26 +86,66 @@ def _same(agrees: Callable[[Sizes], bool], sizes: Sizes) -> bool:
         return True
 
 
-def _text(sizes: Mapping[str, int]) -> str:
-    return ", ".join(f"{name}={size}" for name, size in sizes.items())
+def sizes_text(places: Places, sizes: Sizes) -> str:
+    """Write sizes as people name them: ``h=6, x.shape[0]=5``."""
+    return ", ".join(f"{places[name][0].short}={size}" for name, size in sizes.items())
 
 
-def _broken(program: ExportedProgram, places: Places) -> Iterator[tuple[str, Sizes]]:
-    """Guards with sizes that break them."""
-    symbols = _symbols(program, places)
-    environment = next((s.node.shape_env for s, _ in symbols.values()), None)
-    for guard in environment.guards if environment is not None else ():
-        free = guard.expr.free_symbols
-        used = [name for name, (size, _) in symbols.items() if _symbol(size) in free]
-        if len(used) < 2:
-            continue
-        choices = itertools.product(*(_values(places, n, symbols[n][1]) for n in used))
-        for values in itertools.islice(choices, _MOST):
-            sizes = dict(zip(used, values, strict=True))
-            known = {_symbol(symbols[n][0]): sizes[n] // symbols[n][1] for n in used}
-            if guard.expr.xreplace(known) == False:  # noqa: E712 (sympy's, or a relation still)
-                yield _named(guard.expr, symbols), sizes
-                break
+def broken(
+    program: ExportedProgram, places: Places, *, names: int = 2, most: int | None = 1
+) -> Iterator[tuple[str, Sizes]]:
+    """Guards with sizes that break them.
+
+    Args:
+        program: What was exported.
+        places: Where each size that may change appears.
+        names: Guards of fewer sizes are left out.
+        most: How many sets of sizes to give for each guard, None for all.
+    """
+    symbols = size_symbols(program, places)
+    if not symbols:
+        return
+    environment = next(iter(symbols.values()))[0].node.shape_env
+    for guard in environment.guards:
+        expression = environment.replace(guard.expr)
+        used = {n: s for n, s in symbols.items() if _symbol(s[0]) in expression.free_symbols}
+        if len(used) >= names:
+            for sizes in _failing(expression, places, used, most):
+                yield _named(expression, symbols, places), sizes
+
+
+def _failing(
+    expression: Any, places: Places, symbols: Mapping[str, tuple[Any, int]], most: int | None
+) -> Iterator[Sizes]:
+    """Sizes at which a condition does not hold."""
+    steps = {name: step for name, (_, step) in symbols.items()}
+
+    def fails(sizes: Sizes) -> bool:
+        known = {_symbol(size): sizes[name] // step for name, (size, step) in symbols.items()}
+        return expression.xreplace(known) == False  # noqa: E712 (sympy's, or a relation still)
+
+    return itertools.islice(filter(fails, itertools.islice(_choices(places, steps), _MOST)), most)
+
+
+def spread(found: Sequence[T], most: int) -> Sequence[T]:
+    """Return the first, the last and some between."""
+    if len(found) <= most:
+        return found
+    return [found[i * (len(found) - 1) // (most - 1)] for i in range(most)]
+
+
+def _choices(places: Places, steps: Mapping[str, int]) -> Iterator[Sizes]:
+    """Sizes for some names: the ends of their ranges, then all of one beside these of others."""
+    ends = {name: _values(places, name, step) for name, step in steps.items()}
+    yield from _products(ends)
+    for name, step in steps.items():
+        axis = places[name][0].axis
+        yield from _products({**ends, name: range(-(-axis.min // step) * step, axis.max + 1, step)})
+
+
+def _products(values: Mapping[str, Sequence[int]]) -> Iterator[Sizes]:
+    for chosen in itertools.product(*values.values()):
+        yield dict(zip(values, chosen, strict=True))
 
 
 def _values(places: Places, name: str, step: int) -> list[int]:
@@ -110,7 +156,7 @@ def _values(places: Places, name: str, step: int) -> list[int]:
     return sorted(inside, key=lambda size: (size < 2, -size))
 
 
-def _symbols(program: ExportedProgram, places: Places) -> dict[str, tuple[Any, int]]:
+def size_symbols(program: ExportedProgram, places: Places) -> dict[str, tuple[Any, int]]:
     """The size of each name as the program knows it, and how many of its symbol it is."""
     present = user_inputs(program)
     found: dict[str, tuple[Any, int]] = {}
@@ -130,8 +176,13 @@ def _symbol(size: torch.SymInt) -> Any:
     return symbol
 
 
-def _named(expression: Any, symbols: Mapping[str, tuple[Any, int]]) -> str:
+def _named(expression: Any, symbols: Mapping[str, tuple[Any, int]], places: Places) -> str:
+    """Write a condition as Python does, with the sizes as people name them."""
     import sympy
+    from torch.utils._sympy.printers import PythonPrinter
 
-    names = {_symbol(size): sympy.Symbol(name) / times for name, (size, times) in symbols.items()}
-    return str(expression.subs(names))
+    names = {
+        _symbol(size): sympy.Symbol(places[name][0].short) / times
+        for name, (size, times) in symbols.items()
+    }
+    return PythonPrinter().doprint(expression.subs(names))

@@ -26,7 +26,9 @@ _GUARD = re.compile(
 )
 _FIXED = re.compile(r"You marked (\w+) as dynamic but your code specialized it .* \((\d+)\)")
 _VIOLATED = "Constraints violated"
-_SPECIAL = 4  # sizes that become 1, or equal a number of the model, when a little is cut off
+_SOLVER = "Expected op to be"
+REFUSALS = (_VIOLATED, "Specializations unexpectedly required", _SOLVER)
+SPECIAL = 4  # sizes that become 1, or equal a number of the model, when a little is cut off
 _MULTIPLE = re.compile(r"(\d+)\*_\w+")
 
 
@@ -41,6 +43,11 @@ class Place:
     def axis(self) -> Axis:
         """The range that was asked for."""
         return self.tensor.axes[self.index]
+
+    @property
+    def short(self) -> str:
+        """The name that the user gave it, or how the model reads it."""
+        return self.axis.name or f"{self.tensor.label}.shape[{self.index}]"
 
     def __str__(self) -> str:
         """Return the dimension as people say it."""
@@ -71,6 +78,11 @@ def explain_constraints(
         places: Where each dimension name given to export appears, in order.
     """
     text = str(error)
+    if isinstance(error, AssertionError) and text.startswith(_SOLVER):
+        return CaptureError(
+            "torch.export can't find out at which of the sizes asked for the model does the same",
+            hint="give narrower ranges, or fixed sizes",
+        )
     if not text.startswith(_VIOLATED):
         return None
     violated = re.findall(r"\w+", text.partition("!")[0])  # 1..2 is one size to export, so "fixed"
@@ -133,7 +145,7 @@ def needed_multiples(text: str, places: Mapping[str, Sequence[Place]]) -> dict[s
 def fixed_low(text: str, places: Mapping[str, Sequence[Place]]) -> frozenset[str]:
     """Return the dimensions that export fixed at a size that is special to it, for it is small."""
     found = _FIXED.findall(text) if text.startswith(_VIOLATED) else []
-    return frozenset(n for n, size in found if n in places and int(size) <= _SPECIAL)
+    return frozenset(n for n, size in found if n in places and int(size) <= SPECIAL)
 
 
 def refused_sizes(text: str, places: Mapping[str, Sequence[Place]]) -> dict[str, list[int]]:

@@ -16,16 +16,15 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import torch
-from torch.export import Dim, ShapesCollection
+from torch.export import Dim, ExportedProgram, ShapesCollection
 from torch.fx.experimental import _config as tracing_options
-from torch.utils import _pytree as pytree
 
 from edge_trt.capture.agreement import agrees
-from edge_trt.capture.axes import Axis
 from edge_trt.capture.batch_norms import whole_batch_norms
-from edge_trt.capture.call import Call, TensorArgument, example_values
 from edge_trt.capture.conditions import check_sizes
 from edge_trt.capture.constraints import (
+    REFUSALS,
+    SPECIAL,
     Place,
     explain_constraints,
     fixed_low,
@@ -34,23 +33,31 @@ from edge_trt.capture.constraints import (
 )
 from edge_trt.capture.failures import explain
 from edge_trt.capture.module_state import CaptureWarning
+from edge_trt.capture.places import (
+    Places,
+    arguments_of,
+    in_steps,
+    places_of,
+    tensors_at,
+    traced_size,
+)
 from edge_trt.capture.pools import any_size_rounds_up, whole_max_pools
 from edge_trt.capture.quiet import quiet
 from edge_trt.capture.recurrences import whole_recurrences
+from edge_trt.capture.unproved import equal_names, trace_unproved
+from edge_trt.errors import CaptureError
 from edge_trt.warning import warn
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from torch import nn
-    from torch.export import ExportedProgram
+
+    from edge_trt.capture.call import Call
 
 _ATTEMPTS = 5
 _FURTHER = 3  # how much larger a size is traced again: what is special about 2 is not about 5
 _CAN_BE_OBLIVIOUS = hasattr(tracing_options, "backed_size_oblivious")
-
-Places = dict[str, list[Place]]
-"""Where each name that export knows a size by appears."""
 
 
 @dataclass(frozen=True)
@@ -61,6 +68,7 @@ class _Attempt:
     larger: frozenset[str] = frozenset()
     oblivious: bool = False
     to_check: Mapping[str, list[int]] = field(default_factory=dict[str, "list[int]"])
+    proved: bool = True
 
 
 def trace(model: nn.Module, call: Call) -> tuple[ExportedProgram, Call]:
@@ -77,12 +85,13 @@ def trace(model: nn.Module, call: Call) -> tuple[ExportedProgram, Call]:
     Raises:
         CaptureError: When torch.export refuses the model, or the model the ranges.
     """
-    attempt, asked = _Attempt(), _places(call)
+    attempt, asked = _Attempt(), places_of(call)
     refusal: Exception | None = None
+    told: CaptureError | None = None
     stale = _has_compiled()
     for _ in range(_ATTEMPTS + stale):
-        narrowed = _in_steps(call, attempt.steps, asked)
-        places = _places(narrowed)
+        narrowed = in_steps(call, attempt.steps, asked)
+        places = places_of(narrowed)
         try:
             program = _export(model, narrowed, places, attempt)
             if attempt.to_check and not _agrees(model, program, narrowed, places, attempt):
@@ -92,6 +101,11 @@ def trace(model: nn.Module, call: Call) -> tuple[ExportedProgram, Call]:
                 stale = False
                 torch.compiler.reset()
                 continue
+            if refusal is None and _is_about_sizes(error) and not attempt.steps:
+                found = trace_unproved(model, call, asked, partial(_unproved, model, call, asked))
+                if isinstance(found, ExportedProgram):
+                    return found, call
+                told = found
             refusal = refusal or error
             following = _following(attempt, str(error), places)
             if following is None:
@@ -102,7 +116,9 @@ def trace(model: nn.Module, call: Call) -> tuple[ExportedProgram, Call]:
         _tell(call, narrowed)
         return program, narrowed
     assert refusal is not None
-    raise (explain_constraints(refusal, asked) or explain(refusal, call.tensors)) from refusal
+    raise (
+        told or explain_constraints(refusal, asked) or explain(refusal, call.tensors)
+    ) from refusal
 
 
 def _has_compiled() -> bool:
@@ -130,6 +146,20 @@ def _following(attempt: _Attempt, refusal: str, places: Places) -> _Attempt | No
     return None
 
 
+def _is_about_sizes(error: Exception) -> bool:
+    """Whether export could not prove its conditions on sizes, or its solver failed at one."""
+    return str(error).startswith(REFUSALS)
+
+
+def _unproved(
+    model: nn.Module, call: Call, places: Places, *, oblivious: bool, larger: bool
+) -> ExportedProgram:
+    """Export without proof, at the usual sizes or at larger ones where small is special."""
+    small = [name for name, found in places.items() if traced_size(found) <= SPECIAL]
+    names = frozenset(small if larger else ())
+    return _export(model, call, places, _Attempt(larger=names, oblivious=oblivious, proved=False))
+
+
 def _with_steps(attempt: _Attempt, steps: Mapping[str, int], places: Places) -> _Attempt:
     """Declare multiples; once the number itself is special to export, as a size of 1 is."""
     small = {
@@ -147,13 +177,15 @@ def _with_steps(attempt: _Attempt, steps: Mapping[str, int], places: Places) -> 
 
 def _export(model: nn.Module, call: Call, places: Places, attempt: _Attempt) -> ExportedProgram:
     """Run torch.export."""
-    larger = {name: _size(places[name]) + _FURTHER for name in attempt.larger}
-    tensors = _tensors_at(call, places, larger)
-    args, kwargs = _arguments(call, tensors)
+    larger = {name: traced_size(places[name]) + _FURTHER for name in attempt.larger}
+    tensors = tensors_at(call, places, larger)
+    args, kwargs = arguments_of(call, tensors)
     dims: dict[int, dict[int, Any]] = {}
     for name, found in places.items():
         high = max(place.axis.max for place in found)
-        dim = _dim(name, found[0], attempt.steps.get(name, 1), max(high, larger.get(name, 2)))
+        high = max(high, larger.get(name, 2))
+        low, step = found[0].axis.min, attempt.steps.get(name, 1)
+        dim = _dim(name, low, high, step) if attempt.proved else Dim.AUTO(min=low, max=high)
         for place in found:
             dims.setdefault(place.tensor.position, {})[place.index] = dim
     collection = ShapesCollection()
@@ -165,67 +197,16 @@ def _export(model: nn.Module, call: Call, places: Places, attempt: _Attempt) -> 
     with quiet(), changed, ExitStack() as stack:
         for whole in (whole_recurrences, whole_batch_norms, whole_max_pools, any_size_rounds_up):
             stack.enter_context(whole())
+        if not attempt.proved:
+            stack.enter_context(equal_names(model, places))
         return torch.export.export(model, args, kwargs, dynamic_shapes=shapes, strict=False)
 
 
-def _dim(name: str, place: Place, step: int, high: int) -> Any:
+def _dim(name: str, low: int, high: int, step: int) -> Any:
     """Declare a size; 0 and 1 are constants to export, which keeps it symbolic if 2 is allowed."""
     if step == 1:
-        return Dim(name, min=place.axis.min, max=high)
-    return step * Dim(f"_{name}", min=place.axis.min // step, max=max(high // step, 2))
-
-
-def _places(call: Call) -> Places:
-    places: Places = {}
-    for tensor in call.tensors:
-        for index, axis in tensor.axes.items():
-            name = axis.name or f"dim{index}_of_argument{tensor.position}"
-            places.setdefault(name, []).append(Place(tensor, index))
-    return places
-
-
-def _size(found: list[Place]) -> int:
-    """Return the size that a name is traced with."""
-    return found[0].tensor.traced.shape[found[0].index]
-
-
-def _tensors_at(call: Call, places: Places, sizes: Mapping[str, int]) -> dict[int, torch.Tensor]:
-    """Return the tensors of a call by position, some of their sizes changed."""
-    shapes = {tensor.position: list(tensor.traced.shape) for tensor in call.tensors}
-    for name, size in sizes.items():
-        for place in places[name]:
-            shapes[place.tensor.position][place.index] = size
-    return {t.position: _tensor_of(t, shapes[t.position]) for t in call.tensors}
-
-
-def _tensor_of(argument: TensorArgument, shape: list[int]) -> torch.Tensor:
-    if list(argument.traced.shape) == shape:
-        return argument.traced
-    dtype = str(argument.traced.dtype).removeprefix("torch.")
-    return example_values(shape, dtype, argument.position)
-
-
-def _arguments(
-    call: Call, tensors: Mapping[int, torch.Tensor]
-) -> tuple[tuple[Any, ...], dict[str, Any]]:
-    """Return the arguments of a call with other tensors."""
-    leaves, spec = pytree.tree_flatten((call.args, call.kwargs))
-    return pytree.tree_unflatten([tensors.get(i, leaf) for i, leaf in enumerate(leaves)], spec)
-
-
-def _in_steps(call: Call, steps: Mapping[str, int], places: Places) -> Call:
-    """Narrow ranges to multiples."""
-    axes: dict[int, dict[int, Axis]] = {}
-    for name, step in steps.items():
-        for place in places[name]:
-            inside = place.axis.in_steps(step)
-            assert inside is not None  # what was traced is one
-            axes.setdefault(place.tensor.position, {})[place.index] = inside
-    tensors = tuple(
-        t.with_axes(axes[t.position]) if t.position in axes else t for t in call.tensors
-    )
-    args, kwargs = _arguments(call, {t.position: t.traced for t in tensors})
-    return Call(args, kwargs, tensors)
+        return Dim(name, min=low, max=high)
+    return step * Dim(f"_{name}", min=low // step, max=max(high // step, 2))
 
 
 def _agrees(
@@ -233,19 +214,19 @@ def _agrees(
 ) -> bool:
     """Whether the program is right at the sizes that were refused."""
     calls = [
-        _tensors_at(call, places, {name: size})
+        tensors_at(call, places, {name: size})
         for name, sizes in attempt.to_check.items()
         for size in sizes
     ]
-    return all(agrees(model, program, tensors, *_arguments(call, tensors)) for tensors in calls)
+    return all(agrees(model, program, tensors, *arguments_of(call, tensors)) for tensors in calls)
 
 
 def _answers_alike(
     model: nn.Module, program: ExportedProgram, call: Call, places: Places, sizes: Mapping[str, int]
 ) -> bool:
     """Whether the program answers as the model does at these sizes."""
-    tensors = _tensors_at(call, places, sizes)
-    return agrees(model, program, tensors, *_arguments(call, tensors), sizes=False)
+    tensors = tensors_at(call, places, sizes)
+    return agrees(model, program, tensors, *arguments_of(call, tensors), sizes=False)
 
 
 def _tell(asked: Call, taken: Call) -> None:

@@ -1,0 +1,83 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Models that cut, pad and divide by their own sizes are one block for every size of a range."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from itertools import product
+
+import pytest
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+import edge_trt
+from edge_trt.capture import Axis
+
+
+def _pad_to_32(x):
+    return F.pad(x, (0, -x.shape[-1] % 32, 0, -x.shape[-2] % 32))
+
+
+def _windows(x):
+    padded = F.pad(x, (0, 0, 0, -x.shape[1] % 4))
+    return padded.reshape(x.shape[0], -1, 4, x.shape[2]).mean(2)
+
+
+def _middle(x):
+    top = (x.shape[-2] - 4) // 2
+    return x[..., top : top + 4, 1:-1]
+
+
+Function = Callable[[torch.Tensor], torch.Tensor]
+CASES: dict[str, tuple[Function, str]] = {
+    "both ends": (lambda x: x[1:-1] * 2, "1..4..8x5"),
+    "both ends of two": (lambda x: x[1:-1, 2:-2].sum(-1), "3..4..8x5..6..9"),
+    "first half": (lambda x: x[:, : x.shape[1] // 2] * 2, "2x1..6..9"),
+    "at most three": (lambda x: x[..., : min(3, x.shape[-1])] * 2, "2x1..6..9"),
+    "last five": (lambda x: x[-5:] * 2, "3..7..9x3"),
+    "by another size": (lambda x: x[:, : x.shape[0]] * 2, "2..4..6x2..5..8"),
+    "topk": (lambda x: x.topk(min(3, x.shape[-1]))[0], "2x1..6..9"),
+    "pad to multiples": (_pad_to_32, "1..2..3x3x40..64..70x40..64..70"),
+    "windows": (_windows, "1..2..3x4..8..13x6"),
+    "middle": (_middle, "1..2..3x3x4..8..12x4..8..13"),
+    "halves": (
+        lambda x: torch.cat([c + i for i, c in enumerate(x.chunk(2))]), "2..4..9x5"
+    ),
+    "one after another": (lambda x: x[:1].expand(x.shape[0] - 1, -1) + x[1:], "2..6..9x3"),
+    "half an image": (
+        lambda x: F.interpolate(x, size=(x.shape[2] // 2, x.shape[3] // 2), mode="bilinear"),
+        "1..2..3x3x4..8..12x4..8..13",
+    ),
+}  # fmt: skip
+
+
+def _model(function: Function) -> nn.Module:
+    class Model(nn.Module):
+        def forward(self, x):
+            return function(x)
+
+    return Model().eval()
+
+
+def _some(size: int | Axis) -> list[int]:
+    if not isinstance(size, Axis):
+        return [size]
+    return sorted({size.min, size.min + 1, size.opt, size.max - 1, size.max})
+
+
+@pytest.mark.rtx
+@pytest.mark.filterwarnings("error::edge_trt.EdgeTrtWarning")
+@pytest.mark.parametrize("name", CASES)
+def test_one_block_for_all_sizes(name: str) -> None:
+    function, text = CASES[name]
+    model, given = _model(function), edge_trt.Input.parse(f"x={text}")
+    bundle = edge_trt.compile(model, (given,), target=["cpu", "rtx"])
+    assert [part.network is not None for part in bundle.parts] == [True]
+    assert len(bundle.plans) == 1
+    asked = [(s.min, s.opt, s.max, 1) for s in given.shape if isinstance(s, Axis)]
+    dims = bundle.signature.dims.values()
+    assert [(d.min, d.opt, d.max, d.step) for d in dims] == asked
+    for shape in product(*map(_some, given.shape)):
+        x = torch.randn(shape)
+        torch.testing.assert_close(bundle.module()(x), model(x), rtol=1e-4, atol=1e-5)
