@@ -15,6 +15,9 @@ _CONV_TRANSPOSE = {
     aten.conv_transpose3d.input,
 }
 
+_BLOCK = 1 << 20
+"""Weights scaled at a time: what is float64 in between, would take three times the memory."""
+
 
 def channel_axis(layer: object) -> int | None:
     """Return the axis of the result that has weights of its own per element.
@@ -81,6 +84,8 @@ def _scaled(weight: torch.Tensor, scale: torch.Tensor, groups: int) -> torch.Ten
         factor = scale.reshape(groups, 1, -1, *[1] * (weight.dim() - 2))
     else:
         split, factor = weight, scale.reshape(-1, *[1] * (weight.dim() - 1))
-    # With `out`, torch multiplies in float64 block by block: no float64 copy of the weights.
-    out = torch.empty(split.shape, dtype=weight.dtype)
-    return torch.mul(split, factor, out=out).reshape(weight.shape)
+    out, axis = torch.empty(split.shape, dtype=weight.dtype), 1 if groups else 0
+    rows = max(1, _BLOCK * split.shape[axis] // max(1, split.numel()))
+    for part, by, into in zip(*(x.split(rows, axis) for x in (split, factor, out)), strict=True):
+        into.copy_(part * by)
+    return out.reshape(weight.shape)
