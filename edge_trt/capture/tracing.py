@@ -33,6 +33,7 @@ from edge_trt.capture.constraints import (
 )
 from edge_trt.capture.failures import explain
 from edge_trt.capture.module_state import CaptureWarning
+from edge_trt.capture.open_grids import OpenGrids
 from edge_trt.capture.places import (
     Places,
     arguments_of,
@@ -197,6 +198,7 @@ def _export(model: nn.Module, call: Call, places: Places, attempt: _Attempt) -> 
     with quiet(), changed, ExitStack() as stack:
         for whole in (whole_recurrences, whole_batch_norms, whole_max_pools, any_size_rounds_up):
             stack.enter_context(whole())
+        stack.enter_context(OpenGrids())
         if not attempt.proved:
             stack.enter_context(equal_names(model, places))
         return torch.export.export(model, args, kwargs, dynamic_shapes=shapes, strict=False)

@@ -256,7 +256,7 @@ def _meshgrid(tensors: Sequence[Any], *, indexing: str = "ij") -> list[Any]:
     return [grids[1], grids[0], *grids[2:]] if swapped else grids
 
 
-def _linspace(start: Any, end: Any, steps: int, *, dtype: Any = None, **placement: Any) -> Any:
+def linspace(start: Any, end: Any, steps: Any, *, dtype: Any = None, **placement: Any) -> Any:
     """From both ends to the middle, as PyTorch counts."""
     dtype = dtype or torch.get_default_dtype()
     if not dtype.is_floating_point:
@@ -265,10 +265,10 @@ def _linspace(start: Any, end: Any, steps: int, *, dtype: Any = None, **placemen
         b.to(dtype) if isinstance(b, torch.Tensor) else torch.full((), b, dtype=dtype)
         for b in (start, end)
     )
-    step = (last - first) / max(steps - 1, 1)
+    step = (last - first) / torch.sym_max(steps - 1, 1)
     places = torch.arange(steps)
     behind = last - step * (steps - 1 - places)
-    return torch.where(places < max(steps // 2, 1), first + step * places, behind)
+    return torch.where(places < torch.sym_max(steps // 2, 1), first + step * places, behind)
 
 
 def _broadcast_in_dim(a: Any, shape: Any, broadcast_dimensions: Sequence[int]) -> Any:
@@ -294,9 +294,9 @@ INDEXING: dict[Any, Callable[..., Any]] = {
     aten.index_fill.int_Tensor: _index_fill,
     aten.index_reduce.default: _index_reduce,
     aten.isin.Tensor_Tensor: _isin,
-    aten.linspace.Scalar_Tensor: _linspace,
-    aten.linspace.Tensor_Scalar: _linspace,
-    aten.linspace.Tensor_Tensor: _linspace,
+    aten.linspace.Scalar_Tensor: linspace,
+    aten.linspace.Tensor_Scalar: linspace,
+    aten.linspace.Tensor_Tensor: linspace,
     aten.masked_scatter.default: _masked_scatter,
     aten.meshgrid.default: _meshgrid,
     aten.meshgrid.indexing: _meshgrid,

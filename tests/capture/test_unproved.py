@@ -51,6 +51,10 @@ REFUSED = {
         lambda x: x * 2 if x.shape[0] + 7 == x.shape[1] else x[1:] * 3, ["x=h:3..4..9xw:3..5..19"],
         r"\(7 \+ h\) != w, which does not hold for"
     ),
+    "whole steps": (
+        lambda x: x + torch.linspace(0, 20, x.shape[1], dtype=torch.int32), ["x=2x2..6..9"],
+        "fixes dimension 1 of 'x' at 6"
+    ),
     "a loop": (
         lambda x: sum(x[i] for i in range(x.shape[0])), ["x=2..4..6x3"], "fixes dimension 0 of 'x'"
     ),

@@ -29,6 +29,10 @@ def _middle(x):
     return x[..., top : top + 4, 1:-1]
 
 
+def _turn(x):
+    return torch.tensor([[[1.0, 0.2, 0.0], [0.0, 0.9, 0.1]]]).expand(x.shape[0], -1, -1)
+
+
 Function = Callable[[torch.Tensor], torch.Tensor]
 CASES: dict[str, tuple[Function, str]] = {
     "both ends": (lambda x: x[1:-1] * 2, "1..4..8x5"),
@@ -48,6 +52,24 @@ CASES: dict[str, tuple[Function, str]] = {
     "half an image": (
         lambda x: F.interpolate(x, size=(x.shape[2] // 2, x.shape[3] // 2), mode="bilinear"),
         "1..2..3x3x4..8..12x4..8..13",
+    ),
+    "linspace": (lambda x: x + torch.linspace(0, 1, x.shape[-1]), "2x1..6..9"),
+    "linspace from a value": (lambda x: x + torch.linspace(x[0, 0], 3, x.shape[-1]), "2x1..6..9"),
+    "linspace as indices": (
+        lambda x: x[:, torch.linspace(0, x.shape[-1] - 1, x.shape[-1] // 2).round().long()],
+        "2x2..6..9",
+    ),
+    "turned": (
+        lambda x: F.grid_sample(x, F.affine_grid(_turn(x), x.shape, False), align_corners=False),
+        "1..2..3x3x1..8..12x2..8..13",
+    ),
+    "turned by corners": (
+        lambda x: F.grid_sample(x, F.affine_grid(_turn(x), x.shape, True), align_corners=True),
+        "1..2..3x3x3..8..12x2..8..13",
+    ),
+    "grid of a volume": (
+        lambda x: F.affine_grid(torch.arange(24.0).reshape(2, 3, 4) / 24, x.shape, False),
+        "2x3x1..4..5x2..5..6x2..8..13",
     ),
 }  # fmt: skip
 

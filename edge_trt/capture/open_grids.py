@@ -1,0 +1,68 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`torch.linspace` and `affine_grid` of sizes that may change, which torch.export would fix.
+
+Their number of steps is no symbolic size to PyTorch. Written with `arange`, whose end is one, they
+take any.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import torch
+from torch.nn import functional as F
+from torch.overrides import TorchFunctionMode
+
+from edge_trt.lowering.decompositions_indexing import linspace
+
+
+class OpenGrids(TorchFunctionMode):
+    """While it is active, grids of symbolic sizes are written with `arange`."""
+
+    def __torch_function__(
+        self,
+        func: Callable[..., Any],
+        types: Sequence[type],
+        args: tuple[Any, ...] = (),
+        kwargs: Mapping[str, Any] | None = None,
+    ) -> Any:
+        """Call ours for symbolic sizes, and PyTorch's function else."""
+        given = dict(kwargs or {})
+        ours = _OURS.get(func)
+        result = NotImplemented if ours is None else ours(*args, **given)
+        return func(*args, **given) if result is NotImplemented else result
+
+
+def _linspace(
+    start: Any, end: Any, steps: Any, *, out: Any = None, dtype: Any = None, **placement: Any
+) -> Any:
+    if not isinstance(steps, torch.SymInt) or out is not None:
+        return NotImplemented
+    return linspace(start, end, steps, dtype=dtype)
+
+
+def _affine_grid(theta: Any, size: Sequence[Any], align_corners: bool | None = None) -> Any:
+    """For each place of the result, `theta` times its coordinates."""
+    sizes = size[2:]
+    if not any(isinstance(n, torch.SymInt) for n in sizes):
+        return NotImplemented
+    grid = theta[:, :, -1].reshape(-1, *(1 for _ in sizes), len(sizes))
+    for column, n in enumerate(reversed(sizes)):
+        factors = theta[:, :, column].reshape(-1, *(1 for _ in sizes), len(sizes))
+        places = _centres(n, bool(align_corners), theta.dtype)
+        grid = grid + factors * places.reshape(-1, *(1 for _ in range(column + 1)))
+    return grid
+
+
+def _centres(n: Any, align_corners: bool, dtype: torch.dtype) -> Any:
+    """Coordinates from -1 to 1: of the outer pixels' centres, or of their edges."""
+    twice = 2 * torch.arange(n, dtype=dtype) + (1 - n)
+    return twice / (torch.sym_max(n - 1, 1) if align_corners else n)
+
+
+_OURS: dict[Any, Callable[..., Any]] = {
+    torch.linspace: _linspace,
+    F.affine_grid: _affine_grid,
+    torch.affine_grid_generator: _affine_grid,
+}
