@@ -20,6 +20,7 @@ from torch.export import Dim, ExportedProgram, ShapesCollection
 from torch.fx.experimental import _config as tracing_options
 
 from edge_trt.capture.agreement import agrees
+from edge_trt.capture.bags import even_bags
 from edge_trt.capture.batch_norms import whole_batch_norms
 from edge_trt.capture.conditions import check_sizes
 from edge_trt.capture.constraints import (
@@ -56,6 +57,8 @@ if TYPE_CHECKING:
 
     from edge_trt.capture.call import Call
 
+_WHOLE = (whole_recurrences, whole_batch_norms, whole_max_pools, any_size_rounds_up, even_bags)
+"""What export would take apart, or fix the sizes of."""
 _ATTEMPTS = 5
 _FURTHER = 3  # how much larger a size is traced again: what is special about 2 is not about 5
 _CAN_BE_OBLIVIOUS = hasattr(tracing_options, "backed_size_oblivious")
@@ -196,7 +199,7 @@ def _export(model: nn.Module, call: Call, places: Places, attempt: _Attempt) -> 
     changes = {"backed_size_oblivious": True} if attempt.oblivious else {}
     changed = tracing_options.patch(changes)  # type: ignore[attr-defined]
     with quiet(), changed, ExitStack() as stack:
-        for whole in (whole_recurrences, whole_batch_norms, whole_max_pools, any_size_rounds_up):
+        for whole in _WHOLE:
             stack.enter_context(whole())
         stack.enter_context(OpenGrids())
         if not attempt.proved:

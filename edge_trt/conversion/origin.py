@@ -40,6 +40,7 @@ def module_of(node: fx.Node) -> str:
 def source_of(node: fx.Node) -> str:
     """`file.py:123` of the innermost frame outside torch, relative to where it was imported."""
     frames = _FRAME.findall(node.meta.get("stack_trace") or "")
+    frames = [f for f in frames if not f[0].startswith("<eval_with_key>")]  # of fx
     frames = [f for f in frames if not f[0].startswith("<")] or frames  # generated code
     own = [f for f in frames if not _TORCH.search(f[0])] or frames
     return f"{_short(own[-1][0])}:{own[-1][1]}" if own else ""

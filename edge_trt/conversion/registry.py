@@ -54,6 +54,8 @@ REFUSED_BY_NAME: dict[str, str] = {}
 """The same for overloads of libraries that may be imported later, or never."""
 REFUSED_PART = "edge_trt.refused_part"
 """Where a call that can't be decomposed holds the part that is in the way, and its reason."""
+ASKS_FOR_SIZE = "edge_trt.asks_for_size"
+"""Set for a call that is written in smaller operators only where its sizes are known."""
 NO_NAN = "no NaN"
 """Note of an operator that may take NaN for a number; the table's head says why."""
 
@@ -179,7 +181,7 @@ def support(node: fx.Node) -> str | None:
     entry = lookup(node.target)
     if entry is None:
         known = REFUSED.get(node.target) or REFUSED_BY_NAME.get(str(node.target))
-        return known or _part_reason(node) or _no_converter(operator_of(node))
+        return known or _part_reason(node) or _size_reason(node) or _no_converter(operator_of(node))
     reason = _type_reason(node) or (None if entry.evaluates else _number_reason(node, entry))
     if reason is not None or entry.predicate is None:
         return reason
@@ -191,6 +193,15 @@ def support(node: fx.Node) -> str | None:
 
 def _no_converter(name: str) -> str:
     return f"{name} has no converter"
+
+
+def _size_reason(node: fx.Node) -> str | None:
+    if ASKS_FOR_SIZE not in node.meta:
+        return None
+    return (
+        f"{operator_of(node)} is written in smaller operators only where sizes are known, and here"
+        " they vary: fix the sizes that it works on"
+    )
 
 
 def _part_reason(node: fx.Node) -> str | None:

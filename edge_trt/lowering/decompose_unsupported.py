@@ -15,7 +15,7 @@ from torch.fx.experimental.proxy_tensor import make_fx
 from torch.fx.node import map_arg
 
 from edge_trt.conversion.origin import operator_of
-from edge_trt.conversion.registry import REFUSED_PART
+from edge_trt.conversion.registry import ASKS_FOR_SIZE, REFUSED_PART
 from edge_trt.lowering.decompositions import decomposition
 from edge_trt.lowering.edit import (
     add_constant,
@@ -136,7 +136,9 @@ def _record(
     try:
         with torch.no_grad(), fake_mode(gm), _no_guards(gm):
             traced = make_fx(call, pre_dispatch=large)(*map(value, sources))
-    except Exception:  # it asks for a symbolic size, or for a value: it has no general form
+    except Exception as error:  # it asks for a symbolic size, or for a value: no general form
+        if "guards are frozen" in str(error):
+            node.meta[ASKS_FOR_SIZE] = True
         return None
     normalise_variants(traced)
     functionalise_writes(traced)

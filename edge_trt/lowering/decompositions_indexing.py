@@ -60,10 +60,19 @@ def _unfold(self: Any, dimension: int, size: int, step: int) -> Any:
     return self[(slice(None),) * dim + (places,)].movedim(dim + 1, -1)
 
 
+def _spread(x: Any, step: int) -> Any:
+    """Puts zeros behind each element of the last axis, ``step - 1`` of them."""
+    if isinstance(x.shape[-1], int):
+        return F.pad(x.unsqueeze(-1), (0, step - 1)).flatten(-2)
+    places = _count_up(x.shape[-1] * step, x)  # to flatten a size that varies would ask for it
+    nearest = x.index_select(-1, torch.div(places, step, rounding_mode="floor"))
+    return torch.where(places % step == 0, nearest, 0)
+
+
 def _fold_axis(pieces: Any, size: Any, padding: int, dilation: int, stride: int) -> Any:
     """Adds up [.., places in the window, windows] where they come from: [.., size]."""
     if stride > 1:
-        pieces = F.pad(pieces.unsqueeze(-1), (0, stride - 1)).flatten(-2)
+        pieces = _spread(pieces, stride)
     total: Any = None
     for place, piece in enumerate(pieces.unbind(-2)):
         before = place * dilation - padding
@@ -167,7 +176,9 @@ def _embedding_bag(
 ) -> Any:
     """A sum, mean or maximum over those of all looked up rows that are in the bag."""
     rows, bags = indices.shape[0], offsets.shape[0] - include_last_offset
-    if math.prod(map(most, (rows, bags, weight.shape[1]))) > LIMIT:
+    pairs = most(rows) * most(bags)
+    large = pairs * most(weight.shape[1]) > LIMIT
+    if pairs > LIMIT or (large and mode == 2):
         return NotImplemented
     begun = _count_up(rows, weight) >= offsets.unsqueeze(1)
     bag = begun.sum(0, keepdim=True) - 1
@@ -178,6 +189,9 @@ def _embedding_bag(
     if per_sample_weights is not None:
         found = found * per_sample_weights.unsqueeze(1)
     count = inside.sum(1, keepdim=True)
+    if large:
+        total = inside.to(found.dtype) @ found
+        return total / count.clamp(min=1) if mode == 1 else total, None, None, None
     inside = inside.unsqueeze(2)
     if mode == 2:
         highest = torch.where(inside, found, -math.inf).amax(1)

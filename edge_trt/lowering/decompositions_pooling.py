@@ -96,6 +96,46 @@ def _max_pool(ndim: int) -> Callable[..., Any]:
     return pool
 
 
+def _max_pool_with_places(ndim: int) -> Callable[..., Any]:
+    """The maximum of each window and its place; what lies outside stands for one that is inside."""
+
+    def pool(
+        self: Any,
+        kernel_size: Any,
+        stride: Any = (),
+        padding: Any = 0,
+        dilation: Any = 1,
+        ceil_mode: bool = False,
+    ) -> Any:
+        x, first = self, self.dim() - ndim
+        given = (kernel_size, stride or kernel_size, padding, dilation)
+        along = zip(*(per_dim(values, ndim) for values in given), strict=True)
+        places = [
+            _places_in_windows(self.shape[axis], kernel, step, pad, spacing, ceil_mode)
+            for axis, (kernel, step, pad, spacing) in enumerate(along, start=first)
+        ]
+        for axis, found in enumerate(places, start=first):
+            x = torch.amax(_at(x, axis, found), [axis + 1])
+        return x, _first_maxima(self, places)
+
+    return pool
+
+
+def _places_in_windows(
+    size: Any, kernel: int, step: int, pad: int, spacing: int, ceil_mode: bool
+) -> Any:
+    """[windows, kernel]: where the elements of windows are, those outside moved to others."""
+    count = windows(size, spacing * (kernel - 1) + 1, step, pad, pad, ceil_mode)
+    places = torch.arange(count).unsqueeze(1) * step + torch.arange(kernel) * spacing - pad
+    if pad:
+        before = torch.clamp(-places, min=0) + (spacing - 1)
+        places = places + torch.div(before, spacing, rounding_mode="floor") * spacing
+    if pad or ceil_mode:
+        behind = torch.clamp(places - (size - 1), min=0) + (spacing - 1)
+        places = places - torch.div(behind, spacing, rounding_mode="floor") * spacing
+    return places
+
+
 def _least(dtype: torch.dtype) -> float:
     """What no maximum is."""
     return -math.inf if dtype.is_floating_point else torch.iinfo(dtype).min
@@ -107,5 +147,7 @@ POOLING: dict[Any, Callable[..., Any]] = {
     aten.adaptive_max_pool3d.default: _adaptive_max,
     aten.max_pool1d.default: _max_pool(1),
     aten.max_pool2d.default: _max_pool(2),
+    aten.max_pool2d_with_indices.default: _max_pool_with_places(2),
+    aten.max_pool3d_with_indices.default: _max_pool_with_places(3),
     aten.max_pool3d.default: _max_pool(3),
 }

@@ -53,7 +53,9 @@ def save(block: Block, program: ExportedProgram) -> bytes:
     try:
         torch.export.save(program, file)
     except Exception as error:
-        raise refusal(block, _unwritten(program, str(error)) or _reason(error)) from error
+        if why := _unwritten(program, str(error)):
+            raise refusal(block, why, hint="") from error
+        raise refusal(block, _reason(error)) from error
     return file.getvalue()
 
 
@@ -70,12 +72,15 @@ def _reason(error: Exception) -> str:
     return str(error).partition("\n")[0] or type(error).__name__
 
 
-def refusal(block: Block, why: str) -> UnsupportedError:
+_KEEP_OUT = "keep the whole module out with fallback_modules, or rewrite it"
+
+
+def refusal(block: Block, why: str, hint: str = _KEEP_OUT) -> UnsupportedError:
     """The error about a fallback that can't be saved, with its place and the fix."""
     return UnsupportedError(
         f"the fallback block that starts with {origin_of(first_call(block))} can't be saved as a "
         f"program: {why}",
-        hint="keep the whole module out with fallback_modules, or rewrite it",
+        hint=hint,
     )
 
 

@@ -82,6 +82,18 @@ WINDOWS = [
             ("without batch", ((4, 4), 2, 1, 0, 2), f(8, 4)),
         ]
     ),
+    *(
+        Row(
+            f"col2im of any size, {name}",
+            lambda x, a=a: F.fold(F.unfold(x, *a), x.shape[2:], *a),
+            (f(1, 2, "h", "w"),),
+        )
+        for name, a in [
+            ("overlapping", (3, 1, 1, 1)),
+            ("patches", (2, 1, 0, 2)),
+            ("dilated", ((2, 3), (2, 1), (1, 0), (3, 2))),
+        ]
+    ),
 ]
 SEARCHES = [
     *(
@@ -224,11 +236,36 @@ BAG_ROWS = [
         lambda i, w: F.embedding_bag(i, w, BAGS.int()),
         (i32(7, low=0, high=4), f(5, 4)),
     ),
+    *(
+        Row(
+            f"bag of any size {mode} {padding}",
+            lambda i, w, m=mode, p=padding: F.embedding_bag(i, w, mode=m, padding_idx=p),
+            (places(5, "b", "n"), f(5, 4)),
+        )
+        for mode in ("sum", "mean", "max")
+        for padding in (None, -1)
+    ),
+    Row(
+        "bag of any size with weights",
+        lambda i, w, p: F.embedding_bag(i, w, mode="sum", per_sample_weights=p, padding_idx=1),
+        (places(5, "b", "n"), f(5, 4), f("b", "n")),
+    ),
+    *(
+        Row(
+            f"bag {mode} of many rows",
+            lambda i, w, m=mode: F.embedding_bag(
+                i, w, torch.arange(0, 1024, 4), mode=m, padding_idx=3
+            ),
+            (places(5, 1024), f(5, 72)),
+            refusal="give bags of one size as a matrix" if mode == "max" else "",
+        )
+        for mode in ("sum", "mean", "max")
+    ),
     Row(
         "bag, all results",
         lambda i, w: aten._embedding_bag.default(w, i, BAGS),
         (places(5, 7), f(5, 4)),
-        refusal="use embedding, and reduce its result",
+        refusal="more is read than the first result",
     ),
     Row(
         "bag forward only",

@@ -137,8 +137,25 @@ IMAGES = [
         (f("b", 2, 4, 6),),
     ),
     Row("lp_pool", lambda x: F.lp_pool2d(x, 2.0, 2), (IMAGE,)),
+    *(
+        Row(
+            f"indices of max_pool {window}, rounded up {up}",
+            lambda x, o=window, up=up: F.max_pool2d(x, return_indices=True, ceil_mode=up, **o),
+            (f(1, 2, "h", "w", low=-2, high=2),),
+        )
+        for window in ({"kernel_size": 2}, {"kernel_size": 3, "stride": 2, "padding": 1}, *DILATED)
+        for up in (False, True)
+    ),
     Row(
-        "indices of max_pool", lambda x: F.max_pool2d(x, 2, return_indices=True), (f("b", 2, 4, 6),)
+        "indices of -inf",
+        lambda x: F.max_pool2d(x - math.inf, 3, 2, 1, return_indices=True),
+        (f("b", 2, 4, 6),),
+    ),
+    Row("indices of rows", lambda x: F.max_pool1d(x, 3, 2, 1, return_indices=True), (f(2, 5, 7),)),
+    Row(
+        "indices of a volume",
+        lambda x: F.max_pool3d(x.round(), 2, 2, 1, return_indices=True),
+        (VOLUME,),
     ),
 ]
 

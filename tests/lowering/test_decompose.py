@@ -3,6 +3,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
+from edge_trt.conversion.registry import support
 from edge_trt.lowering import lower
 from edge_trt.lowering.decompose_unsupported import decompose_unsupported
 from edge_trt.lowering.decompositions import DECOMPOSITIONS, decomposition
@@ -209,12 +210,17 @@ def test_a_decomposition_that_asks_for_a_symbolic_size_is_none(monkeypatch):
     def doubled(self):
         return self * 2 if self.shape[0] == 3 else self + 2
 
-    monkeypatch.setitem(DECOMPOSITIONS, aten.erfinv.default, doubled)
-    gm = unlifted(lambda x: torch.erfinv(x), torch.rand(3, 4), dynamic=({0: BATCH},))
+    monkeypatch.setitem(DECOMPOSITIONS, aten.erfc.default, doubled)
+    gm = unlifted(lambda x: torch.erfc(x), torch.rand(3, 4), dynamic=({0: BATCH},))
     assert not decompose_unsupported(gm, supported)
-    assert ops(gm) == ["erfinv"]
+    assert ops(gm) == ["erfc"]
     (x,) = gm.graph.find_nodes(op="placeholder")
     assert isinstance(x.meta["val"].shape[0], torch.SymInt)
+    (call,) = gm.graph.find_nodes(op="call_function", target=aten.erfc.default)
+    assert support(call) == (
+        "aten.erfc.default is written in smaller operators only where sizes are known, and here "
+        "they vary: fix the sizes that it works on"
+    )
 
 
 def test_a_result_that_a_decomposition_leaves_out_keeps_the_call_whole():

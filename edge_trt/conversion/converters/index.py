@@ -231,8 +231,8 @@ refuse(
     aten.searchsorted, aten.bucketize, aten.isin,
 )  # fmt: skip
 refuse(
-    "rows times bags times columns are more than 2**24 elements here, or more is read than the"
-    " sums: use embedding, and reduce its result",
+    "rows times bags (for a maximum, times columns too) are more than 2**24 here, or more is read"
+    " than the first result: give bags of one size as a matrix of indices, to F.embedding_bag",
     aten.embedding_bag, aten._embedding_bag, aten._embedding_bag_forward_only,
 )  # fmt: skip
 refuse("TensorRT does not read bits as another type: convert the values", aten.view.dtype)
