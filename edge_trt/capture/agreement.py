@@ -101,7 +101,8 @@ class _Checking(fx.Interpreter):
         if node.op == "placeholder":
             self._learn(expression, size)
         known = sympify(expression).xreplace(self._sizes)
-        if known.is_number and int(known) != size:  # others depend on values
+        # Others depend on values; a slice of fewer than no rows has none.
+        if known.is_number and max(int(known), 0) != size:
             raise _OtherShapeError(node.name)
 
     def _learn(self, expression: Any, size: int) -> None:

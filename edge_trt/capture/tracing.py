@@ -10,14 +10,13 @@ without that distinction, and the result is compared with the model at the refus
 from __future__ import annotations
 
 import sys
-from contextlib import ExitStack
+from contextlib import ExitStack, nullcontext
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import torch
 from torch.export import Dim, ExportedProgram, ShapesCollection
-from torch.fx.experimental import _config as tracing_options
 
 from edge_trt.capture.agreement import agrees
 from edge_trt.capture.bags import even_bags
@@ -34,7 +33,8 @@ from edge_trt.capture.constraints import (
 )
 from edge_trt.capture.failures import explain
 from edge_trt.capture.module_state import CaptureWarning
-from edge_trt.capture.open_grids import OpenGrids
+from edge_trt.capture.oblivious import CAN_BE_OBLIVIOUS, oblivious
+from edge_trt.capture.open_sizes import OpenSizes
 from edge_trt.capture.places import (
     Places,
     arguments_of,
@@ -57,11 +57,12 @@ if TYPE_CHECKING:
 
     from edge_trt.capture.call import Call
 
-_WHOLE = (whole_recurrences, whole_batch_norms, whole_max_pools, any_size_rounds_up, even_bags)
+_WHOLE = (
+    whole_recurrences, whole_batch_norms, whole_max_pools, any_size_rounds_up, even_bags, OpenSizes
+)  # fmt: skip
 """What export would take apart, or fix the sizes of."""
 _ATTEMPTS = 5
 _FURTHER = 3  # how much larger a size is traced again: what is special about 2 is not about 5
-_CAN_BE_OBLIVIOUS = hasattr(tracing_options, "backed_size_oblivious")
 
 
 @dataclass(frozen=True)
@@ -145,7 +146,7 @@ def _following(attempt: _Attempt, refusal: str, places: Places) -> _Attempt | No
     if fixed:
         return replace(attempt, larger=attempt.larger | fixed)
     sizes = refused_sizes(refusal, places)
-    if sizes and not attempt.oblivious and _CAN_BE_OBLIVIOUS:
+    if sizes and not attempt.oblivious and CAN_BE_OBLIVIOUS:
         return replace(attempt, oblivious=True, to_check={**attempt.to_check, **sizes})
     return None
 
@@ -174,7 +175,7 @@ def _with_steps(attempt: _Attempt, steps: Mapping[str, int], places: Places) -> 
     return replace(
         attempt,
         steps={**attempt.steps, **steps},
-        oblivious=bool(to_check) and _CAN_BE_OBLIVIOUS,
+        oblivious=bool(to_check) and CAN_BE_OBLIVIOUS,
         to_check={**attempt.to_check, **to_check},
     )
 
@@ -196,12 +197,9 @@ def _export(model: nn.Module, call: Call, places: Places, attempt: _Attempt) -> 
     for position, entry in dims.items():
         collection[tensors[position]] = entry
     shapes = collection.dynamic_shapes(model, args, kwargs) if places else None
-    changes = {"backed_size_oblivious": True} if attempt.oblivious else {}
-    changed = tracing_options.patch(changes)  # type: ignore[attr-defined]
-    with quiet(), changed, ExitStack() as stack:
+    with quiet(), oblivious() if attempt.oblivious else nullcontext(), ExitStack() as stack:
         for whole in _WHOLE:
             stack.enter_context(whole())
-        stack.enter_context(OpenGrids())
         if not attempt.proved:
             stack.enter_context(equal_names(model, places))
         return torch.export.export(model, args, kwargs, dynamic_shapes=shapes, strict=False)

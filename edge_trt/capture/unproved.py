@@ -202,7 +202,7 @@ def _alike(
 ) -> bool:
     tensors = tensors_at(call, places, dict(sizes))
     try:
-        return agrees(model, program, tensors, *arguments_of(call, tensors), sizes=False)
+        return agrees(model, program, tensors, *arguments_of(call, tensors))
     except Exception:  # the model does not take these sizes, or the program does not
         return False
 

@@ -11,6 +11,7 @@ import torch
 from torch import fx
 from torch.export import ExportedProgram
 
+from edge_trt.capture.oblivious import oblivious
 from edge_trt.capture.quiet import quiet
 from edge_trt.capture.recurrences import whole_recurrences
 from edge_trt.conversion.origin import operator_of, origin_of
@@ -32,7 +33,7 @@ def export(block: Block) -> ExportedProgram:
         raise refusal(block, "it takes a number computed from sizes that is no whole number")
     try:
         examples, shapes = tuple(map(_example, values)), tuple(map(_dynamic, values))
-        with quiet(), whole_recurrences():  # a length that is a range stays one
+        with quiet(), oblivious(), whole_recurrences():  # a length that is a range stays one
             program = torch.export.export(
                 block.module, examples, dynamic_shapes=shapes, strict=False
             )
@@ -40,6 +41,8 @@ def export(block: Block) -> ExportedProgram:
         raise refusal(block, _reason(error)) from error
     if fixed := _fixed(placeholders, program):
         raise refusal(block, f"torch.export fixes the size {fixed}")
+    # What export still asks about sizes chooses nothing: a block is calls of operators alone.
+    program._guards_code = []
     return program
 
 

@@ -48,6 +48,9 @@ CASES: dict[str, tuple[Function, str]] = {
     "halves": (
         lambda x: torch.cat([c + i for i, c in enumerate(x.chunk(2))]), "2..4..9x5"
     ),
+    "uneven pieces": (
+        lambda x: torch.cat([p * i for i, p in enumerate(x.tensor_split(3, 1))], 1), "2x1..6..12x3"
+    ),
     "one after another": (lambda x: x[:1].expand(x.shape[0] - 1, -1) + x[1:], "2..6..9x3"),
     "half an image": (
         lambda x: F.interpolate(x, size=(x.shape[2] // 2, x.shape[3] // 2), mode="bilinear"),
@@ -103,3 +106,15 @@ def test_one_block_for_all_sizes(name: str) -> None:
     for shape in product(*map(_some, given.shape)):
         x = torch.randn(shape)
         torch.testing.assert_close(bundle.module()(x), model(x), rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.filterwarnings("ignore:TensorRT runs nothing of this model")
+@pytest.mark.parametrize("name", ["both ends", "both ends of two", "first half", "middle"])
+def test_a_torch_program_takes_all_sizes_too(name: str) -> None:
+    function, text = CASES[name]
+    model, given = _model(function), edge_trt.Input.parse(f"x={text}")
+    bundle = edge_trt.compile(model, (given,), fallback="torch", fallback_ops="aten.slice")
+    assert any(part.program is not None for part in bundle.parts)
+    for shape in product(*map(_some, given.shape)):
+        x = torch.randn(shape)
+        torch.testing.assert_close(bundle.module()(x), model(x))

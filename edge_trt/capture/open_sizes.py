@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`torch.linspace` and `affine_grid` of sizes that may change, which torch.export would fix.
+"""Functions of sizes that may change, where torch.export would fix the size.
 
-Their number of steps is no symbolic size to PyTorch. Written with `arange`, whose end is one, they
-take any.
+The number of steps of `torch.linspace` and `affine_grid` is no symbolic size to PyTorch; written
+with `arange`, whose end is one, they take any. `tensor_split` asks which pieces are longer by one.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ from torch.overrides import TorchFunctionMode
 from edge_trt.lowering.decompositions_indexing import linspace
 
 
-class OpenGrids(TorchFunctionMode):
-    """While it is active, grids of symbolic sizes are written with `arange`."""
+class OpenSizes(TorchFunctionMode):
+    """While it is active, these functions are written so that symbolic sizes stay symbolic."""
 
     def __torch_function__(
         self,
@@ -34,10 +34,14 @@ class OpenGrids(TorchFunctionMode):
         return func(*args, **given) if result is NotImplemented else result
 
 
+def _is_open(size: Any) -> bool:
+    return isinstance(size, torch.SymInt)
+
+
 def _linspace(
     start: Any, end: Any, steps: Any, *, out: Any = None, dtype: Any = None, **placement: Any
 ) -> Any:
-    if not isinstance(steps, torch.SymInt) or out is not None:
+    if not _is_open(steps) or out is not None:
         return NotImplemented
     return linspace(start, end, steps, dtype=dtype)
 
@@ -45,7 +49,7 @@ def _linspace(
 def _affine_grid(theta: Any, size: Sequence[Any], align_corners: bool | None = None) -> Any:
     """For each place of the result, `theta` times its coordinates."""
     sizes = size[2:]
-    if not any(isinstance(n, torch.SymInt) for n in sizes):
+    if not any(map(_is_open, sizes)):
         return NotImplemented
     grid = theta[:, :, -1].reshape(-1, *(1 for _ in sizes), len(sizes))
     for column, n in enumerate(reversed(sizes)):
@@ -61,8 +65,21 @@ def _centres(n: Any, align_corners: bool, dtype: torch.dtype) -> Any:
     return twice / (torch.sym_max(n - 1, 1) if align_corners else n)
 
 
+def _tensor_split(input: Any, sections: Any = None, dim: int = 0, **indices: Any) -> Any:
+    """Cut into pieces of which the first may be longer by one than the last."""
+    size = input.shape[dim]
+    if indices or not isinstance(sections, int) or not _is_open(size):
+        return NotImplemented
+    starts = [i * (size // sections) + torch.sym_min(i, size % sections) for i in range(sections)]
+    lengths = [(size + sections - 1 - i) // sections for i in range(sections)]
+    pieces = zip(starts, lengths, strict=True)
+    return tuple(input.narrow(dim, start, length) for start, length in pieces)
+
+
 _OURS: dict[Any, Callable[..., Any]] = {
     torch.linspace: _linspace,
     F.affine_grid: _affine_grid,
     torch.affine_grid_generator: _affine_grid,
+    torch.tensor_split: _tensor_split,
+    torch.Tensor.tensor_split: _tensor_split,
 }
