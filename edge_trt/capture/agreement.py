@@ -13,7 +13,7 @@ from torch.utils import _pytree as pytree
 from edge_trt.lowering.eager import harmless
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from torch import nn
     from torch.export import ExportedProgram
@@ -45,16 +45,31 @@ def agrees(
             of dimensions alone. A slice counted from the end may be right with other sizes.
     """
     expected = answers(model, args, kwargs)
-    with torch.inference_mode():
-        try:
-            checking = _Checking(harmless(program), sizes=sizes)
-            found = checking.run(*(tensors[i] for i in sorted(tensors)))
-        except _OtherShapeError:
-            return False
+    found = checked_results(program, tensors, sizes=sizes)
+    if found is None:
+        return False
     # Sizes and constants among the outputs are judged elsewhere.
     wanted = [v for v in pytree.tree_leaves(expected) if isinstance(v, torch.Tensor)]
     results = [v for v in found if isinstance(v, torch.Tensor)]
     return len(wanted) == len(results) and all(map(_close, results, wanted))
+
+
+def checked_results(
+    program: ExportedProgram, tensors: Mapping[int, torch.Tensor], *, sizes: bool
+) -> Sequence[Any] | None:
+    """Run a program: its results, or None where a tensor has another shape than it says.
+
+    Args:
+        program: The program; its buffers stay as they are.
+        tensors: Its tensors, by position.
+        sizes: As for `agrees`.
+    """
+    checking = _Checking(harmless(program), sizes=sizes)
+    with torch.inference_mode():
+        try:
+            return checking.run(*(tensors[i] for i in sorted(tensors)))
+        except _OtherShapeError:
+            return None
 
 
 def answers(model: nn.Module, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:

@@ -9,11 +9,12 @@ the program is compared with the model itself.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, TypeVar
+from collections.abc import Callable, Iterator, Mapping
+from typing import TYPE_CHECKING, Any
 
 import torch
 
+from edge_trt.capture.samples import Sizes, choices
 from edge_trt.capture.signature import user_inputs
 from edge_trt.errors import CaptureError
 
@@ -22,15 +23,10 @@ if TYPE_CHECKING:
 
     from edge_trt.capture.places import Places
 
-T = TypeVar("T")
-Sizes = dict[str, int]
-"""A size by name."""
-
 _DRAWS = (
     "rand", "bernoulli", "binomial", "cauchy", "exponential", "geometric", "log_normal",
     "multinomial", "normal", "poisson", "uniform",
 )  # fmt: skip
-_MOST = 4096  # combinations of sizes that a guard is tried with
 
 
 def check_sizes(program: ExportedProgram, places: Places, agrees: Callable[[Sizes], bool]) -> None:
@@ -48,14 +44,21 @@ def check_sizes(program: ExportedProgram, places: Places, agrees: Callable[[Size
         return
     least = {name: found[0].axis.min for name, found in places.items()}
     if any(size < 2 for size in least.values()) and not _same(agrees, least):
-        raise CaptureError(
-            f"the model does something else at {sizes_text(places, least)} than at larger sizes",
-            hint="give a range without that size, or write out what depends on it "
-            "(squeeze(0) where squeeze() is meant)",
-        )
+        raise special(sizes_text(places, least))
     for condition, sizes in broken(program, places):
         if not _same(agrees, sizes):
             raise chooses(condition, sizes_text(places, sizes))
+
+
+def special(sizes: str, hint: str = "") -> CaptureError:
+    """Return the error for a model that does something else at small sizes."""
+    otherwise = (
+        "give a range without that size, or write out what depends on it "
+        "(squeeze(0) where squeeze() is meant)"
+    )
+    return CaptureError(
+        f"the model does something else at {sizes} than at larger sizes", hint=hint or otherwise
+    )
 
 
 def chooses(condition: str, sizes: str, hint: str = "") -> CaptureError:
@@ -124,36 +127,8 @@ def _failing(
         known = {_symbol(size): sizes[name] // step for name, (size, step) in symbols.items()}
         return expression.xreplace(known) == False  # noqa: E712 (sympy's, or a relation still)
 
-    return itertools.islice(filter(fails, itertools.islice(_choices(places, steps), _MOST)), most)
-
-
-def spread(found: Sequence[T], most: int) -> Sequence[T]:
-    """Return the first, the last and some between."""
-    if len(found) <= most:
-        return found
-    return [found[i * (len(found) - 1) // (most - 1)] for i in range(most)]
-
-
-def _choices(places: Places, steps: Mapping[str, int]) -> Iterator[Sizes]:
-    """Sizes for some names: the ends of their ranges, then all of one beside these of others."""
-    ends = {name: _values(places, name, step) for name, step in steps.items()}
-    yield from _products(ends)
-    for name, step in steps.items():
-        axis = places[name][0].axis
-        yield from _products({**ends, name: range(-(-axis.min // step) * step, axis.max + 1, step)})
-
-
-def _products(values: Mapping[str, Sequence[int]]) -> Iterator[Sizes]:
-    for chosen in itertools.product(*values.values()):
-        yield dict(zip(values, chosen, strict=True))
-
-
-def _values(places: Places, name: str, step: int) -> list[int]:
-    """Sizes at the ends of a range and around its usual one, the traced kind (from 2 on) first."""
-    axis = places[name][0].axis
-    near = {axis.max, axis.min, axis.opt, axis.min + step, axis.max - step, axis.opt + step}
-    inside = [s for s in near if axis.min <= s <= axis.max and s % step == 0]
-    return sorted(inside, key=lambda size: (size < 2, -size))
+    ranges = {name: places[name][0].axis for name in steps}
+    return itertools.islice(filter(fails, choices(ranges, steps)), most)
 
 
 def size_symbols(program: ExportedProgram, places: Places) -> dict[str, tuple[Any, int]]:

@@ -10,8 +10,11 @@ import numpy as np
 import torch
 from torch.utils import _pytree as pytree
 
+from edge_trt.capture.agreement import checked_results
 from edge_trt.capture.axes import Axis
 from edge_trt.capture.call import example_values
+from edge_trt.capture.conditions import special
+from edge_trt.capture.guards import refuse_broken_guards
 from edge_trt.capture.images import ImageInput
 from edge_trt.capture.inputs import Input
 from edge_trt.capture.signature import Known, input_shapes, user_inputs
@@ -39,7 +42,7 @@ def known_of_program(program: ExportedProgram, inputs: Any) -> dict[int, Known]:
         flattened arguments.
 
     Raises:
-        CaptureError: When the inputs are not those of the program.
+        CaptureError: When the inputs are not those of the program, or break its conditions.
         OptionError: When sizes, types or names contradict the program.
     """
     arguments = user_inputs(program)
@@ -50,7 +53,34 @@ def known_of_program(program: ExportedProgram, inputs: Any) -> dict[int, Known]:
         if position in tensors:
             known[position] = _known(tensors[position], entry)
     symbols = find_symbols(program, list(input_shapes(arguments, known).values()))
+    refuse_broken_guards(program, arguments, symbols)
+    _refuse_special_sizes(program, tensors, symbols)
     return {p: _with_example(p, a, known[p], symbols) for p, a in tensors.items()}
+
+
+def _refuse_special_sizes(
+    program: ExportedProgram, arguments: Mapping[int, UserInput], symbols: Symbols
+) -> None:
+    """Raise when a size of 0 or 1, which is never traced, gives other shapes than were traced."""
+    least = {name: dim.min for name, dim in symbols.dims.items()}
+    if all(size > 1 for size in least.values()):
+        return
+    tensors = {p: _example(p, a, symbols, least) for p, a in arguments.items()}
+    try:
+        results = checked_results(program, tensors, sizes=False)
+    except Exception:  # it takes no such sizes: a run will say so
+        return
+    if results is None:
+        text = ", ".join(f"{name}={size}" for name, size in least.items())
+        raise special(text)
+
+
+def _example(
+    position: int, argument: UserInput, symbols: Symbols, sizes: Mapping[str, int]
+) -> torch.Tensor:
+    value = cast("torch.Tensor", argument.value)
+    shape = [symbols.at(size, sizes) for size in value.shape]
+    return example_values(shape, str(value.dtype).removeprefix("torch."), position)
 
 
 def _own_examples(program: ExportedProgram) -> dict[int, torch.Tensor]:
@@ -138,5 +168,5 @@ def _with_example(position: int, argument: UserInput, known: Known, symbols: Sym
     sizes = [symbols.optimum(size) for size in value.shape]
     if known.example is not None and list(known.example.shape) == sizes:
         return known
-    dtype = str(value.dtype).removeprefix("torch.")
-    return Known(known.axes, example_values(sizes, dtype, position), known.image)
+    usual = {name: dim.opt for name, dim in symbols.dims.items()}
+    return Known(known.axes, _example(position, argument, symbols, usual), known.image)

@@ -60,14 +60,24 @@ class Symbols:
 
     def optimum(self, size: int | torch.SymInt) -> int:
         """Return a size at the ``opt`` of every dimension."""
+        return self.at(size, {name: dim.opt for name, dim in self.dims.items()})
+
+    def at(self, size: int | torch.SymInt, sizes: Mapping[str, int]) -> int:
+        """Return a size where each dimension that it depends on has the given one."""
         if isinstance(size, int):
             return size
         values = {
-            symbol: self.dims[name].opt // self.dims[name].step
+            symbol: sizes[name] // self.dims[name].step
             for expression, name in self.sizes.items()
+            if name in sizes
             for symbol in expression.free_symbols
         }
         return int(size.node.expr.xreplace(values))
+
+    def names_in(self, size: int | torch.SymInt) -> list[str]:
+        """Return the dimensions that a size depends on."""
+        symbols = set() if isinstance(size, int) else size.node.expr.free_symbols
+        return [name for of, name in self.sizes.items() if of.free_symbols & symbols]
 
     def shape(self, shape: Sequence[int | torch.SymInt]) -> list[int | str]:
         """Return a shape as the manifest writes it."""

@@ -21,15 +21,15 @@ from torch.utils import _pytree as pytree
 from edge_trt.capture.agreement import agrees, answers
 from edge_trt.capture.axes import Axis
 from edge_trt.capture.conditions import (
-    Sizes,
     broken,
     chooses,
     draws_random_numbers,
     size_symbols,
     sizes_text,
-    spread,
+    special,
 )
 from edge_trt.capture.places import arguments_of, tensors_at
+from edge_trt.capture.samples import Sizes, spread
 from edge_trt.capture.signature import user_inputs
 from edge_trt.errors import CaptureError
 
@@ -124,12 +124,7 @@ def _refusal(
         doubtful = {size for of, size in alone if of == name}
         axis = _around(place.axis, doubtful, lambda size: alike(((name, size),)))
         hint = f"write {place.with_size(axis if axis.min < axis.max else axis.min)}"
-    if condition:
-        return chooses(condition, text, hint)
-    return CaptureError(
-        f"the model does something else at {text} than at larger sizes",
-        hint=hint or "give ranges without these sizes",
-    )
+    return chooses(condition, text, hint) if condition else special(text, hint)
 
 
 def _around(axis: Axis, doubtful: Set[int], alike: Callable[[int], bool]) -> Axis:
