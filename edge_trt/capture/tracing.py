@@ -32,6 +32,7 @@ from edge_trt.capture.constraints import (
     refused_sizes,
 )
 from edge_trt.capture.failures import explain
+from edge_trt.capture.fake_quantizers import whole_fake_quantizers
 from edge_trt.capture.module_state import CaptureWarning
 from edge_trt.capture.oblivious import CAN_BE_OBLIVIOUS, oblivious
 from edge_trt.capture.open_sizes import OpenSizes
@@ -58,7 +59,8 @@ if TYPE_CHECKING:
     from edge_trt.capture.call import Call
 
 _WHOLE = (
-    whole_recurrences, whole_batch_norms, whole_max_pools, any_size_rounds_up, even_bags, OpenSizes
+    whole_recurrences, whole_batch_norms, whole_max_pools, any_size_rounds_up, even_bags, OpenSizes,
+    whole_fake_quantizers,
 )  # fmt: skip
 """What export would take apart, or fix the sizes of."""
 _ATTEMPTS = 5

@@ -10,6 +10,8 @@ from typing import Any
 import torch
 from torch import nn
 
+from edge_trt.capture.fake_quantizers import whole_fake_quantizers
+
 SIZES = {"b": (1, 2, 4), "n": (4, 6, 9), "h": (8, 9, 13), "w": (7, 8, 12)}
 """Symbolic sizes: the least, usual and largest one."""
 DIMS = {name: torch.export.Dim(name, min=low, max=high) for name, (low, _, high) in SIZES.items()}
@@ -77,9 +79,10 @@ class Row:
             {axis: DIMS[d] for axis, (d, *_) in row.items()} for row in self.ranges() or ()
         )
         packed = (axes,) if isinstance(self.module(), Calling) else axes
-        return torch.export.export(
-            self.module(), self.inputs(), dynamic_shapes=packed if axes else None
-        )
+        with whole_fake_quantizers():  # as capture does: else none takes a symbolic size
+            return torch.export.export(
+                self.module(), self.inputs(), dynamic_shapes=packed if axes else None
+            )
 
 
 class Calling(nn.Module):

@@ -56,6 +56,15 @@ CASES: dict[str, tuple[Function, str]] = {
         lambda x: F.interpolate(x, size=(x.shape[2] // 2, x.shape[3] // 2), mode="bilinear"),
         "1..2..3x3x4..8..12x4..8..13",
     ),
+    "fake quantization": (
+        lambda x: torch.fake_quantize_per_tensor_affine(x, 0.1, 0, -128, 127), "1..2..4x3x5..6..8"
+    ),
+    "fake quantization per channel": (
+        lambda x: torch.fake_quantize_per_channel_affine(
+            x, torch.tensor([0.1, 0.2, 0.05]), torch.zeros(3).int(), 1, -128, 127
+        ),
+        "1..2..4x3x5..6..8",
+    ),
     "linspace": (lambda x: x + torch.linspace(0, 1, x.shape[-1]), "2x1..6..9"),
     "linspace from a value": (lambda x: x + torch.linspace(x[0, 0], 3, x.shape[-1]), "2x1..6..9"),
     "linspace as indices": (
