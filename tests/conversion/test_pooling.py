@@ -9,12 +9,13 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from tests.conversion.checking import captured, check_program, check_row, refusals
+from tests.conversion.checking import check_program, check_row
 from tests.conversion.rows import Calling, Row, f, i64
 
 aten = torch.ops.aten
 IMAGE = f("b", 3, "h", "w")
 STATIC = f(2, 3, 9, 7)
+ONE_OPEN = f("b", 3, 8, "w")
 VOLUME = f("b", 2, 5, "h", 6)
 
 
@@ -78,8 +79,23 @@ ROWS = [
     *(
         Row(f"{name} ceil of open sizes {w}", make(ceil_mode=True, **w), (IMAGE,))
         for name, make in (("max_pool2d", max_pool), ("avg_pool2d", avg_pool))
-        for w in (WINDOWS[0], WINDOWS[1], WINDOWS[5])
+        for w in WINDOWS
     ),
+    *(
+        Row(f"avg_pool2d ceil of open sizes {w} {o}", avg_pool(ceil_mode=True, **w, **o), (IMAGE,))
+        for w in WINDOWS
+        for o in ({"count_include_pad": False}, {"divisor_override": 5})
+    ),
+    Row("avg_pool2d ceil of one open size", avg_pool(ceil_mode=True, **WINDOWS[2]), (ONE_OPEN,)),
+    Row(
+        "max_pool1d ceil of open sizes",
+        lambda x: F.max_pool1d(x, 2, 3, 1, 1, True),
+        (f("n", 2, "h"),),
+    ),
+    Row(
+        "avg_pool1d ceil of open sizes", lambda x: F.avg_pool1d(x, 2, 3, 1, True), (f("n", 2, "h"),)
+    ),
+    Row("max_pool3d ceil of open sizes", lambda x: F.max_pool3d(x, 2, 3, 1, 1, True), (VOLUME,)),
     Row("avg_pool3d ceil of open sizes", lambda x: F.avg_pool3d(x, 2, ceil_mode=True), (VOLUME,)),
     Row("avg_pool2d divisor", avg_pool(kernel_size=3, padding=1, divisor_override=5), (IMAGE,)),
     *(
@@ -170,18 +186,6 @@ def test_ceil_mode_of_unknown_sizes(pool, window, include):
     options = {} if pool is max_pool else {"count_include_pad": include}
     function = pool(ceil_mode=True, **window, **options)
     check_program(odd_image(function), function, torch.randn(2, 3, 7, 7), torch.randn(2, 3, 17, 9))
-
-
-@pytest.mark.parametrize(
-    ("function", "refusal"),
-    [
-        (max_pool(ceil_mode=True, **WINDOWS[2]), "starts behind the input"),
-        (avg_pool(ceil_mode=True, **WINDOWS[2]), "starts behind the input"),
-        (avg_pool(kernel_size=3, stride=2, ceil_mode=True, divisor_override=5), "divisor_override"),
-    ],
-)
-def test_ceil_mode_of_unknown_sizes_is_refused(function, refusal):
-    assert any(refusal in reason for reason in refusals(captured(odd_image(function))))
 
 
 def test_random_windows_are_refused():

@@ -37,12 +37,12 @@ class Windows:
 
 def windows(
     sizes: Sequence[Dim], kernel: Any, stride: Any, padding: Any, ceil_mode: bool
-) -> Windows | None:
-    """PyTorch's windows in TensorRT's terms, or None if they depend on an unknown size.
+) -> Windows:
+    """PyTorch's windows in TensorRT's terms.
 
     With `ceil_mode` PyTorch drops a last window that would start in the padding, TensorRT's
     rounding up does not. A known size tells the padding after the end that gives PyTorch's number
-    of windows; for unknown ones rounding up is right where no window can start in the padding.
+    of windows; of unknown ones TensorRT rounds up, and `_begun` drops that window.
     """
     size = spread(kernel, len(sizes))
     step = spread(stride, len(sizes)) if stride else size
@@ -53,9 +53,7 @@ def windows(
     if all(isinstance(d, int) for d in sizes):
         ends = zip(sizes, size, step, pad, strict=True)
         return replace(result, post=tuple(_after(int(d), k, s, p) for d, k, s, p in ends))
-    if all(p + s <= k for p, s, k in zip(pad, step, size, strict=True)):
-        return replace(result, mode="EXPLICIT_ROUND_UP")
-    return None
+    return replace(result, mode="EXPLICIT_ROUND_UP")
 
 
 def _after(size: int, window: int, stride: int, pad: int) -> int:
@@ -65,6 +63,21 @@ def _after(size: int, window: int, stride: int, pad: int) -> int:
     if last >= size + pad:
         last -= stride
     return max(pad + last - free, 0)
+
+
+def _begun(ctx: Context, result: Tensor, x: Tensor, w: Windows) -> Tensor:
+    """The result for the windows that start before the end of the input."""
+    if w.mode == "EXPLICIT_ROUND_DOWN":
+        return result
+    for axis, (size, step, pad) in enumerate(
+        zip(w.size, w.stride, w.pre, strict=True), -len(w.size)
+    ):
+        if pad + step > size:  # else the last one does
+            before = ctx.calculate("SUM", ctx.size(x, axis), pad - 1)
+            count = ctx.calculate("SUM", ctx.calculate("FLOOR_DIV", before, step), 1)
+            count = ctx.calculate("MIN", count, ctx.size(result, axis))
+            result = ctx.slice(result, axis, 0, count)
+    return result
 
 
 def pool(
@@ -82,42 +95,14 @@ def pool(
     )
 
 
-def _countable(
-    self: fx.Node, kernel_size: Any, stride: Any, padding: Any, ceil_mode: bool
-) -> str | None:
-    if reason := needs_float(self, "pooling"):
-        return reason
-    value = self.meta["val"]
-    given = len(spread(kernel_size, 1))
-    ndim = given if given > 1 else max(value.dim() - 2, 1)
-    if windows(value.shape[-ndim:], kernel_size, stride, padding, ceil_mode) is not None:
-        return None
-    return (
-        "pooling with ceil_mode and a stride above kernel_size - padding needs known sizes, since "
-        "TensorRT keeps a last window that starts behind the input: fix them, or use a smaller "
-        "stride"
-    )
+def _of_floats(self: fx.Node) -> str | None:
+    return needs_float(self, "pooling")
 
 
-def _undilated(
-    self: fx.Node, kernel_size: Any, stride: Any, padding: Any, dilation: Any, ceil_mode: bool
-) -> str | None:
+def _undilated(self: fx.Node, dilation: Any) -> str | None:
     if any(d != 1 for d in spread(dilation, 1)):
         return f"TensorRT has no dilated pooling (dilation {dilation}): use a dilation of 1"
-    return _countable(self, kernel_size, stride, padding, ceil_mode)
-
-
-def _divisible(
-    self: fx.Node, kernel_size: Any, stride: Any, padding: Any, ceil_mode: bool,
-    divisor_override: int | None,
-) -> str | None:  # fmt: skip
-    known = all(isinstance(d, int) for d in self.meta["val"].shape[2:])
-    if divisor_override is not None and ceil_mode and not known:
-        return "avg_pool with ceil_mode and divisor_override needs a known image size: fix it"
-    return _countable(self, kernel_size, stride, padding, ceil_mode)
-
-
-CEIL = "with ceil_mode a known image size, or a stride of at most kernel_size - padding"
+    return _of_floats(self)
 
 
 def max_pool(
@@ -125,8 +110,7 @@ def max_pool(
     ceil_mode: bool,
 ) -> Tensor:  # fmt: skip
     found = windows(self.shape[-ndim:], kernel_size, stride, padding, ceil_mode)
-    assert found is not None
-    return pool(ctx, "MAX", self, found)
+    return _begun(ctx, pool(ctx, "MAX", self, found), self, found)
 
 
 def avg_pool(
@@ -134,14 +118,31 @@ def avg_pool(
     ceil_mode: bool, count_include_pad: bool, divisor_override: int | None,
 ) -> Tensor:  # fmt: skip
     found = windows(self.shape[-ndim:], kernel_size, stride, padding, ceil_mode)
-    assert found is not None
     if divisor_override is not None:
-        mean = pool(ctx, "AVERAGE", self, found, exclude=False)
-        return ctx.elementwise("PROD", mean, math.prod(found.size) / divisor_override)
+        mean = pool(ctx, "AVERAGE", *_filled(ctx, self, found), exclude=False)
+        scaled = ctx.elementwise("PROD", mean, math.prod(found.size) / divisor_override)
+        return _begun(ctx, scaled, self, found)
     if not ceil_mode or not count_include_pad or not any(found.pre):
-        return pool(ctx, "AVERAGE", self, found, exclude=ceil_mode or not count_include_pad)
-    # Declared padding counts, what ceil_mode adds never does: the former becomes part of the input.
-    return pool(ctx, "AVERAGE", *_padded(ctx, self, found))
+        mean = pool(ctx, "AVERAGE", self, found, exclude=ceil_mode or not count_include_pad)
+    else:
+        # Declared padding counts, what ceil_mode adds never does: the former becomes part of the
+        # input.
+        mean = pool(ctx, "AVERAGE", *_padded(ctx, self, found))
+    return _begun(ctx, mean, self, found)
+
+
+def _filled(ctx: Context, x: Tensor, w: Windows) -> tuple[Tensor, Windows]:
+    """The input with zeros wherever windows that round up may reach, and windows that round down.
+
+    TensorRT does not count what rounding up adds, and a divisor of the user's own does.
+    """
+    if w.mode == "EXPLICIT_ROUND_DOWN":
+        return x, w
+    first, none = x.rank - len(w.size), (0,) * len(w.size)
+    ends = enumerate(zip(w.pre, w.stride, strict=True), first)
+    pads = {axis: (pad, pad + step - 1) for axis, (pad, step) in ends}
+    padded = ctx.pad(x, pads, "FILL", ctx.like(x, 0))
+    return padded, Windows(w.size, w.stride, none, none)
 
 
 def _padded(ctx: Context, x: Tensor, w: Windows) -> tuple[Tensor, Windows]:
@@ -156,16 +157,16 @@ table(
     MAX,
     max_pool,
     when=_undilated,
-    note=f"integers and dilated windows in smaller operators; {NO_NAN}; {CEIL}",
+    note=f"integers and dilated windows in smaller operators; {NO_NAN}",
 )
-table(AVERAGE, avg_pool, when=_divisible, note=f"float input; {CEIL}")
+table(AVERAGE, avg_pool, when=_of_floats, note="float input")
 table(
     {aten.avg_pool1d.default: 1},
     lambda ctx, ndim, self, kernel_size, stride, padding, ceil_mode, count_include_pad: avg_pool(
         ctx, ndim, self, kernel_size, stride, padding, ceil_mode, count_include_pad, None
     ),
-    when=_countable,
-    note=CEIL,
+    when=_of_floats,
+    note="float input",
 )
 refuse(
     "its windows lie where random numbers say: use max_pool, or leave it to the fallback",
