@@ -125,7 +125,10 @@ def _failing(
 
     def fails(sizes: Sizes) -> bool:
         known = {_symbol(size): sizes[name] // step for name, (size, step) in symbols.items()}
-        return expression.xreplace(known) == False  # noqa: E712 (sympy's, or a relation still)
+        try:
+            return expression.xreplace(known) == False  # noqa: E712 (sympy's, or a relation still)
+        except ZeroDivisionError:
+            return True
 
     ranges = {name: places[name][0].axis for name in steps}
     return itertools.islice(filter(fails, choices(ranges, steps)), most)

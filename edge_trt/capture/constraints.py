@@ -26,8 +26,8 @@ _GUARD = re.compile(
 )
 _FIXED = re.compile(r"You marked (\w+) as dynamic but your code specialized it .* \((\d+)\)")
 _VIOLATED = "Constraints violated"
-_SOLVER = "Expected op to be"
-REFUSALS = (_VIOLATED, "Specializations unexpectedly required", _SOLVER)
+_SOLVER = ("Expected op to be", "Cannot create Dim with inconsistent")
+REFUSALS = (_VIOLATED, "Specializations unexpectedly required", *_SOLVER)
 SPECIAL = 4  # sizes that become 1, or equal a number of the model, when a little is cut off
 _MULTIPLE = re.compile(r"(\d+)\*_\w+")
 

@@ -24,7 +24,6 @@ from edge_trt.capture.batch_norms import whole_batch_norms
 from edge_trt.capture.conditions import check_sizes
 from edge_trt.capture.constraints import (
     REFUSALS,
-    SPECIAL,
     Place,
     explain_constraints,
     fixed_low,
@@ -47,7 +46,7 @@ from edge_trt.capture.places import (
 from edge_trt.capture.pools import any_size_rounds_up, whole_max_pools
 from edge_trt.capture.quiet import quiet
 from edge_trt.capture.recurrences import whole_recurrences
-from edge_trt.capture.unproved import equal_names, trace_unproved
+from edge_trt.capture.unproved import FURTHER, equal_names, trace_unproved
 from edge_trt.errors import CaptureError
 from edge_trt.warning import warn
 
@@ -64,7 +63,6 @@ _WHOLE = (
 )  # fmt: skip
 """What export would take apart, or fix the sizes of."""
 _ATTEMPTS = 5
-_FURTHER = 3  # how much larger a size is traced again: what is special about 2 is not about 5
 
 
 @dataclass(frozen=True)
@@ -72,7 +70,7 @@ class _Attempt:
     """What is told to torch.export besides the call."""
 
     steps: Mapping[str, int] = field(default_factory=dict[str, int])
-    larger: frozenset[str] = frozenset()
+    sizes: Mapping[str, int] = field(default_factory=dict[str, int])
     oblivious: bool = False
     to_check: Mapping[str, list[int]] = field(default_factory=dict[str, "list[int]"])
     proved: bool = True
@@ -144,9 +142,10 @@ def _following(attempt: _Attempt, refusal: str, places: Places) -> _Attempt | No
     steps = needed_multiples(refusal, places)
     if steps and steps.keys().isdisjoint(attempt.steps):
         return _with_steps(attempt, steps, places)
-    fixed = fixed_low(refusal, places) - attempt.larger
+    fixed = fixed_low(refusal, places) - attempt.sizes.keys()
     if fixed:
-        return replace(attempt, larger=attempt.larger | fixed)
+        larger = {name: traced_size(places[name]) + FURTHER for name in fixed}
+        return replace(attempt, sizes={**attempt.sizes, **larger})
     sizes = refused_sizes(refusal, places)
     if sizes and not attempt.oblivious and CAN_BE_OBLIVIOUS:
         return replace(attempt, oblivious=True, to_check={**attempt.to_check, **sizes})
@@ -159,12 +158,10 @@ def _is_about_sizes(error: Exception) -> bool:
 
 
 def _unproved(
-    model: nn.Module, call: Call, places: Places, *, oblivious: bool, larger: bool
+    model: nn.Module, call: Call, places: Places, sizes: Mapping[str, int], *, oblivious: bool
 ) -> ExportedProgram:
-    """Export without proof, at the usual sizes or at larger ones where small is special."""
-    small = [name for name, found in places.items() if traced_size(found) <= SPECIAL]
-    names = frozenset(small if larger else ())
-    return _export(model, call, places, _Attempt(larger=names, oblivious=oblivious, proved=False))
+    """Export without proof."""
+    return _export(model, call, places, _Attempt(sizes=sizes, oblivious=oblivious, proved=False))
 
 
 def _with_steps(attempt: _Attempt, steps: Mapping[str, int], places: Places) -> _Attempt:
@@ -184,13 +181,12 @@ def _with_steps(attempt: _Attempt, steps: Mapping[str, int], places: Places) -> 
 
 def _export(model: nn.Module, call: Call, places: Places, attempt: _Attempt) -> ExportedProgram:
     """Run torch.export."""
-    larger = {name: traced_size(places[name]) + _FURTHER for name in attempt.larger}
-    tensors = tensors_at(call, places, larger)
+    tensors = tensors_at(call, places, attempt.sizes)
     args, kwargs = arguments_of(call, tensors)
     dims: dict[int, dict[int, Any]] = {}
     for name, found in places.items():
         high = max(place.axis.max for place in found)
-        high = max(high, larger.get(name, 2))
+        high = max(high, attempt.sizes.get(name, 2))
         low, step = found[0].axis.min, attempt.steps.get(name, 1)
         dim = _dim(name, low, high, step) if attempt.proved else Dim.AUTO(min=low, max=high)
         for place in found:

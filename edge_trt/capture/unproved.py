@@ -28,10 +28,12 @@ from edge_trt.capture.conditions import (
     sizes_text,
     special,
 )
-from edge_trt.capture.places import arguments_of, tensors_at
+from edge_trt.capture.constraints import SPECIAL
+from edge_trt.capture.places import arguments_of, tensors_at, traced_size
 from edge_trt.capture.samples import Sizes, spread
 from edge_trt.capture.signature import user_inputs
 from edge_trt.errors import CaptureError
+from edge_trt.user_code import reason
 
 if TYPE_CHECKING:
     from torch import nn
@@ -43,6 +45,7 @@ if TYPE_CHECKING:
 _Sizes = tuple[tuple[str, int], ...]
 _Doubt = tuple[str, "list[_Sizes]"]
 
+FURTHER = 3  # how much larger a size is traced again: what is special about 2 is not about 5
 _MOST = 8  # sizes that are compared for each condition
 _TRIED = 16  # sizes on each side that are compared to find a range that works
 
@@ -56,18 +59,21 @@ def trace_unproved(
         model: The model.
         call: Its arguments.
         places: Where each size that may change appears.
-        export: Exports with `Dim.AUTO`: with `oblivious`, no size is taken for special, such as 1;
-            with `larger`, at sizes that are not.
+        export: Exports with `Dim.AUTO` at the sizes given; with `oblivious`, no size is taken for
+            special, such as 1.
 
     Returns:
         The program, if it is right for all sizes asked for; what to tell the user, if it is right
         for some only; or None when that can't be found out.
     """
     low = list(_near_least(places))
-    if not all(_takes(model, call, places, sizes) for sizes in low):
-        return None
-    programs = _open_programs(places, export, larger=False)
-    programs = programs or _open_programs(places, export, larger=True)
+    failure = partial(_failure, model, call, places)
+    if any(failure(sizes) is not None for sizes in low):
+        return _where_it_fails(places, failure)
+    programs = _open_programs(places, partial(export, _distinct_sizes(places, larger=False)))
+    programs = programs or _open_programs(
+        places, partial(export, _distinct_sizes(places, larger=True))
+    )
     if programs is None or draws_random_numbers(program := programs[1]):
         return None
     alike = cache(partial(_alike, model, program, call, places))
@@ -80,15 +86,23 @@ def trace_unproved(
     return program
 
 
+def _distinct_sizes(places: Places, *, larger: bool) -> Sizes:
+    """Return sizes to trace: two that are equal by chance would be one size to export."""
+    chosen: Sizes = {}
+    for name, found in places.items():
+        axis, size = found[0].axis, traced_size(found)
+        size += FURTHER if larger and size <= SPECIAL else 0
+        others = (*range(size, axis.max + 1), *range(size - 1, max(axis.min, 2) - 1, -1))
+        chosen[name] = next((n for n in others if n not in chosen.values()), size)
+    return chosen
+
+
 def _open_programs(
-    places: Places, export: Callable[..., ExportedProgram], *, larger: bool
+    places: Places, export: Callable[..., ExportedProgram]
 ) -> tuple[ExportedProgram, ExportedProgram] | None:
     """Return what is traced with sizes that may be special and without, if all stay open."""
     try:
-        programs = (
-            export(oblivious=False, larger=larger),
-            export(oblivious=True, larger=larger),
-        )
+        programs = export(oblivious=False), export(oblivious=True)
     except Exception:  # the refusal that led here says why
         return None
     return programs if all(_keeps_open(program, places) for program in programs) else None
@@ -169,12 +183,31 @@ def _near_least(places: Places) -> Iterator[Sizes]:
         yield from ({name: size} for size in (0, 1) if axis.min <= size <= axis.max)
 
 
-def _takes(model: nn.Module, call: Call, places: Places, sizes: Sizes) -> bool:
+def _failure(model: nn.Module, call: Call, places: Places, sizes: Sizes) -> Exception | None:
     try:
         answers(model, *arguments_of(call, tensors_at(call, places, sizes)))
-    except Exception:  # a model raises what it likes
-        return False
-    return True
+    except Exception as error:  # a model raises what it likes
+        return error
+    return None
+
+
+def _where_it_fails(
+    places: Places, failure: Callable[[Sizes], Exception | None]
+) -> CaptureError | None:
+    """Return what to tell of a model that takes no small sizes, or none if it leaves out others."""
+    for name, (place, *_) in places.items():
+        axis = place.axis
+        error = failure({name: axis.min})
+        sizes = range(axis.min + 1, min(axis.opt, axis.min + _TRIED))
+        least = next((size for size in sizes if failure({name: size}) is None), None)
+        if error is None or least is None or failure({name: least + 1}) is not None:
+            continue
+        narrow = Axis(least, axis.opt, axis.max, axis.name)
+        return CaptureError(
+            f"the model fails at {place.short}={axis.min}: {reason(error)}",
+            hint=f"write {place.with_size(narrow)}",
+        )
+    return None
 
 
 def _keeps_open(program: ExportedProgram, places: Places) -> bool:

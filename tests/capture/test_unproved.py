@@ -51,6 +51,10 @@ REFUSED = {
         lambda x: x * 2 if x.shape[0] + 7 == x.shape[1] else x[1:] * 3, ["x=h:3..4..9xw:3..5..19"],
         r"\(7 \+ h\) != w, which does not hold for"
     ),
+    "too small": (
+        lambda x: x[1:-2].unflatten(0, (1, -1)).amax(1) * x.shape[0], ["x=n:2..6..9x3"],
+        "the model fails at n=2: .*: write x=n:4..6..9x3"
+    ),
     "whole steps": (
         lambda x: x + torch.linspace(0, 20, x.shape[1], dtype=torch.int32), ["x=2x2..6..9"],
         "fixes dimension 1 of 'x' at 6"
@@ -67,7 +71,7 @@ def test_a_model_that_does_something_else_is_refused(function, texts, message):
         capture(_model(function), tuple(map(Input.parse, texts)))
 
 
-@pytest.mark.parametrize("name", ["one size", "number of chunks", "one row broadcasts", "a branch"])
+@pytest.mark.parametrize("name", ["one size", "number of chunks", "a branch", "too small"])
 def test_what_to_write_is_taken_and_right(name):
     function, texts, _ = REFUSED[name]
     with pytest.raises(CaptureError) as caught:
@@ -79,6 +83,12 @@ def test_what_to_write_is_taken_and_right(name):
     for size in range(dim.min, dim.max + 1):
         x = torch.randn(size, 3)
         torch.testing.assert_close(torch.as_tensor(run([x])[0]), function(x))
+
+
+def test_sizes_that_are_equal_by_chance_stay_two():
+    model = _model(lambda x: x.reshape(-1, x.shape[0]).t().contiguous().chunk(2, 1)[1])
+    captured = capture(model, Input.parse("x=h:2..6..8xw:2..6..8"))
+    assert set(captured.signature.dims) == {"h", "w"}
 
 
 def test_equal_names_stay_equal():
