@@ -181,8 +181,12 @@ class Sizes:
 
     def _without_inferred(self, x: Tensor, sizes: Sequence[Size]) -> list[Size]:
         """Replaces the -1, which a tensor of sizes can't hold beside unknown ones."""
-        given = [s for s in sizes if isinstance(s, Tensor) or s != -1]
-        inferred = self.calculate("FLOOR_DIV", self.product(self.sizes(x)), self.product(given))
+        left, given = self.sizes(x), [s for s in sizes if isinstance(s, Tensor) or s != -1]
+        for size in tuple(given):  # what stays may be 0, and nothing is divided by that
+            if size in left:
+                left.remove(size)
+                given.remove(size)
+        inferred = self.calculate("FLOOR_DIV", self.product(left), self.product(given))
         return [inferred if isinstance(s, int) and s == -1 else s for s in sizes]
 
 

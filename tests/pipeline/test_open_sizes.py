@@ -51,6 +51,9 @@ CASES: dict[str, tuple[Function, str]] = {
     "uneven pieces": (
         lambda x: torch.cat([p * i for i, p in enumerate(x.tensor_split(3, 1))], 1), "2x1..6..12x3"
     ),
+    "flattened, and maybe empty": (
+        lambda x: torch.stack([x[:, 1:-1], x[:, 1:-1] * 2], 1).flatten(0, 1), "2..4..5x2..8..9"
+    ),
     "one after another": (lambda x: x[:1].expand(x.shape[0] - 1, -1) + x[1:], "2..6..9x3"),
     "half an image": (
         lambda x: F.interpolate(x, size=(x.shape[2] // 2, x.shape[3] // 2), mode="bilinear"),
