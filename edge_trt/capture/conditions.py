@@ -29,6 +29,9 @@ _DRAWS = (
 )  # fmt: skip
 
 
+_LONGEST = 80  # letters of a condition that people read
+
+
 def check_sizes(program: ExportedProgram, places: Places, agrees: Callable[[Sizes], bool]) -> None:
     """Compare a program with its model at sizes where they may differ.
 
@@ -65,8 +68,9 @@ def chooses(condition: str, sizes: str, hint: str = "") -> CaptureError:
     """Return the error for a model that does something else where a condition does not hold."""
     many = "between sizes" if "," in sizes else "on a size"
     otherwise = "give ranges in which it always holds, or compute both and choose by torch.where"
+    said = f", {condition}, which" if len(condition) <= _LONGEST else " that"
     return CaptureError(
-        f"the model chooses by a condition {many}, {condition}, which does not hold for {sizes}",
+        f"the model chooses by a condition {many}{said} does not hold for {sizes}",
         hint=hint or otherwise,
     )
 

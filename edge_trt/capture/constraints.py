@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import re
+import traceback
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -26,8 +27,8 @@ _GUARD = re.compile(
 )
 _FIXED = re.compile(r"You marked (\w+) as dynamic but your code specialized it .* \((\d+)\)")
 _VIOLATED = "Constraints violated"
-_SOLVER = ("Expected op to be", "Cannot create Dim with inconsistent")
-REFUSALS = (_VIOLATED, "Specializations unexpectedly required", *_SOLVER)
+_SOLVER = "produce_guards_and_solve_constraints"
+"""The function of torch that finds ranges; what it can't solve becomes an error of any kind."""
 SPECIAL = 4  # sizes that become 1, or equal a number of the model, when a little is cut off
 _MULTIPLE = re.compile(r"(\d+)\*_\w+")
 
@@ -68,6 +69,13 @@ class _Need:
     hint: str = ""
 
 
+def is_about_sizes(error: BaseException) -> bool:
+    """Whether export could not prove its conditions on sizes, or failed to solve them."""
+    frames = (frame for frame, _ in traceback.walk_tb(error.__traceback__))
+    solving = any(frame.f_code.co_name == _SOLVER for frame in frames)
+    return solving or str(error).startswith(_VIOLATED)
+
+
 def explain_constraints(
     error: BaseException, places: Mapping[str, Sequence[Place]]
 ) -> CaptureError | None:
@@ -78,13 +86,13 @@ def explain_constraints(
         places: Where each dimension name given to export appears, in order.
     """
     text = str(error)
-    if isinstance(error, AssertionError) and text.startswith(_SOLVER):
+    if not is_about_sizes(error):
+        return None
+    if not text.startswith(_VIOLATED):
         return CaptureError(
             "torch.export can't find out at which of the sizes asked for the model does the same",
             hint="give narrower ranges, or fixed sizes",
         )
-    if not text.startswith(_VIOLATED):
-        return None
     violated = re.findall(r"\w+", text.partition("!")[0])  # 1..2 is one size to export, so "fixed"
     _, _, fixes = text.partition("Suggested fixes:")
     needs = [

@@ -23,10 +23,10 @@ from edge_trt.capture.bags import even_bags
 from edge_trt.capture.batch_norms import whole_batch_norms
 from edge_trt.capture.conditions import check_sizes
 from edge_trt.capture.constraints import (
-    REFUSALS,
     Place,
     explain_constraints,
     fixed_low,
+    is_about_sizes,
     needed_multiples,
     refused_sizes,
 )
@@ -46,7 +46,7 @@ from edge_trt.capture.places import (
 from edge_trt.capture.pools import any_size_rounds_up, whole_max_pools
 from edge_trt.capture.quiet import quiet
 from edge_trt.capture.recurrences import whole_recurrences
-from edge_trt.capture.unproved import FURTHER, equal_names, trace_unproved
+from edge_trt.capture.unproved import FURTHER, equal_names, trace_unproved, unsolved
 from edge_trt.errors import CaptureError
 from edge_trt.warning import warn
 
@@ -106,7 +106,7 @@ def trace(model: nn.Module, call: Call) -> tuple[ExportedProgram, Call]:
                 stale = False
                 torch.compiler.reset()
                 continue
-            if refusal is None and _is_about_sizes(error) and not attempt.steps:
+            if refusal is None and is_about_sizes(error) and not attempt.steps:
                 found = trace_unproved(model, call, asked, partial(_unproved, model, call, asked))
                 if isinstance(found, ExportedProgram):
                     return found, call
@@ -152,11 +152,6 @@ def _following(attempt: _Attempt, refusal: str, places: Places) -> _Attempt | No
     return None
 
 
-def _is_about_sizes(error: Exception) -> bool:
-    """Whether export could not prove its conditions on sizes, or its solver failed at one."""
-    return str(error).startswith(REFUSALS)
-
-
 def _unproved(
     model: nn.Module, call: Call, places: Places, sizes: Mapping[str, int], *, oblivious: bool
 ) -> ExportedProgram:
@@ -200,6 +195,7 @@ def _export(model: nn.Module, call: Call, places: Places, attempt: _Attempt) -> 
             stack.enter_context(whole())
         if not attempt.proved:
             stack.enter_context(equal_names(model, places))
+            stack.enter_context(unsolved())
         return torch.export.export(model, args, kwargs, dynamic_shapes=shapes, strict=False)
 
 

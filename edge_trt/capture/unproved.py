@@ -11,11 +11,13 @@ program is compared with the model.
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterator, Sequence, Set
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import cache, partial
 from typing import TYPE_CHECKING, Any
+from unittest.mock import patch
 
 import torch
+from torch.fx.experimental.symbolic_shapes import DimConstraints
 from torch.utils import _pytree as pytree
 
 from edge_trt.capture.agreement import agrees, answers
@@ -70,11 +72,9 @@ def trace_unproved(
     failure = partial(_failure, model, call, places)
     if any(failure(sizes) is not None for sizes in low):
         return _where_it_fails(places, failure)
-    programs = _open_programs(places, partial(export, _distinct_sizes(places, larger=False)))
-    programs = programs or _open_programs(
-        places, partial(export, _distinct_sizes(places, larger=True))
-    )
-    if programs is None or draws_random_numbers(program := programs[1]):
+    sizes = (_distinct_sizes(places, larger=larger) for larger in (False, True))
+    programs = next(filter(None, (_open_programs(places, partial(export, s)) for s in sizes)), None)
+    if programs is None or draws_random_numbers(program := programs[-1]):
         return None
     alike = cache(partial(_alike, model, program, call, places))
     doubts = [*_doubts(programs, places), ("", [_key(sizes) for sizes in low])]
@@ -97,15 +97,22 @@ def _distinct_sizes(places: Places, *, larger: bool) -> Sizes:
     return chosen
 
 
-def _open_programs(
-    places: Places, export: Callable[..., ExportedProgram]
-) -> tuple[ExportedProgram, ExportedProgram] | None:
-    """Return what is traced with sizes that may be special and without, if all stay open."""
-    try:
-        programs = export(oblivious=False), export(oblivious=True)
-    except Exception:  # the refusal that led here says why
-        return None
-    return programs if all(_keeps_open(program, places) for program in programs) else None
+def _open_programs(places: Places, export: Callable[..., ExportedProgram]) -> list[ExportedProgram]:
+    """Return what is traced with sizes that may be special, and without, while all stay open.
+
+    The first asks more, so that its guards say where to compare. The second is right more often,
+    but where a size is cut by another it may know too little of the result.
+    """
+    programs: list[ExportedProgram] = []
+    for oblivious in (False, True):
+        try:
+            program = export(oblivious=oblivious)
+        except Exception:  # the refusal that led here says why
+            break
+        if not _keeps_open(program, places):
+            break
+        programs.append(program)
+    return programs
 
 
 def _key(sizes: Sizes) -> _Sizes:
@@ -154,6 +161,19 @@ def _around(axis: Axis, doubtful: Set[int], alike: Callable[[int], bool]) -> Axi
     low = axis.min if stops[0] is None else stops[0] + 1
     high = axis.max if stops[1] is None else stops[1] - 1
     return Axis(low, axis.opt, high, axis.name)
+
+
+@contextmanager
+def unsolved() -> Generator[None]:
+    """Let an export go on where its solver, which finds what to tell the user, fails."""
+    solve = DimConstraints.solve
+
+    def tolerant(constraints: DimConstraints) -> None:
+        with suppress(Exception):  # sympy raises many kinds of errors
+            solve(constraints)
+
+    with patch.object(DimConstraints, "solve", tolerant):
+        yield
 
 
 @contextmanager
