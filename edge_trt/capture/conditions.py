@@ -29,7 +29,7 @@ _DRAWS = (
 )  # fmt: skip
 
 
-_LONGEST = 80  # letters of a condition that people read
+_LONGEST = 72  # letters of a condition that people read
 
 
 def check_sizes(program: ExportedProgram, places: Places, agrees: Callable[[Sizes], bool]) -> None:

@@ -30,7 +30,7 @@ REFUSED = {
     ),
     "number of chunks": (
         lambda x: torch.cat([c * i for i, c in enumerate(x.chunk(3))]), ["x=3..6..12x3"],
-        r"chooses by a condition on a size that does not hold for x.shape\[0\]=4: write x=5..6..12x3"
+        r"a condition on a size that does not hold for x.shape\[0\]=4: write x=5..6..12x3"
     ),
     "number of pieces": (
         lambda x: torch.cat([c * i for i, c in enumerate(x.split(2))]), ["x=n:1..6..12x3"],
