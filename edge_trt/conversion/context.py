@@ -82,6 +82,12 @@ class Context(Builder):
         dtype = widened(common)
         return self.elementwise(op, self.as_type(a, dtype), self.as_type(b, dtype))
 
+    def truncated(self, x: Tensor) -> Tensor:
+        """Floats rounded towards zero, and each zero with the sign that it had."""
+        up, down = self.unary("CEIL", x), self.unary("FLOOR", x)
+        # Not the other way round: where what is chosen first is -0, ONNX Runtime gives 0.
+        return self.select(self.elementwise("GREATER", x, 0), down, up)
+
     def as_type(self, value: Tensor | Scalar, dtype: DType) -> Tensor:
         """A tensor or number as a tensor of `dtype`."""
         return self.cast(value, dtype) if isinstance(value, Tensor) else self.constant(value, dtype)
@@ -128,12 +134,13 @@ def held(value: Tensor | Scalar, dtype: DType) -> Tensor | Scalar:
 
 
 def promote(a: Tensor | Scalar, b: Tensor | Scalar) -> DType:
-    """The type PyTorch computes in: 0-d tensors and numbers are weak."""
+    """The type PyTorch computes in, or a wider one: 0-d tensors and numbers are weak."""
     operands: list[Any] = [
         torch.empty((1,) * v.rank, dtype=torch_dtype(v.dtype)) if isinstance(v, Tensor) else v
         for v in (a, b)
     ]
-    return dtype_of(torch.result_type(*operands))
+    common = torch.result_type(*operands)
+    return DType.INT32 if common is torch.int16 else dtype_of(common)  # of int8 and uint8
 
 
 def axes_of(dim: int | Sequence[int] | None, rank: int) -> list[int]:

@@ -243,10 +243,8 @@ def needs_float(node: fx.Node, what: str) -> str | None:
 def _type_reason(node: fx.Node) -> str | None:
     values = [n.meta.get("val") for n in (node, *node.all_input_nodes)]
     for value in _tensors(values):
-        name = str(value.dtype).removeprefix("torch.")
-        if name not in _TYPES:
-            remedy = _REMEDIES.get(name, "TensorRT has no such type")
-            return f"{node.target} works on {name}: {remedy}"
+        if reason := no_type(value):
+            return f"{node.target} works on {reason}"
         if value.dim() > 8:
             return f"{node.target} works on {value.dim()} dimensions, TensorRT has at most 8"
     return None
@@ -269,6 +267,14 @@ def _number_reason(node: fx.Node, entry: Converter) -> str | None:
                 f"{operator_of(node)} needs a known {name}: give it a number that no size decides"
             )
     return None
+
+
+def no_type(value: Any) -> str | None:
+    """The name of a tensor's type, and what to use instead, if TensorRT has none such."""
+    name = str(value.dtype).removeprefix("torch.") if isinstance(value, torch.Tensor) else ""
+    if not name or name in _TYPES:
+        return None
+    return f"{name}: {_REMEDIES.get(name, 'TensorRT has no such type')}"
 
 
 _TYPES = {t.value for t in DType}

@@ -224,7 +224,9 @@ def _index_copy(self: Any, dim: int, index: Any, source: Any) -> Any:
 def _index_fill(self: Any, dim: int, index: Any, value: Any) -> Any:
     if self.dim() == 0:
         return NotImplemented
-    if not isinstance(value, torch.Tensor):
+    if isinstance(value, torch.Tensor):
+        value = value.to(self.dtype)
+    else:
         value = torch.full((), value, dtype=self.dtype)
     return aten.index_put.default(self, _index_put_at(dim % self.dim(), index), value)
 
@@ -238,6 +240,10 @@ def _index_reduce(
     places = index.reshape([-1 if d == dim else 1 for d in range(self.dim())]).expand_as(source)
     name = {"prod": "prod", "mean": "mean", "amax": "amax", "amin": "amin"}[reduce]
     return torch.scatter_reduce(self, dim, places, source, name, include_self=include_self)
+
+
+def _take(self: Any, index: Any) -> Any:
+    return aten.index.Tensor(self.reshape(-1), [index])
 
 
 def _put(self: Any, index: Any, source: Any, accumulate: bool = False) -> Any:
@@ -319,6 +325,7 @@ INDEXING: dict[Any, Callable[..., Any]] = {
     aten.repeat_interleave.self_Tensor: _repeat_interleave,
     aten.searchsorted.Tensor: _searchsorted,
     aten.searchsorted.Scalar: _searchsorted,
+    aten.take.default: _take,
     aten.trace.default: _trace,
     aten.unfold.default: _unfold,
     aten.unfold_copy.default: _unfold,

@@ -17,8 +17,8 @@ from edge_trt.lowering.unlifting import STATE
 from edge_trt.lowering.view_inverses import can_write_back, write_back
 
 _RETYPED = {
-    "eq", "ge", "gt", "isinf", "isnan", "le", "logical_and", "logical_not", "logical_or",
-    "logical_xor", "lt", "ne",
+    "eq", "ge", "greater", "greater_equal", "gt", "isinf", "isnan", "le", "less", "less_equal",
+    "logical_and", "logical_not", "logical_or", "logical_xor", "lt", "ne", "not_equal",
 }  # fmt: skip
 """Twins of these yield booleans, while the in-place operator keeps the type of its tensor."""
 
@@ -204,7 +204,8 @@ class _Rewriter:
         kept = node.meta["val"].dtype
         retarget(node, target, node.args, node.kwargs)
         types = {found.dtype for found in map(tensor, node.all_input_nodes) if found is not None}
-        if types == {kept} and target._schema.name.split("::")[1] not in _RETYPED:
+        plain = kept.is_floating_point and target._schema.name.split("::")[1] not in _RETYPED
+        if types == {kept} and plain:  # integers are summed up as int64
             return node
         val = propagate(self.gm, target, node.args, node.kwargs)
         if val.dtype == kept:

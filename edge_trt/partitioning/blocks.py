@@ -15,6 +15,7 @@ import torch
 from torch import fx
 from torch.fx.passes.utils.fuser_utils import fuse_by_partitions
 
+from edge_trt.conversion.registry import no_type, support
 from edge_trt.partitioning.phases import Phase, repeat_fractions, split
 from edge_trt.partitioning.placement import cheaper_on_host
 from edge_trt.partitioning.sizes import compute_inside
@@ -71,7 +72,7 @@ def cut(
         min_block_size: blocks with fewer calls fall back; None lets the costs of copies and
             kernels decide what falls back beside the refused.
     """
-    _compute_results(module)
+    refused = {**refused, **_compute_results(module)}
     graph, reasons = module.graph, dict(refused)
     if refused:
         repeat_fractions(graph)
@@ -99,8 +100,13 @@ def _too_small(phases: Sequence[Phase], least: int) -> dict[fx.Node, str]:
     return reasons
 
 
-def _compute_results(module: fx.GraphModule) -> None:
-    """Gives a result that is a weight a call that computes it, so that some block has it."""
+def _compute_results(module: fx.GraphModule) -> dict[fx.Node, str]:
+    """Gives a result that is a weight a call that computes it, so that some block has it.
+
+    Returns:
+        Those calls that TensorRT does not take, with reasons.
+    """
+    refused: dict[fx.Node, str] = {}
     output = module.graph.output_node()
     for node in dict.fromkeys(output.all_input_nodes):
         if node.op == "get_attr":
@@ -108,15 +114,29 @@ def _compute_results(module: fx.GraphModule) -> None:
                 copy = module.graph.call_function(aten.clone.default, (node,))
             copy.meta = dict(node.meta)
             output.replace_input_with(node, copy)
+            if reason := support(copy):
+                refused[copy] = reason
+    return refused
 
 
 def _whole(module: fx.GraphModule, kind: BlockKind) -> Partition:
-    """The graph as one block."""
-    name = "block0" if kind == "tensorrt" else "fallback0"
-    block = Block(name, kind, module)
-    block.inputs = list(_inputs(module).values())
-    block.outputs = [f"{name}.{i}" for i in range(len(_results(module)))]
-    return Partition([block], list(block.outputs))
+    """The graph as one block, less inputs that have no place in TensorRT: nothing reads these."""
+    inputs, results = _inputs(module), _results(module)
+    rare = {n for n in inputs if kind == "tensorrt" and no_type(n.meta["val"])}
+    if rare.issuperset(results):
+        kind, rare = "fallback", set()
+    block = Block("block0" if kind == "tensorrt" else "fallback0", kind, module)
+    block.inputs = [name for n, name in inputs.items() if n not in rare]
+    computed = [n for n in results if n not in rare]
+    block.outputs = [f"{block.name}.{i}" for i in range(len(computed))]
+    names = iter(block.outputs)
+    given = [inputs[n] if n in rare else next(names) for n in results]
+    if rare:
+        module.graph.output_node().args = (tuple(computed),)
+        for node in rare:
+            module.graph.erase_node(node)
+        module.recompile()
+    return Partition([block], given)
 
 
 def _inputs(module: fx.GraphModule) -> dict[fx.Node, str]:

@@ -69,6 +69,7 @@ ROWS = [
     ),
     Row("threshold of ints", lambda x: F.threshold(x, 1, -3), (i64(2, 5),)),
     Row("threshold of ints by a fraction", lambda x: F.threshold(x, 0.5, 7), (i64(2, 5),)),
+    Row("threshold of ints by less", lambda x: F.threshold(x, -1.5, 7), (i64(2, 9),)),
     Row("_prelu_kernel", torch._prelu_kernel, (f(2, 3, 4), f(1, 3, 1))),
     Row("_prelu_kernel of the last axis", torch._prelu_kernel, (f("b", 3, 4), f(4))),
     Row("celu negative alpha", lambda x: F.celu(x, -1.5), (X,), refusal="positive alpha"),

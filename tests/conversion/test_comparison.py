@@ -37,6 +37,7 @@ ROWS = [
         for n in ("gt", "le", "eq")
         for x, limit in ((BYTES, -1), (BYTES, 300), (SIGNED, 200), (SIGNED, -5))
     ),
+    *(Row(f"{n} of signed and not", getattr(torch, n), (SIGNED, BYTES)) for n in ("gt", "eq")),
     Row("where", torch.where, (boolean("b", 3), f("b", 3), f(3))),
     Row("where promotes", torch.where, (boolean(2, 3), f(2, 3), i64(3))),
     Row("where bools", torch.where, (boolean(2, 3), boolean(2, 3), boolean(3))),

@@ -147,6 +147,7 @@ ROWS = [
     Row("gather fewer rows", lambda x, i: x.gather(1, i), (f(4, 3), i64(2, 5, low=0, high=2))),
     Row("gather first axis", lambda x, i: x.gather(0, i), (f(4, 3), i64(2, 3, low=0, high=3))),
     Row("gather a scalar often", lambda x, i: x.gather(0, i), (f(), i64(4, low=0, high=0))),
+    Row("gather at a number", lambda x, i: x.gather(0, i), (f(4), i64(low=0, high=3))),
     Row("gather a scalar", lambda x, i: x.gather(0, i), (f(), i64(low=0, high=0))),
     Row("index", lambda x, i: x[i], (f(5, 3), at(-5, 5))),
     Row("index symbolic axis", lambda x, i: x[i], (f("n", 3), at(-4, 4))),

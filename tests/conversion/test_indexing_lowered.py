@@ -189,6 +189,11 @@ WRITES = [
         lambda x, i, v: x.index_fill(0, i, v),
         (f("n", 2), places(4, 3), f()),
     ),
+    Row(
+        "index_fill by an integer",
+        lambda x, i, v: x.index_fill(0, i, v),
+        (f("n", 2), places(4, 3), i32()),
+    ),
     *(
         Row(
             f"index_reduce {reduce}",
@@ -204,6 +209,7 @@ WRITES = [
     Row("masked_scatter", lambda x, m, v: x.masked_scatter(m, v), (X, boolean("b", 5), f(20))),
     Row("masked_scatter rows", lambda x, m, v: x.masked_scatter(m, v), (X, boolean("b", 1), f(40))),
     Row("take", lambda x, i: x.take(i), (f(3, "n"), i64(2, 4, low=-12, high=11))),
+    Row("take one", lambda x, i: x.take(i), (f(3, "n"), i64(low=-12, high=11))),
     Row("take_along_dim", lambda x, i: x.take_along_dim(i, 1), (f(3, 5), places(5, 3, 2))),
     Row("take_along_dim all", torch.take_along_dim, (f(3, 5), places(15, 4))),
 ]

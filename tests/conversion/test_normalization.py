@@ -57,6 +57,19 @@ ROWS = [
         "Scale",
     ),
     Row("rms_norm", randomised(nn.RMSNorm(6)), (f("b", "n", 6),)),
+    Row(
+        "rms_norm of halves, to single weights",
+        lambda x, w: F.rms_norm(x.half(), [6], w).float(),
+        (f("b", 6), f(6)),
+    ),
+    *(
+        Row(
+            f"rms_norm of halves up to {size}",
+            lambda x: F.rms_norm(x.half(), [6]).float(),
+            (f("b", 6, low=-size, high=size),),
+        )
+        for size in (0.001, 1000)
+    ),
     Row("rms_norm eps", nn.RMSNorm([3, 6], eps=0.1, elementwise_affine=False), (f(2, 3, 6),)),
     Row("batch_norm", randomised(nn.BatchNorm2d(6)), (IMAGE,), "Scale"),
     Row("batch_norm plain", randomised(nn.BatchNorm2d(6, affine=False)), (f(2, 6, 4, 5),)),
@@ -83,6 +96,7 @@ ROWS = [
 ]
 
 
+@pytest.mark.filterwarnings("ignore:Mismatch dtype between input and weight")
 @pytest.mark.parametrize("row", ROWS, ids=lambda row: row.name)
 def test_normalization(row):
     check_row(row)

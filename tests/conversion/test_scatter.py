@@ -61,6 +61,9 @@ SCATTERS = [
     Row("src of bools", lambda x, s: x.scatter(1, DISTINCT, s), (boolean(2, 5), boolean(2, 3))),
     Row("src in half", lambda x, s: x.scatter(1, DISTINCT, s), (half(2, 5), half(2, 3))),
     Row("src of a number", lambda x, s, i: x.scatter(0, i, s), (f(), f(), places(1))),
+    Row("number into a row", lambda x, s, i: x.scatter(0, i, s), (f(4), f(), places(4))),
+    Row("value into a row", lambda x, i: x.scatter(0, i, 7), (f(4), places(4))),
+    Row("number added to a row", lambda x, s, i: x.scatter_add(0, i, s), (f(4), f(), places(4))),
     Row("src of a vector", lambda x, s, i: x.scatter(0, i, s), (f(), f(1), places(1, 1))),
     Row("sum of a vector", lambda x, i, s: x.scatter_add(0, i, s), (f(), places(1, 1), f(1))),
     Row(

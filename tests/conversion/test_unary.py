@@ -11,6 +11,7 @@ import torch
 from tests.conversion.checking import check_row
 from tests.conversion.rows import Row, boolean, f, i64
 
+ZEROS = torch.tensor([-0.3, -0.0, 0.0, 0.3, -1.5])
 SPECIAL = torch.tensor([[math.nan, -1.0, 0.0], [math.inf, -math.inf, 2.0]])
 HALVES = torch.tensor([-2.5, -1.5, -0.5, 0.5, 1.5, 2.5, 2.4, -2.6])
 
@@ -46,6 +47,7 @@ ROWS = [
         for n in ("ceil", "floor", "round", "trunc")
     ),
     Row("fix", lambda x: torch.ops.aten.fix.default(x), (HALVES,)),
+    Row("trunc keeps the sign of zeros", lambda x: 1 / x.trunc(), (ZEROS,)),
     Row("trunc of infinities", torch.trunc, (SPECIAL,)),
     Row("isnan", torch.isnan, (SPECIAL,), "Unary"),
     Row("isnan of ints", torch.isnan, (i64(2, 3),)),

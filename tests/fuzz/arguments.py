@@ -8,11 +8,15 @@ left out. So nothing here repeats an operator's rules, except where chance would
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import torch
 from hypothesis import strategies as st
+from torch.utils._pytree import tree_leaves
 
+from edge_trt.lowering.edit import writes
 from tests.fuzz.tensors import (
     SIZES,
     Draw,
@@ -26,10 +30,11 @@ from tests.fuzz.tensors import (
 )
 
 
-def draw_call(draw: Draw, target: Any, values: Values) -> dict[str, Any]:
-    """Arguments by name for one call of an ATen overload."""
-    bound: dict[str, Any] = {}
-    for argument in target._schema.arguments:
+def draw_call(draw: Draw, target: Any, values: Values, about: Any = None) -> dict[str, Any]:
+    """Arguments by name for one call of an ATen overload; `about` is the first, if it is given."""
+    schema = target._schema.arguments
+    bound: dict[str, Any] = {} if about is None else {schema[0].name: about}
+    for argument in schema[len(bound) :]:
         optional = argument.has_default_value()
         if optional and (argument.name in UNTOUCHED or draw(st.booleans())):
             continue
@@ -37,6 +42,37 @@ def draw_call(draw: Draw, target: Any, values: Values) -> dict[str, Any]:
         if value is not SKIPPED:
             bound[argument.name] = value
     return bound
+
+
+def is_allowed(target: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> bool:
+    """Whether a call is one whose result PyTorch defines.
+
+    It searches what is sorted, counts right, reads nothing of what it writes to, and gives the
+    place of one of equal elements only where that is the first.
+    """
+    if family(target) in ("kthvalue", "median", "nanmedian", "mode"):
+        return args[0].unique().numel() == args[0].numel()
+    size = kwargs.get("output_size") if family(target) == "repeat_interleave" else None
+    if size is not None and int(torch.as_tensor(args[1]).sum()) != size:
+        return False
+    if kwargs.get("enable_gqa") and args[0].numel() == 0:
+        return False  # PyTorch divides by the number of heads, and crashes
+    if writes(target) and any(map(partial(_overlaps, args[0]), tree_leaves((args[1:], kwargs)))):
+        return False
+    place = {"searchsorted": 0, "bucketize": 1}.get(family(target))
+    found = args[place] if place is not None and place < len(args) else None
+    if not isinstance(found, torch.Tensor) or found.dim() == 0:
+        return True
+    return bool((found.diff() >= 0).all())
+
+
+def _overlaps(written: torch.Tensor, other: Any) -> bool:
+    """Whether two tensors share memory, and are not the same."""
+    if not isinstance(other, torch.Tensor):
+        return False
+    same = written.stride() == other.stride() and written.data_ptr() == other.data_ptr()
+    shared = written.untyped_storage().data_ptr() == other.untyped_storage().data_ptr()
+    return shared and not same
 
 
 SKIPPED = object()

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import functools
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, field
 from typing import Any
@@ -20,9 +20,11 @@ from edge_trt.conversion.registry import CONVERTERS, lookup
 from edge_trt.lowering.decompositions import DECOMPOSITIONS
 from edge_trt.lowering.edit import is_random, writes
 from edge_trt.lowering.normalise_variants import RULES
-from tests.fuzz.arguments import draw_call
-from tests.fuzz.tensors import Draw
+from tests.fuzz.arguments import draw_call, is_allowed
+from tests.fuzz.tensors import SIZES, TYPES, Draw
+from tests.fuzz.writes import VIEWS, Rollback, in_place
 
+BOOLEANS = st.booleans()
 LARGEST = 4096
 """Elements that a value may have."""
 
@@ -47,6 +49,7 @@ def _draws(target: Any) -> bool:
 
 LEFT_OUT = {
     "aten._reshape_alias.default": "its strides are what autograd found, and random ones are wrong",
+    "aten._pdist_forward.default": "it crashes on what aten.pdist refuses",
     "aten.empty.memory_format": "elements are what memory holds",
     "aten.empty_like.default": "elements are what memory holds",
     "aten.new_empty.default": "elements are what memory holds",
@@ -82,16 +85,18 @@ class Program:
 
 @st.composite
 def programs(draw: Draw, only: Sequence[Any] = ()) -> Program:
-    """Programs of one to five calls; `only` narrows the operators."""
+    """Programs of one to five calls, some of them in place; `only` narrows the operators."""
     drafted = _Draft(draw)
     for _ in range(draw(st.integers(1, 2))):
-        drafted.fresh(
-            [draw(st.integers(1, 5)) for _ in range(draw(st.integers(1, 4)))], torch.float32
-        )
+        rank = draw(st.sampled_from([1, 2, 3, 4] * 3 + [0]))
+        drafted.fresh([draw(SIZES) for _ in range(rank)], draw(st.sampled_from(TYPES)))
     choices = st.sampled_from(list(only) or operators())
     wanted = draw(st.integers(1, 5))
     for _ in range(4 * wanted):
-        drafted.call(draw(choices))
+        if draw(st.sampled_from([False] * 3 + [True])):
+            drafted.write()
+        else:
+            drafted.call(draw(choices))
         if len(drafted.calls) == wanted:
             break
     assume(drafted.calls)
@@ -106,6 +111,7 @@ class _Draft:
     inputs: list[torch.Tensor] = field(default_factory=list)
     calls: list[str] = field(default_factory=list)
     values: list[fx.Node] = field(default_factory=list)
+    written: list[fx.Node] = field(default_factory=list)
 
     def tensor(self, value: fx.Node) -> torch.Tensor:
         return value.meta["val"]
@@ -121,6 +127,7 @@ class _Draft:
         generator = torch.Generator().manual_seed(len(list(self.graph.nodes)))
         if dtype is torch.bool:
             low, high = 0, 1
+        low = 0 if dtype is torch.uint8 else low
         scale = 8 if dtype.is_floating_point else 1
         raw = torch.randint(
             low * scale, max(high, low) * scale + 1, tuple(shape), generator=generator
@@ -131,7 +138,7 @@ class _Draft:
             after = self.graph.inserting_after(placeholders[-1]) if placeholders else nullcontext()
             with after:
                 node = self.graph.placeholder(f"x{len(self.inputs)}")
-            self.inputs.append(tensor)
+            self.inputs.append(tensor.clone())
         else:
             name = f"weight{len(list(self.root.buffers()))}"
             self.root.register_buffer(name, tensor)
@@ -140,40 +147,68 @@ class _Draft:
         self.values.append(node)
         return node
 
-    def call(self, target: Any) -> None:
+    def write(self) -> None:
+        """Adds a call that writes to a value that is no input, or to a part of one."""
+        value = self.pick(self._is_own)
+        value = value or self.call(torch.ops.aten.clone.default, self.pick(lambda t: t.numel() > 0))
+        if value is None:
+            return
+        part = self.call(self.draw(st.sampled_from(VIEWS)), value) if self.draw(BOOLEANS) else None
+        if self.call(self.draw(st.sampled_from(in_place(operators()))), part or value) is not None:
+            self.written.append(value)
+
+    def _is_own(self, tensor: torch.Tensor) -> bool:
+        given = {t.untyped_storage().data_ptr() for t in self._given()}
+        return tensor.numel() > 0 and tensor.untyped_storage().data_ptr() not in given
+
+    def _given(self) -> Iterator[torch.Tensor]:
+        return (self.tensor(node) for node in self.values if node.op != "call_function")
+
+    def call(self, target: Any, about: fx.Node | None = None) -> fx.Node | None:
         """Adds a call, unless PyTorch refuses it for the arguments that were drawn."""
-        arguments = draw_call(self.draw, target, self)
+        arguments = draw_call(self.draw, target, self, about)
         args, kwargs = _positional(target, arguments)
         concrete = fx.map_arg((args, kwargs), self.tensor)
+        if not is_allowed(target, *concrete):
+            return None
         before = [self.tensor(value)._version for value in self.values]
+        rollback = Rollback(concrete[0][0]) if writes(target) else None
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("error", UserWarning)
                 result = target(*concrete[0], **concrete[1])
         except Exception:  # whatever PyTorch says: it does not want these arguments
-            return
-        if before != [self.tensor(value)._version for value in self.values]:
-            return  # statistics of a normalization that trains
+            return None
+        if not rollback and before != [self.tensor(value)._version for value in self.values]:
+            return None  # statistics of a normalization that trains
         results = result if isinstance(result, (list, tuple)) else [result]
         tensors = [t for t in tree_leaves(results) if isinstance(t, torch.Tensor)]
         if len(tensors) != len(results) or not all(map(_usable, tensors)):
-            return
+            if rollback:
+                rollback.undo()
+            return None
         node = self.graph.call_function(target, args, kwargs)
         self.calls.append(str(target))
         if isinstance(result, torch.Tensor):
             node.meta["val"] = result
             self.values.append(node)
-            return
+            return node
         for place, tensor in enumerate(tensors):
             part = self.graph.call_function(_getitem, (node, place))
             part.meta["val"] = tensor
             self.values.append(part)
+        return node
 
     def finish(self) -> Program:
-        """The program; its results are the values that no call reads."""
+        """The program; its results are the values that no call reads, or that are written to.
+
+        One more may be any other, an input or a view of it.
+        """
         results = [v for v in self.values if not v.users and v.op == "call_function"]
-        results = results or self.values[-1:]
-        self.graph.output(tuple(results))
+        results = [*results, *self.written] or self.values[-1:]
+        if self.draw(st.sampled_from([False] * 3 + [True])):
+            results.append(self.draw(st.sampled_from(self.values)))
+        self.graph.output(tuple(dict.fromkeys(results)))
         for node in self.graph.find_nodes(op="placeholder"):
             node.meta.clear()
         module = fx.GraphModule(self.root, self.graph).eval()
@@ -185,11 +220,10 @@ def _getitem(values: Sequence[Any], place: int) -> Any:
 
 
 def _usable(tensor: torch.Tensor) -> bool:
-    """Whether a value is small, of a common type, and without NaN, which has rows of its own."""
-    kinds = (torch.float32, torch.int64, torch.int32, torch.bool)
+    """Whether a value is small, of a type of inputs, and without NaN, which has rows of its own."""
     return (
         not tensor.isnan().any()
-        and tensor.dtype in kinds
+        and tensor.dtype in TYPES
         and tensor.numel() <= LARGEST
         and tensor.dim() <= 6
     )

@@ -13,11 +13,13 @@ import sys
 import time
 import traceback
 import warnings
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from hypothesis import HealthCheck, Phase, given, seed, settings
 
+import edge_trt
 from tests.fuzz.judging import is_well_conditioned, judge
 from tests.fuzz.programs import Program, operators, programs
 
@@ -31,6 +33,7 @@ class Tally:
     undecided: int = 0
     failed: int = 0
     reached: set[str] = field(default_factory=set)
+    refused: Counter[str] = field(default_factory=Counter)
     failures: dict[str, tuple[Program, BaseException]] = field(default_factory=dict)
 
     def add(self, program: Program) -> None:
@@ -42,12 +45,18 @@ class Tally:
         self.reached.update(program.calls)
         try:
             judge(program, self.fallback)
+        except edge_trt.CaptureError as error:
+            self.refused[_kind(error)] += 1
         except Exception as error:  # each is a finding
             self.failed += 1
-            kind = f"{type(error).__name__}: {re.sub(r'[0-9.]+', '#', str(error))[:100]}"
+            kind = _kind(error)
             known = self.failures.get(kind)
             if known is None or len(program.calls) < len(known[0].calls):
                 self.failures[kind] = program, error
+
+
+def _kind(error: Exception) -> str:
+    return f"{type(error).__name__}: {re.sub(r'[0-9.]+', '#', str(error))[:100]}"
 
 
 def run(examples: int, number: int, only: Sequence[str], fallback: str) -> Tally:
@@ -87,6 +96,8 @@ def main() -> None:
         print("".join(traceback.format_exception(error)[-2:]))
         print(program)
     print("-" * 100)
+    for kind, count in tally.refused.items():
+        print(f"refused {count} times: {kind}")
     print(
         f"seed {arguments.seed}: {tally.programs} programs over {len(tally.reached)} operators in "
         f"{time.monotonic() - start:.0f} s, {tally.undecided} left out because rounding decides "

@@ -66,6 +66,13 @@ def test_a_write_through_a_slice_is_carried_to_the_tensor():
     """)
 
 
+@pytest.mark.parametrize("name", ["less_", "not_equal_", "eq_", "logical_not_", "cumprod_"])
+@pytest.mark.parametrize("dtype", [torch.int8, torch.int64, torch.float32])
+def test_what_is_written_keeps_its_type(name, dtype):
+    argument = {"cumprod_": (0,), "logical_not_": ()}.get(name, (1,))
+    functional(lambda x: getattr(x + 1, name)(*argument), torch.arange(4).to(dtype))
+
+
 def test_a_view_taken_before_a_write_is_taken_again():
     def function(x):
         y = x + 1

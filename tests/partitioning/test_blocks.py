@@ -221,6 +221,46 @@ def test_a_size_that_no_shape_determines_is_passed_on() -> None:
         assert_equal(done(x), [Twice()(x)])
 
 
+class Only(nn.Module):
+    def forward(self, x, wide, unused):
+        return wide, unused
+
+
+class Rare(nn.Module):
+    """Of types that TensorRT lacks: an input handed on, one that is unused, and a weight."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.weight = nn.Buffer(torch.arange(3, dtype=torch.int16))
+
+    def forward(self, x, wide, unused):
+        return x * 2, wide, self.weight, wide
+
+
+@pytest.mark.parametrize("model", [Rare(), Only()], ids=["beside others", "alone"])
+def test_types_that_tensorrt_lacks_stay_outside(model: nn.Module) -> None:
+    inputs = X, X.double(), X.short()
+    done = cut_up(model, inputs)
+    assert_equal(done(*inputs), model(*inputs))
+    if isinstance(model, Only):
+        assert done.kinds == ["fallback"]
+    else:
+        assert sorted(done.kinds) == ["fallback", "tensorrt"]
+        assert done.partition.results[1] == done.partition.results[3] == "wide"
+
+
+def test_an_input_that_tensorrt_lacks_is_handed_on_beside_one_block() -> None:
+    class Beside(nn.Module):
+        def forward(self, x, wide, unused):
+            return wide, x * 2
+
+    inputs = X, X.double(), X.short()
+    done = cut_up(Beside(), inputs)
+    assert_equal(done(*inputs), Beside()(*inputs))
+    assert (done.kinds, done.partition.results[0]) == (["tensorrt"], "wide")
+    assert done.partition.blocks[0].inputs == ["x"]
+
+
 def test_no_operators_is_one_block() -> None:
     done = cut_up(nn.Identity(), (X,), min_block_size=5)
     assert (done.kinds, done.coverage.by_calls, done.coverage.by_flops) == (["tensorrt"], 1.0, 1.0)

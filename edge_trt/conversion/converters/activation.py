@@ -139,7 +139,8 @@ def softshrink(ctx: Context, self: Tensor, lambd: Scalar) -> Tensor:
 def threshold(ctx: Context, self: Tensor, threshold: Scalar, value: Scalar) -> Tensor:
     if self.dtype.is_float and value == 0:
         return ctx.activation("THRESHOLDED_RELU", self, threshold)
-    above = ctx.compared("GREATER", self, threshold)
+    limit = threshold if self.dtype.is_float else int(threshold)  # PyTorch cuts its fraction off
+    above = ctx.compared("GREATER", self, limit)
     return ctx.select(above, self, ctx.like(self, value))
 
 

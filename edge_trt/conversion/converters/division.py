@@ -38,8 +38,7 @@ def div_mode(ctx: Context, self: Tensor, other: Operand, rounding_mode: str | No
     quotient = ctx.promoted("DIV", self, other)
     if rounding_mode is None or not quotient.dtype.is_float:  # integers divide towards zero
         return quotient
-    magnitude = ctx.unary("FLOOR", ctx.unary("ABS", quotient))
-    return ctx.elementwise("PROD", ctx.unary("SIGN", quotient), magnitude)
+    return ctx.truncated(quotient)
 
 
 @converter(aten.floor_divide.default, aten.floor_divide.Scalar, note=EXACT)

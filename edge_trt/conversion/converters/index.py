@@ -151,6 +151,8 @@ def embedding(ctx: Context, weight: Tensor, indices: Tensor) -> Tensor:
 def gather(ctx: Context, self: Tensor, dim: int, index: Tensor) -> Tensor:
     if self.rank == 0:
         return ctx.expand(self, ctx.sizes(index))
+    if index.rank == 0:
+        return ctx.gather(self, index, 0)
     return ctx.network.add(Gather(dim % self.rank, "ELEMENT"), self, index)
 
 

@@ -9,10 +9,11 @@ import numpy as np
 import torch
 from torch import fx
 
-from edge_trt.conversion.context import Context, torch_dtype
+from edge_trt.conversion.context import Context
 from edge_trt.conversion.registry import converter
 from edge_trt.network.graph import Tensor
 from edge_trt.network.layers import Normalization, Scale, SoftMax
+from edge_trt.network.types import DType
 
 aten = torch.ops.aten
 
@@ -104,11 +105,14 @@ def rms_norm(
     eps: float | None,
 ) -> Tensor:
     axes = range(input.rank - len(normalized_shape), input.rank)
-    mean = ctx.reduce("AVG", ctx.elementwise("PROD", input, input), axes, keep_dims=True)
-    epsilon = torch.finfo(torch_dtype(input.dtype)).eps if eps is None else eps
+    x = ctx.cast(input, DType.FLOAT32)  # as PyTorch: squares of halves overflow
+    mean = ctx.reduce("AVG", ctx.elementwise("PROD", x, x), axes, keep_dims=True)
+    epsilon = torch.finfo(torch.float32).eps if eps is None else eps
     root = ctx.unary("SQRT", ctx.elementwise("SUM", mean, epsilon))
-    result = ctx.elementwise("DIV", input, root)
-    return result if weight is None else ctx.elementwise("PROD", result, weight)
+    result = ctx.elementwise("DIV", x, root)
+    if weight is not None:
+        result = ctx.elementwise("PROD", result, ctx.cast(weight, DType.FLOAT32))
+    return ctx.as_result(result)
 
 
 def _inference(training: bool, running_mean: fx.Node | None) -> str | None:

@@ -67,6 +67,7 @@ def scatter_src(ctx: Context, self: Tensor, dim: int, index: Tensor, src: Tensor
         return self
     if self.rank == 0:
         return ctx.take(ctx.reshape(src, [-1]), 0, 0)
+    index, src = ctx.to_rank(index, self.rank), ctx.to_rank(src, self.rank)  # a number may be a row
     return _write_elements(ctx, self, dim, index, _window(ctx, src, index))
 
 
@@ -126,6 +127,7 @@ def scatter_reduce(
         x, places, updates = vectors
         whole = scatter_reduce(ctx, x, 0, places, updates, reduce, include_self)
         return ctx.squeeze(whole, [0])
+    index, src = ctx.to_rank(index, self.rank), ctx.to_rank(src, self.rank)
     axis = dim % self.rank
     hits = _hits(ctx, index, axis, ctx.size(self, axis))
     updates = ctx.unsqueeze(_window(ctx, src, index), [axis])

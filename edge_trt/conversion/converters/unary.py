@@ -56,10 +56,7 @@ def logical_not(ctx: Context, self: Tensor) -> Tensor:
 
 @converter(aten.trunc.default, aten.fix.default)
 def trunc(ctx: Context, self: Tensor) -> Tensor:
-    if not self.dtype.is_float:
-        return self
-    magnitude = ctx.unary("FLOOR", ctx.unary("ABS", self))
-    return ctx.elementwise("PROD", ctx.unary("SIGN", self), magnitude)
+    return ctx.truncated(self) if self.dtype.is_float else self
 
 
 @converter(aten._to_copy.default, aten.to.dtype, aten.to.dtype_layout, aten.to.other)
