@@ -42,7 +42,8 @@ def run(bundle: Path, name: str, samples: np.ndarray, build_seconds: float) -> O
 def costs(o: Outcome) -> dict[str, str | float]:
     """What an outcome took, by the name of the row."""
     return {
-        "operators in TensorRT": f"{o.coverage:.0%}, {o.blocks} block",
+        "operators in TensorRT": f"{o.coverage:.0%}",
+        "blocks": str(o.blocks),
         "TensorRT layers": str(o.layers),
         "build": f"{o.build:.1f} s",
         "bundle size": f"{o.size / 1e6:.1f} MB",

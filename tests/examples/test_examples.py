@@ -19,10 +19,12 @@ TORCH_FREE = "bundle, without torch"
 PROMISED = {
     "digits": {
         ("eager PyTorch", "accuracy"): pytest.approx(0.985, abs=0.01),
-        ("bundle fp32", "accuracy"): pytest.approx(0.985, abs=0.01),
-        ("bundle fp16", "accuracy"): pytest.approx(0.985, abs=0.01),
-        ("bundle fp32", "agrees with eager"): "450/450",
-        ("bundle fp32", "operators in TensorRT"): "100%, 1 block",
+        ("fp32", "accuracy"): pytest.approx(0.985, abs=0.01),
+        ("fp16", "accuracy"): pytest.approx(0.985, abs=0.01),
+        ("int8", "accuracy"): pytest.approx(0.985, abs=0.01),
+        ("fp32", "agrees with eager"): "450/450",
+        ("fp32", "operators in TensorRT"): "100%",
+        ("fp32", "blocks"): "1",
     },
     "custom_operator": {
         ("eager PyTorch", "stars"): 60,
