@@ -14,6 +14,7 @@ from torch._subclasses.fake_tensor import FakeTensor
 from torch.fx.experimental.proxy_tensor import make_fx
 from torch.fx.node import map_arg
 
+from edge_trt.capture.oblivious import oblivious
 from edge_trt.conversion.origin import operator_of
 from edge_trt.conversion.registry import ASKS_FOR_SIZE, REFUSED_PART
 from edge_trt.lowering.decompositions import decomposition
@@ -112,11 +113,15 @@ def _trace(
     gm: fx.GraphModule, node: fx.Node, function: Callable[..., Any]
 ) -> fx.GraphModule | None:
     """Record what a decomposition does, in large operators where its author wrote such."""
-    # A composite kernel in C++ is opaque before dispatch, and yields the smallest ones after it.
-    for large in (True, False):
-        traced = _record(gm, node, function, large=large)
-        if traced is not None and _is_usable(traced, node):
-            return traced
+    for asking in (nullcontext, oblivious):
+        # A composite kernel in C++ is opaque before dispatch, and gives the smallest ones after it.
+        for large in (True, False):
+            with asking():
+                traced = _record(gm, node, function, large=large)
+            if traced is not None and _is_usable(traced, node):
+                return traced
+        if ASKS_FOR_SIZE not in node.meta:
+            break
     return None
 
 

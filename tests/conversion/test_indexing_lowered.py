@@ -61,6 +61,7 @@ DIAGONALS = [
 WINDOWS = [
     Row("unfold", lambda x: x.unfold(1, 3, 2), (f("b", 9, 2),)),
     Row("unfold dynamic", lambda x: x.unfold(-1, 3, 1), (f("b", "h"),)),
+    Row("unfold to one window or more", lambda x: x.unfold(1, 4, 2), (f("b", "n"),)),
     Row("unfold of ints", lambda x: x.unfold(0, 2, 3), (i64("h"),)),
     Row("unfold_copy", lambda x: aten.unfold_copy.default(x, 1, 4, 4), (f("b", 9),)),
     *(
