@@ -184,7 +184,7 @@ class CompileOptions:
     calibration_method: str = _field(
         "mse",
         "--calibration-method",
-        "how ranges are chosen: max, mse, entropy, entropy2, percentile or percentile:99.9",
+        "how ranges are chosen: max, mse, entropy, entropy2, percentile, percentile:99.9 or best",
         metavar="METHOD",
     )
     samples: int | None = _field(

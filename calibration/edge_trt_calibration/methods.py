@@ -11,6 +11,7 @@ entropy       the distribution that is left differs least from the one that was 
               Kullback-Leibler divergence over 2048 bins, from 128 bins up (Migacz, GTC 2017)
 entropy2      the same over linear bins that a second pass over the data counted, with half a bin
               added, as TensorRT's EntropyCalibration2 writes it
+best          for each tensor the one that leaves least noise at the model's outputs, by running it
 ============  ====================================================================================
 """
 
@@ -48,14 +49,19 @@ def method_of(name: str) -> Method:
     """The method of that name.
 
     Raises:
-        CalibrationError: there is none, or its percentage is none.
+        CalibrationError: there is none, it needs more than a histogram, or its percentage is none.
     """
+    if name in FROM_DATA:
+        raise CalibrationError(
+            f"the method {name} {FROM_DATA[name]}, and there are histograms alone",
+            hint="calibrate on all data at once, or choose another method, such as mse",
+        )
     stem, _, argument = name.partition(":")
     if stem == "percentile":
         percentage = _percentage(argument) if argument else PERCENTILE
         return lambda histogram: percentile(histogram, percentage)
     if argument or stem not in METHODS:
-        known = ", ".join([*METHODS, "percentile", "percentile:99.9"])
+        known = ", ".join([*METHODS, *FROM_DATA, "percentile", "percentile:99.9"])
         raise CalibrationError(
             f"there is no calibration method {name!r}", hint=f"choose one of {known}"
         )
@@ -212,3 +218,6 @@ def _divergences(bins: np.ndarray) -> np.ndarray:
 
 METHODS: dict[str, Method] = {"max": maximum, "mse": mse, "entropy": entropy}
 """Methods that need a histogram and nothing else, besides the percentile."""
+
+FROM_DATA = {"entropy2": "reads the data a second time", "best": "runs the quantized model"}
+"""Methods that a histogram is not enough for, and what else they do."""

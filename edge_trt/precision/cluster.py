@@ -21,6 +21,7 @@ from edge_trt.errors import OptionError
 from edge_trt.precision.observed import ObservedModel, digest, fallback_executors
 from edge_trt_calibration import CalibrationError, Histogram, Ranges
 from edge_trt_calibration.feeds import Feed
+from edge_trt_calibration.methods import FROM_DATA
 from edge_trt_calibration.ranges import choose
 from edge_trt_calibration.samples import Samples
 
@@ -60,9 +61,9 @@ def collect_on(
             second pass.
         CalibrationError: there are no samples.
     """
-    if method == "entropy2":
+    if method in FROM_DATA:
         raise OptionError(
-            "entropy2 reads the data twice, and a cluster reads it once",
+            f"the method {method} {FROM_DATA[method]}, and workers of a cluster only count",
             option="dask",
             hint="choose another method, or leave --dask out",
         )

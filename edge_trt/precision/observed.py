@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -165,6 +166,12 @@ def usual_shapes(bundle: Bundle) -> dict[str, tuple[int, ...]]:
     """The shape that each input of a segment usually has, by name."""
     specs = [*bundle.signature.inputs, *(spec for part in bundle.parts for spec in part.tensors)]
     return {spec.name: _usual(spec, bundle.signature) for spec in specs}
+
+
+def with_networks(bundle: Bundle, networks: Mapping[str, Network]) -> Bundle:
+    """The bundle with other networks; nothing else is copied."""
+    parts = [replace(p, network=networks[p.name]) if p.network else p for p in bundle.parts]
+    return replace(bundle, parts=parts)
 
 
 def fallback_executors(bundle: Bundle, folder: Path) -> Fallbacks:

@@ -7,8 +7,8 @@ ranges = quantize(bundle, Data(samples), eager, step)
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Collection, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
@@ -17,6 +17,7 @@ from edge_trt.engines.onnx.observer import Group
 from edge_trt.image_files import image_batches, images_in
 from edge_trt.network.graph import Network, Node
 from edge_trt.precision.account import Account
+from edge_trt.precision.best import FIRST, pick
 from edge_trt.precision.damage import Damage, measure
 from edge_trt.precision.exceptions import Patterns
 from edge_trt.precision.int8 import to_int8, with_twins
@@ -30,6 +31,7 @@ from edge_trt.precision.observed import (
     key,
     network_ranges,
     shown,
+    with_networks,
 )
 from edge_trt.precision.sites import Keep, Sites, find_sites, weighted
 from edge_trt.user_code import load_object
@@ -132,20 +134,25 @@ class Quantization:
         """One pass over the data; the first batches are kept as probes."""
         asked = self.options.samples
         most = asked or SAMPLES
+        method = self.options.calibration_method
+        share = 0.5 if method == "best" else 1.0
 
         def progress(count: int, last: Convergence | None) -> None:
-            step(count / most, str(last) if last else f"{count} samples")
+            step(share * count / most, str(last) if last else f"{count} samples")
 
-        return collect(
+        ranges = collect(
             self.model.observe,
             _Remembered(Feeds(data, self.inputs), self.probes),
             model=digest(self.bundle),
-            method=self.options.calibration_method,
+            method=FIRST if method == "best" else method,
             samples=most,
             early=asked is None,
             progress=progress,
             remark=remark,
         )
+        if method != "best":
+            return ranges
+        return pick(self, ranges, lambda done, note: step(share + (1 - share) * done, note))
 
     def probe(self, data: Any) -> None:
         """Keeps the first batches of data whose ranges are known already."""
@@ -291,12 +298,6 @@ class _Remembered:
             if len(self._probes) < PROBES and not again:
                 self._probes.append(feed)
             yield feed
-
-
-def with_networks(bundle: Bundle, networks: Mapping[str, Network]) -> Bundle:
-    """The bundle with other networks; nothing else is copied."""
-    parts = [replace(p, network=networks[p.name]) if p.network else p for p in bundle.parts]
-    return replace(bundle, parts=parts)
 
 
 def exceptions(networks: Sequence[Network], options: CompileOptions) -> Keep:

@@ -20,8 +20,8 @@ from typing import TYPE_CHECKING, Any
 from edge_trt.network.graph import Network
 from edge_trt.precision.damage import Noise
 from edge_trt.precision.metric import Metric, RunFeed, evaluate
-from edge_trt.precision.observed import key, runner, usual_shapes
-from edge_trt.precision.quantization import Quantization, with_networks
+from edge_trt.precision.observed import key, runner, usual_shapes, with_networks
+from edge_trt.precision.quantization import Quantization
 from edge_trt.precision.work import products
 from edge_trt_calibration import CalibrationError, Ranges
 from edge_trt_calibration.ranges import write_whole

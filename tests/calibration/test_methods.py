@@ -164,6 +164,8 @@ def test_odd_distributions_have_a_range(method: str, values: list[float]) -> Non
     ("name", "message"),
     [
         ("kl", "no calibration method 'kl': choose one of max, mse, entropy"),
+        ("best", "best runs the quantized model, and there are histograms alone"),
+        ("entropy2", "entropy2 reads the data a second time, and there are histograms alone"),
         ("mse:3", "no calibration method 'mse:3'"),
         ("percentile:0", "above 0 and at most 100, not '0'"),
         ("percentile:x", "above 0 and at most 100, not 'x'"),

@@ -61,7 +61,8 @@ def test_fallbacks_and_generators_go_there_too(address: str) -> None:
     [
         ({"calibration": []}, "EdgeTrtError", "the calibration data is empty"),
         ({"calibration": IMAGES[:, :2]}, "EdgeTrtError", "image has shape"),
-        ({"calibration_method": "entropy2"}, "OptionError", "reads the data twice"),
+        ({"calibration_method": "entropy2"}, "OptionError", "entropy2 reads the data a second"),
+        ({"calibration_method": "best"}, "OptionError", "best runs the quantized model"),
     ],
 )
 def test_bad_data_is_refused(

@@ -133,6 +133,54 @@ def test_data_may_bring_its_metric() -> None:
     }  # fmt: skip
 
 
+class Counted(nn.Module):
+    """No output of floats: the place of the largest of four numbers."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.net = net()
+
+    def forward(self, image):
+        return self.net(image).argmax(-1)
+
+
+SPIKED = IMAGES.copy()
+"""Images with one large value in a channel that the network below reads hardly at all."""
+SPIKED[5, 0, 0, 0] = 300
+
+
+def _deaf() -> nn.Module:
+    model = net()
+    with torch.no_grad():
+        model.conv.weight[:, 0] *= 1e-3
+    return model
+
+
+def test_the_best_method_is_picked_by_the_noise_at_the_outputs() -> None:
+    model = _deaf()
+    bundles = {
+        method: _compile(model, calibration=SPIKED, calibration_method=method)
+        for method in ("best", "mse", "max", "percentile", "entropy")
+    }
+    ranges = bundles["best"].ranges
+    assert ranges.method == "best"
+    # The squared error keeps the spike; the outputs hear nothing of it.
+    assert ranges.tensors["image"].method == "percentile"
+    assert ranges.tensors["image"].amax < 10 < bundles["mse"].ranges.tensors["image"].amax
+    found = {method: bundle.quantization["outputs_db"] for method, bundle in bundles.items()}
+    decibels = {method: outputs["output"] for method, outputs in found.items()}
+    assert decibels["best"] == max(decibels.values())
+    assert decibels["best"] > decibels["mse"] + 3
+
+
+def test_the_best_method_needs_the_data() -> None:
+    ranges = edge_trt.calibrate(net(), DYNAMIC, calibration=IMAGES, calibration_method="best")
+    with pytest.raises(CalibrationError, match="method best runs the quantized model, and there"):
+        merge([ranges, ranges])
+    with pytest.raises(CalibrationError, match="float outputs, and this model has none"):
+        _compile(Counted().eval(), calibration_method="best")
+
+
 @pytest.mark.parametrize(
     ("exceptions", "modules"), [("first", {"head"}), ("last", {"conv"}), ("head", {"conv"})]
 )
