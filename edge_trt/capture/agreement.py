@@ -73,10 +73,16 @@ def checked_results(
 
 
 def answers(model: nn.Module, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
-    """What the model gives; its buffers stay as they are."""
+    """What the model gives; its buffers and attributes (it may keep a grid) stay as they are."""
     buffers = {name: buffer.clone() for name, buffer in model.named_buffers()}
-    with torch.inference_mode():
-        return torch.func.functional_call(model, buffers, args, dict(kwargs))
+    attributes = [(vars(module), dict(vars(module))) for module in model.modules()]
+    try:
+        with torch.inference_mode():
+            return torch.func.functional_call(model, buffers, args, dict(kwargs))
+    finally:
+        for now, before in attributes:
+            now.clear()
+            now.update(before)
 
 
 class _OtherShapeError(Exception):

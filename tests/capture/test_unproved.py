@@ -8,6 +8,7 @@ import torch
 from torch import nn
 
 from edge_trt.capture import Input, capture
+from edge_trt.capture.agreement import answers
 from edge_trt.errors import CaptureError
 from edge_trt.lowering.eager import eager
 
@@ -110,6 +111,27 @@ def test_equal_names_stay_equal():
     shapes = [spec.shape for spec in captured.signature.inputs]
     assert shapes == [["batch", "n"], ["batch", "n"]]
     assert [d.max for d in captured.signature.dims.values()] == [4, 9]
+
+
+def test_what_a_model_keeps_of_a_call_is_not_seen_by_the_next():
+    class Keeping(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.inner = nn.Identity()
+            self.inner.size = None
+
+        def forward(self, x):
+            if self.inner.size is None:
+                self.inner.size = x.shape[0]
+            return x[1:-1] * self.inner.size
+
+    model = Keeping().eval()
+    assert float(answers(model, (torch.ones(4),), {}).sum()) == 8
+    assert model.inner.size is None
+    captured = capture(model, Input.parse("x=n:2..4..9"))
+    run = eager(captured.program)
+    for size in range(2, 10):
+        assert float(run([torch.ones(size)])[0].sum()) == size * (size - 2)
 
 
 def test_a_random_model_is_not_compared():
