@@ -25,6 +25,7 @@ from edge_trt.lowering.edit import (
     writes,
 )
 from edge_trt.lowering.shapes import static_shape
+from edge_trt.lowering.stable_sorts import StableSorts
 
 LIMIT = 64 << 20
 """Bytes: a larger result that is also larger than its inputs together stays an operator."""
@@ -165,7 +166,7 @@ class _Folder:
 
     def run(self) -> bool:
         """Fold; return whether a call became a constant."""
-        with torch.no_grad():
+        with torch.no_grad(), StableSorts():
             for node in list(self.gm.graph.nodes):
                 if node not in self.fixed:
                     self._visit_reader(node)

@@ -105,12 +105,14 @@ def judge(program: Program, fallback: str = "torch") -> Bundle | None:
 
 
 def _is_exported(program: Program) -> bool:
-    """Whether torch.export takes the program: its own limits are no finding."""
+    """Whether torch.export takes the program and knows its types: its limits are no finding."""
     try:
-        torch.export.export(program.module, program.inputs)
+        exported = torch.export.export(program.module, program.inputs)
     except Exception:  # of any kind
         return False
-    return True
+    said = [value.meta["val"] for value in exported.graph.output_node().all_input_nodes]
+    types = {(t.dtype, t.shape) for t in said if isinstance(t, torch.Tensor)}
+    return all((t.dtype, t.shape) in types for t in _run(program.module, program.inputs))
 
 
 def _run(module: nn.Module, inputs: Sequence[torch.Tensor]) -> list[torch.Tensor]:

@@ -199,3 +199,16 @@ def test_a_constant_of_unknown_size_is_computed_at_run_time():
     remove_dead_code(gm)
     assert "nonzero" in ops(gm)
     agree(gm, function, torch.randn(3), mask=torch.tensor([True, False, True]))
+
+
+def test_equal_elements_are_sorted_by_place():
+    weight = torch.tensor([1.0, 2.0, 1.0, 2.0] * 20)
+
+    def function(x, weight):
+        return x + weight.topk(60)[1]
+
+    gm = unlifted(function, torch.zeros(60), weight=weight)
+    assert fold_constants(gm)
+    check(gm)
+    (places,) = gm(torch.zeros(60))
+    assert places.tolist() == [*range(1, 80, 2), *range(0, 40, 2)]
