@@ -233,4 +233,4 @@ def _tell(asked: Call, taken: Call) -> None:
             got = after.axes[index]
             if (got.min, got.opt, got.max) != (axis.min, axis.opt, axis.max):
                 place = Place(before, index)
-                warn(f"{place} is a multiple in this model: {axis} becomes {got}", CaptureWarning)
+                warn(f"{place} is taken in multiples only: {axis} becomes {got}", CaptureWarning)

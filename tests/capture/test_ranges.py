@@ -160,7 +160,7 @@ def test_one_row_of_a_cut_is_no_other_size(function, sizes):
 def test_multiples_are_found():
     halves = module(lambda x: x.reshape(x.shape[0] // 2, 6))
     with pytest.warns(
-        CaptureWarning, match=r"dimension 0 of 'x' is a multiple .* n:1..6..9 becomes"
+        CaptureWarning, match=r"dimension 0 of 'x' is taken in multiples only.* n:1..6..9 becomes"
     ):
         captured = capture(halves, Input(("n", 3), min=1, opt=6, max=9))
     assert captured.signature.dims == {"n": Range(2, 6, 8, 2)}

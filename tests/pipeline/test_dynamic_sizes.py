@@ -155,7 +155,7 @@ def arrays(case: Case, shapes: list[tuple[int, ...]], seed: int) -> list[torch.T
 
 
 @pytest.mark.rtx
-@pytest.mark.filterwarnings("ignore:.*is a multiple in this model")
+@pytest.mark.filterwarnings("ignore:.*is taken in multiples only")
 @pytest.mark.parametrize(
     "name", [*CASES, *(pytest.param(name, marks=pytest.mark.slow) for name in SLOW)]
 )
