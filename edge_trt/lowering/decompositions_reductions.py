@@ -26,17 +26,21 @@ MOST_STEPS = 13
 
 def _scan(join: Callable[[Any, Any], Any], x: Any, dim: int, neutral: Any) -> Any:
     """Running result of `join` along an axis; `neutral` comes before the first element."""
-    size, after = x.shape[dim], x.dim() - 1 - dim % x.dim()
     distance = 1
-    while distance < most(size):
-        if isinstance(size, int):
-            moved = aten.constant_pad_nd(x, [0, 0] * after + [distance, -distance], neutral)
-        else:  # the axis may be shorter than the distance
-            longer = aten.constant_pad_nd(x, [0, 0] * after + [distance, 0], neutral)
-            moved = aten.slice(longer, dim, 0, size)
-        x = join(x, moved)
+    while distance < most(x.shape[dim]):
+        x = join(x, _moved(x, dim, distance, neutral))
         distance *= 2
     return x
+
+
+def _moved(x: Any, dim: int, distance: int, neutral: Any) -> Any:
+    """What is `distance` before each element of an axis."""
+    size, after = x.shape[dim], x.dim() - 1 - dim % x.dim()
+    if isinstance(size, int):
+        return aten.constant_pad_nd(x, [0, 0] * after + [distance, -distance], neutral)
+    # The axis may be shorter than the distance.
+    longer = aten.constant_pad_nd(x, [0, 0] * after + [distance, 0], neutral)
+    return aten.slice(longer, dim, 0, size)
 
 
 def _short_axis(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -72,10 +76,12 @@ def _running_extreme(pick: Callable[[Any, Any], Any], sign: int) -> Callable[...
             limits = torch.iinfo(self.dtype)
             neutral = limits.min if sign > 0 else limits.max
         values = _scan(pick, self, dim, neutral)
-        # Of equal elements PyTorch names the last: the last place where the result is the element.
+        # Of equal elements PyTorch names the last: the last place that nothing before it exceeds.
+        # An engine may keep more digits of the element than of the result: they need not be equal.
+        before = _moved(values, dim, 1, neutral)
         shape = [-1] + [1] * (self.dim() - 1 - dim % self.dim())
         places = torch.arange(self.shape[dim]).reshape(shape)
-        at = torch.where(self == values, places, 0)
+        at = torch.where(self >= before if sign > 0 else self <= before, places, 0)
         return values, _scan(torch.maximum, at, dim, 0)
 
     return running

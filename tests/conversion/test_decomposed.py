@@ -126,6 +126,11 @@ REDUCTIONS = [
     Row("cumprod of too many", lambda x: x.cumprod(0), (f(8193),), refusal="cumprod"),
     *(Row(f"{n}", pair(n, dim=1), (f("b", 5, "n"),)) for n in ("cummax", "cummin")),
     *(Row(f"{n} of ties", pair(n, dim=1), (TIES,)) for n in ("cummax", "cummin")),
+    Row(
+        "place of a least that is rounded",
+        lambda x: F.selu(x.half()).cummin(-1)[1],
+        (torch.tensor([1.75, 2.25, -0.125, -1.125]),),
+    ),
     *(Row(f"{n} of ints", pair(n, dim=-1), (TIES.long(),)) for n in ("cummax", "cummin")),
     Row("logcumsumexp", lambda x: x.logcumsumexp(1), (f("b", 5, "n", low=-90, high=90),)),
     Row(
