@@ -45,6 +45,12 @@ def _check_int8(options: CompileOptions) -> None:
                 option="calibration",
                 hint="add --calibration DATA, or --ranges FILE of edge_trt calibrate",
             )
+        if options.ranges is not None and options.samples is not None:
+            raise OptionError(
+                "samples says how many to calibrate with, and the ranges are there already",
+                option="samples",
+                hint="leave out one of --samples and --ranges",
+            )
         return
     defaults = {field.name: field.default for field in dataclasses.fields(options)}
     for name in (*INT8, "metric"):

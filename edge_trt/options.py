@@ -181,10 +181,11 @@ class CompileOptions:
         parse=parse_data,
         metavar="FILE",
     )
-    calibration_method: str = _field(
-        "mse",
+    calibration_method: str | None = _field(
+        None,
         "--calibration-method",
-        "how ranges are chosen: max, mse, entropy, entropy2, percentile, percentile:99.9 or best",
+        "how ranges are chosen: max, mse, entropy, entropy2, percentile, percentile:99.9 or best "
+        "(default: mse, and ranges of a file as they are)",
         metavar="METHOD",
     )
     samples: int | None = _field(

@@ -160,7 +160,10 @@ def read(path: Path) -> Any:
     if path.is_dir():
         files = sorted(p for p in path.iterdir() if p.suffix in (".npy", ".npz"))
         if not files:
-            raise CalibrationError(f"{path} has no .npy or .npz files")
+            raise CalibrationError(
+                f"the folder {path} holds no data",
+                hint="it needs .npy or .npz files, or images for a model that takes images",
+            )
         return lambda: (read(file) for file in files)
     try:
         found: Any = np.load(path, allow_pickle=False)

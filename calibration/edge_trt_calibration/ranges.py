@@ -174,7 +174,11 @@ class Ranges:
 def _range(name: str, values: Mapping[str, Any]) -> TensorRange:
     found = TensorRange(**values)
     if not (isinstance(found.amax, int | float) and math.isfinite(found.amax) and found.amax >= 0):
-        raise ValueError(f"the range of tensor {name} is {found.amax!r}")
+        raise CalibrationError(
+            f"the range of {name} is {found.amax!r}, which is no magnitude",
+            names=[name],
+            hint="calibrate again",
+        )
     return found
 
 

@@ -19,7 +19,9 @@ def print_summary(found: Mapping[str, Any]) -> None:
     if metric := found.get("metric"):
         rows.append((metric["name"], *(_number(metric.get(model)) for model in MODELS)))
     if latency := found.get("latency_ms"):
-        rows.append(("CPU latency, 1 sample", "", *(f"{latency[m]:.3g} ms" for m in MODELS[1:])))
+        rows.append(
+            ("CPU latency, smallest batch", "", *(f"{latency[m]:.3g} ms" for m in MODELS[1:]))
+        )
     sizes = found["weight_bytes"]
     rows.append(("weights", "", *(format_size(sizes[m]) for m in MODELS[1:])))
     print_table("int8 against the model", ["", "#eager", "#fp32", "#int8"], rows)

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -17,7 +17,7 @@ from edge_trt.precision.observed import key, runner
 if TYPE_CHECKING:
     from edge_trt.bundle.bundle import Bundle
     from edge_trt.precision.quantization import Quantization
-    from edge_trt_calibration import Ranges
+    from edge_trt_calibration import InputSpec, Ranges
 
 RUNS = 20
 """Runs of which the median is the latency."""
@@ -64,7 +64,8 @@ class Account:
             "int8": runner(self._quantized, stage.fallbacks),
         }
         if stage.probes:
-            found["latency_ms"] = {n: _latency(run, stage.probes[0]) for n, run in runs.items()}
+            feed = _smallest(stage.probes[0], stage.inputs)
+            found["latency_ms"] = {n: _latency(run, feed) for n, run in runs.items()}
             found |= self._noise()
         if metric is not None:
             models = ({"eager": eager} if eager else {}) | runs
@@ -93,13 +94,18 @@ class Account:
         return {"noise": layers, "outputs_db": outputs}
 
 
+def _smallest(feed: Group, inputs: Sequence[InputSpec]) -> Group:
+    """As few rows of a batch as the model takes."""
+    least = {s.name: s.shape[0][0] for s in inputs if s.shape and isinstance(s.shape[0], tuple)}
+    return {n: a[: max(1, least[n])] if n in least else a for n, a in feed.items()}
+
+
 def _latency(run: Callable[[Group], Group], feed: Group) -> float:
-    """Milliseconds of one sample: the median of some runs."""
-    one = {n: a[:1] if a.ndim and len(a) > 1 else a for n, a in feed.items()}
+    """Milliseconds: the median of some runs."""
     seconds: list[float] = []
     for _ in range(RUNS + 3):
         start = time.perf_counter()
-        run(one)
+        run(feed)
         seconds.append(time.perf_counter() - start)
     return round(statistics.median(seconds[3:]) * 1e3, 4)
 

@@ -134,7 +134,7 @@ class Quantization:
         """One pass over the data; the first batches are kept as probes."""
         asked = self.options.samples
         most = asked or SAMPLES
-        method = self.options.calibration_method
+        method = self.options.calibration_method or FIRST
         share = 0.5 if method == "best" else 1.0
 
         def progress(count: int, last: Convergence | None) -> None:
@@ -153,6 +153,24 @@ class Quantization:
         if method != "best":
             return ranges
         return pick(self, ranges, lambda done, note: step(share + (1 - share) * done, note))
+
+    def ranges_of(self, data: Data, step: Step, remark: Callable[[str], None]) -> Ranges:
+        """The ranges that were given, under the method that was asked for, or those of the data.
+
+        Raises:
+            CalibrationError: the data or the ranges don't fit, or the method needs what they lack.
+        """
+        if data.ranges is None:
+            return self.calibrate(data.samples, step, remark)
+        ranges, method = data.ranges, self.options.calibration_method
+        check_ranges(ranges, self.bundle, self.sites)
+        if data.samples is not None:
+            self.probe(data.samples)
+        if method in (None, ranges.method):
+            return ranges
+        if method == "best" and self.probes:
+            return pick(self, ranges.with_method(FIRST), step)
+        return ranges.with_method(method)
 
     def probe(self, data: Any) -> None:
         """Keeps the first batches of data whose ranges are known already."""
@@ -235,13 +253,7 @@ def quantize(
     remark = remark or (lambda sentence: None)
     with TemporaryDirectory(prefix="edge_trt-") as folder:
         stage = Quantization(bundle, bundle.options, Path(folder))
-        if data.ranges is None:
-            ranges = stage.calibrate(data.samples, step, remark)
-        else:
-            ranges = data.ranges
-            check_ranges(ranges, bundle, stage.sites)
-            if data.samples is not None:
-                stage.probe(data.samples)
+        ranges = stage.ranges_of(data, step, remark)
         networks, kept = stage.networks(ranges)
         quantized = with_networks(bundle, networks)
         account = Account(stage, ranges, quantized).as_dict(data.metric, eager)
@@ -279,7 +291,7 @@ def measured_ranges(
         from edge_trt.precision.cluster import collect_on
 
         feeds = Feeds(data.samples, stage.inputs)
-        method, samples = options.calibration_method, options.samples or SAMPLES
+        method, samples = options.calibration_method or FIRST, options.samples or SAMPLES
         return collect_on(
             cluster, bundle, shown(stage.sites), feeds, method=method, samples=samples
         )

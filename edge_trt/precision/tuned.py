@@ -15,7 +15,7 @@ import numpy as np
 from edge_trt.errors import OptionError
 from edge_trt.precision.account import Account
 from edge_trt.precision.metric import name_of
-from edge_trt.precision.observed import check_ranges, runner, with_networks
+from edge_trt.precision.observed import runner, with_networks
 from edge_trt.precision.quantization import Quantization, load_data
 from edge_trt.precision.tuning import Record, Step, Trial, Tuner
 
@@ -75,13 +75,7 @@ def tuned(
         raise OptionError(f"a drop of {drop} can't be held", option="drop", hint="say 0.5")
     with TemporaryDirectory(prefix="edge_trt-") as folder:
         stage = Quantization(bundle, options, Path(folder))
-        if data.ranges is None:
-            ranges = stage.calibrate(data.samples, lambda f, n: step(f * 0.2, n), remark)
-        else:
-            ranges = data.ranges
-            check_ranges(ranges, bundle, stage.sites)
-            if data.samples is not None:
-                stage.probe(data.samples)
+        ranges = stage.ranges_of(data, lambda f, n: step(f * 0.2, n), remark)
         record = Record.open(Path(f"{output}.tune.json"), _belongs(ranges, options, data.metric))
         tuner = Tuner(stage, ranges, data.metric, record)
         best: list[Trial] = []
