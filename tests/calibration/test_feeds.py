@@ -105,7 +105,7 @@ def test_one_array_for_two_inputs_is_refused() -> None:
 
 
 def test_empty_folders_and_other_files_are_refused(tmp_path: Path) -> None:
-    with pytest.raises(CalibrationError, match=r"has no \.npy or \.npz files"):
+    with pytest.raises(CalibrationError, match=r"holds no data: it needs \.npy or \.npz"):
         Feeds(tmp_path, [IMAGE])
     (tmp_path / "a.npy").write_text("text")
     with pytest.raises(CalibrationError, match="is no array file"):
