@@ -98,7 +98,7 @@ def test_other_files_are_refused_by_name(tmp_path: Path, text: str, message: str
 def test_impossible_ranges_are_refused(amax: object) -> None:
     values = json.loads(json.dumps(_ranges(0).as_dict()))
     values["tensors"]["a"]["amax"] = amax
-    with pytest.raises(CalibrationError, match="range of tensor a"):
+    with pytest.raises(CalibrationError, match=r"range of a is .*, which is no magnitude"):
         Ranges.from_dict(values)
 
 
