@@ -30,7 +30,7 @@ import edge_trt
 from tests.benchmarks.accuracy_models import MODELS
 from tests.benchmarks.accuracy_task import CLASSES, SIDE, batch
 
-OURS = ("mse", "max", "percentile", "entropy", "entropy2")
+OURS = ("mse", "max", "percentile", "entropy", "entropy2", "best")
 THEIRS = ("MinMax", "Percentile", "Entropy")
 HELD_OUT = [batch(seed, 512) for seed in range(4)]
 

@@ -92,7 +92,9 @@ class _Piece:
         part = Network(network.name, [*reads], given, [*nodes])
         self.reads = [t.name for t in reads]
         self.shown = [t.name for t in computed if t.name in names]
-        self._runner = CpuRunner(part, outputs=[t.name for t in given], threads=threads)
+        # Who looks counts the piece before at the same time, in a thread of its own.
+        names_given = [t.name for t in given]
+        self._runner = CpuRunner(part, outputs=names_given, threads=threads, spin=False)
         self._reuse = reuse
         self._shapes: list[tuple[int, ...]] = []
         self._spare: list[Group] = []

@@ -25,13 +25,19 @@ class CpuRunner:
         network: a network that passes `verify`; its constants must not change while this lives.
         outputs: names of tensors to give instead of the network's outputs; any tensor will do.
         threads: threads of one operator, 0 for as many as there are cores.
+        spin: whether these wait for work in a loop; without, another thread can have the core.
 
     Raises:
         KeyError: `outputs` names a tensor that the network does not have.
     """
 
     def __init__(
-        self, network: Network, *, outputs: Sequence[str] | None = None, threads: int = 0
+        self,
+        network: Network,
+        *,
+        outputs: Sequence[str] | None = None,
+        threads: int = 0,
+        spin: bool = True,
     ) -> None:
         self._inputs = {t.name: t for t in network.inputs}
         chosen = network.outputs if outputs is None else _find(network, outputs)
@@ -40,12 +46,13 @@ class CpuRunner:
         self._weights: dict[str, Tensor] = {}
         model = emit(network, _in_memory, outputs=self._outputs)
         _use_float32(model.graph)
-        self._session = self._load(model, network, threads) if self._outputs else None
+        self._session = self._load(model, network, threads, spin) if self._outputs else None
 
-    def _load(self, model: ModelProto, network: Network, threads: int) -> Any:
+    def _load(self, model: ModelProto, network: Network, threads: int, spin: bool) -> Any:
         options = cast("Any", onnxruntime).SessionOptions()
         options.log_severity_level = _ONLY_ERRORS
         options.intra_op_num_threads = threads
+        options.add_session_config_entry("session.intra_op.allow_spinning", str(int(spin)))
         # ONNX Runtime uses the arrays in place, so the session's owner keeps them alive.
         self._arrays = _external_arrays(model.graph, network.constants())
         values = [_value(array) for array in self._arrays.values()]
