@@ -41,6 +41,14 @@ CASES: dict[str, tuple[Function, str]] = {
     "at most three": (lambda x: x[..., : min(3, x.shape[-1])] * 2, "2x1..6..9"),
     "last five": (lambda x: x[-5:] * 2, "3..7..9x3"),
     "by another size": (lambda x: x[:, : x.shape[0]] * 2, "2..4..6x2..5..8"),
+    "layer norm": (lambda x: F.layer_norm(x, x.shape[-1:]), "2x2..6..9"),
+    "layer norm of two": (lambda x: F.layer_norm(x, x.shape[1:]), "2x2..6..9x4"),
+    "layer norm of pieces": (
+        lambda x: F.layer_norm(x.flatten(1), (x.shape[1] * 4,)), "2x2..6..9x4"
+    ),
+    "layer norm, weighted": (
+        lambda x: F.layer_norm(x, x.shape[-1:], x[0], x[1]), "2x2..6..9"
+    ),
     "topk": (lambda x: x.topk(min(3, x.shape[-1]))[0], "2x1..6..9"),
     "pad to multiples": (_pad_to_32, "1..2..3x3x40..64..70x40..64..70"),
     "windows": (_windows, "1..2..3x4..8..13x6"),

@@ -23,12 +23,15 @@ def _normalized(
     x: Tensor,
     axes: Sequence[int],
     affine: tuple[Tensor | None, Tensor | None],
-    shape: Sequence[int],
+    shape: Sequence[int | Tensor],
     eps: float,
 ) -> Tensor:
     """A Normalization layer; scale and bias get `shape`, missing ones are neutral constants."""
+    known = [size for size in shape if isinstance(size, int)]
+    if len(known) < len(shape):  # one number is broadcast to any size
+        known = [1] * len(shape)
     operands = [
-        ctx.constant(np.full(shape, neutral), x.dtype)
+        ctx.constant(np.full(known, neutral), x.dtype)
         if value is None
         else ctx.reshape(ctx.cast(value, x.dtype), shape)
         for value, neutral in zip(affine, (1, 0), strict=True)
@@ -52,7 +55,7 @@ def _per_channel(ctx: Context, x: Tensor, weight: Tensor | None, bias: Tensor | 
 def layer_norm(
     ctx: Context,
     input: Tensor,
-    normalized_shape: Sequence[int],
+    normalized_shape: Sequence[int | Tensor],
     weight: Tensor | None,
     bias: Tensor | None,
     eps: float,
