@@ -146,7 +146,8 @@ class CompileOptions:
     profiles: str | Mapping[str, Any] | Iterable[str | Mapping[str, Any]] = _field(
         (),
         "--profile",
-        "sizes to tune an engine for besides others, as batch=1..4..8,height=224 (repeat it)",
+        "sizes to tune an engine for, in place of the whole range, as batch=1..4..8,height=224 "
+        "(repeat it)",
         parse=parse_profile,
         repeated=True,
         metavar="SIZES",

@@ -78,12 +78,15 @@ def chooses(condition: str, sizes: str, hint: str = "") -> CaptureError:
 def draws_random_numbers(program: ExportedProgram) -> bool:
     """Whether two runs of a program give different answers.
 
-    Dropout and attention may draw too, but do not in evaluation mode.
+    Attention may draw too, but does not in evaluation mode, nor does dropout unless it is told to.
     """
     tag = torch.Tag.nondeterministic_seeded
     targets = [node.target for node in program.graph.nodes if node.op == "call_function"]
     drawing = [t for t in targets if isinstance(t, torch._ops.OpOverload) and tag in t.tags]
-    return any(target._opname.startswith(_DRAWS) for target in drawing)
+    return any(target._opname.startswith(_DRAWS) for target in drawing) or any(
+        node.target is torch.ops.aten.dropout.default and node.args[2]
+        for node in program.graph.nodes
+    )
 
 
 def _same(agrees: Callable[[Sizes], bool], sizes: Sizes) -> bool:

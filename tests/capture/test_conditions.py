@@ -85,6 +85,13 @@ def test_dropout_is_not_random_in_evaluation_mode():
     assert len(edge_trt.compile(model, (torch.ones(2, 3),)).vectors) == 4
 
 
+def test_dropout_that_is_told_to_is_random():
+    model = _model(lambda x: nn.functional.dropout(x, 0.5, True) + x)
+    batch = edge_trt.Input(("b", 8), min=1, opt=2, max=4)
+    with pytest.warns(edge_trt.EdgeTrtWarning, match="the model draws random numbers"):
+        assert edge_trt.compile(model, (batch,)).vectors == {}
+
+
 def test_random_numbers_leave_no_self_test():
     model = _model(lambda x: x + torch.rand_like(x))
     with pytest.warns(edge_trt.EdgeTrtWarning, match="the model draws random numbers"):
