@@ -17,8 +17,10 @@ import torch
 from edge_trt.capture.samples import Sizes, choices
 from edge_trt.capture.signature import user_inputs
 from edge_trt.errors import CaptureError
+from edge_trt.lowering.edit import arguments
 
 if TYPE_CHECKING:
+    from torch import fx
     from torch.export import ExportedProgram
 
     from edge_trt.capture.places import Places
@@ -80,13 +82,17 @@ def draws_random_numbers(program: ExportedProgram) -> bool:
 
     Attention may draw too, but does not in evaluation mode, nor does dropout unless it is told to.
     """
+    return any(_draws(node) for node in program.graph.nodes if node.op == "call_function")
+
+
+def _draws(node: fx.Node) -> bool:
+    target = node.target
+    if target is torch.ops.aten.dropout.default:
+        return bool(arguments(node)["train"])
+    if not isinstance(target, torch._ops.OpOverload):
+        return False
     tag = torch.Tag.nondeterministic_seeded
-    targets = [node.target for node in program.graph.nodes if node.op == "call_function"]
-    drawing = [t for t in targets if isinstance(t, torch._ops.OpOverload) and tag in t.tags]
-    return any(target._opname.startswith(_DRAWS) for target in drawing) or any(
-        node.target is torch.ops.aten.dropout.default and node.args[2]
-        for node in program.graph.nodes
-    )
+    return tag in target.tags and target._opname.startswith(_DRAWS)
 
 
 def _same(agrees: Callable[[Sizes], bool], sizes: Sizes) -> bool:

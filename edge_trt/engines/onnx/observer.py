@@ -93,8 +93,8 @@ class _Piece:
         self.reads = [t.name for t in reads]
         self.shown = [t.name for t in computed if t.name in names]
         # Who looks counts the piece before at the same time, in a thread of its own.
-        names_given = [t.name for t in given]
-        self._runner = CpuRunner(part, outputs=names_given, threads=threads, spin=False)
+        spin = not names
+        self._runner = CpuRunner(part, outputs=[t.name for t in given], threads=threads, spin=spin)
         self._reuse = reuse
         self._shapes: list[tuple[int, ...]] = []
         self._spare: list[Group] = []
