@@ -75,9 +75,13 @@ def _buffer_error(name: str, where: str) -> CaptureError:
 
 def _writes(program: ExportedProgram) -> Iterator[tuple[fx.Node, fx.Node]]:
     """Yield each writing node with the placeholder whose memory it writes to."""
+    placeholders = {_storage(n): n for n in program.graph.find_nodes(op="placeholder")}
+    placeholders.pop(None, None)
     for node in program.graph.nodes:
         for written in _written_arguments(node):
             root = _root(written)
+            if root.op != "placeholder":  # not every operator says of what its result is a view
+                root = placeholders.get(_storage(written), root)
             if root.op == "placeholder":
                 yield node, root
 
@@ -132,10 +136,17 @@ def _aliases(node: fx.Node) -> Iterator[tuple[Any, Any]]:
                 yield value, argument.alias_info
 
 
+def _storage(node: fx.Node) -> int | None:
+    """Return the identity of the memory that a node shows, or None when it is no strided tensor."""
+    found = node.meta.get("val")
+    if not isinstance(found, torch.Tensor) or found.layout != torch.strided:
+        return None
+    return int(found.untyped_storage()._cdata)
+
+
 def _same_memory(first: fx.Node, second: fx.Node) -> bool:
     """Whether export saw both nodes share a storage."""
-    storages = [node.meta["val"].untyped_storage()._cdata for node in (first, second)]
-    return storages[0] == storages[1]
+    return _storage(first) == _storage(second)
 
 
 def line_of(node: fx.Node) -> str:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import itertools
 import re
-import warnings
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -25,6 +24,7 @@ from torch.export.graph_signature import (
 
 from edge_trt.capture.mutations import writes_to_buffers
 from edge_trt.capture.rename import rename_inputs
+from edge_trt.lowering.retracing import retrace
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -58,9 +58,7 @@ def explicit_states(program: ExportedProgram) -> tuple[ExportedProgram, list[Sta
     """
     if not writes_to_buffers(program):
         return program, []
-    with warnings.catch_warnings():  # torch 2.13 trips over its own deprecation
-        warnings.filterwarnings("ignore", message=".*LeafSpec", category=FutureWarning)
-        program = program.run_decompositions({})
+    program = retrace(program)
     buffers = list(program.graph_signature.buffers_to_mutate.values())
     inputs = _move_inputs(program, buffers)
     names = _names(program, inputs, buffers)

@@ -7,7 +7,6 @@ changed anything; it lives in a file of its own name. ``PASSES`` is the order in
 
 from __future__ import annotations
 
-import warnings
 from typing import TYPE_CHECKING
 
 from edge_trt.errors import UnsupportedError
@@ -28,6 +27,7 @@ from edge_trt.lowering.normalise_variants import normalise_variants
 from edge_trt.lowering.place_constant_masks import place_constant_masks
 from edge_trt.lowering.remove_dead_code import remove_dead_code
 from edge_trt.lowering.remove_no_ops import remove_no_ops
+from edge_trt.lowering.retracing import retrace
 from edge_trt.lowering.rewrite_strided_views import rewrite_strided_views
 from edge_trt.lowering.unlifting import STATE, unlift
 
@@ -98,12 +98,12 @@ def lower(
     gm = unlift(program)
     if any(_is_vmap(node.target) for node in gm.graph.nodes):
         report("retrace")
-        program = _retrace(program)
+        program = retrace(program)
         gm = unlift(program)
     _run(gm, FUNCTIONALISATION, report)
     if any(writes(node.target) for node in gm.graph.nodes):
         report("retrace")
-        gm = unlift(_retrace(program))
+        gm = unlift(retrace(program))
         _run(gm, FUNCTIONALISATION, report)
     _refuse_state(gm)
     _simplify(gm, report, supported)
@@ -125,13 +125,6 @@ def _simplify(gm: fx.GraphModule, report: Callable[[str], None], supported: Supp
     if lower_bodies(gm, lower_body):
         remove_dead_code(gm)
     gm.recompile()
-
-
-def _retrace(program: ExportedProgram) -> ExportedProgram:
-    """Let torch do away with writes and vmap; with an empty table it decomposes next to nothing."""
-    with warnings.catch_warnings():  # torch 2.13 trips over its own deprecation
-        warnings.filterwarnings("ignore", message=".*LeafSpec", category=FutureWarning)
-        return program.run_decompositions({})
 
 
 def _is_vmap(target: object) -> bool:

@@ -158,6 +158,10 @@ def dropped_then_relu(self, x):
         (lambda self, x: x.relu_(), "changes its input 'x' in place"),
         (lambda self, x: x.view(-1)[2:].sub_(1), "changes its input 'x' in place"),
         (lambda self, x: x.contiguous().mul_(2), "changes its input 'x' in place"),
+        (
+            lambda self, x: torch.broadcast_tensors(x, x)[1].mul_(2),
+            "changes its input 'x' in place",
+        ),
     ],
 )
 def test_writing_to_buffers_and_inputs_is_refused(function, says):

@@ -50,10 +50,6 @@ def _draws(target: Any) -> bool:
 LEFT_OUT = {
     "aten._reshape_alias.default": "its strides are what autograd found, and random ones are wrong",
     "aten._pdist_forward.default": "it crashes on what aten.pdist refuses",
-    **{
-        f"aten.meshgrid.{overload}": "export does not see that results of one element share memory"
-        for overload in ("default", "indexing")
-    },
     "aten.empty.memory_format": "elements are what memory holds",
     "aten.empty_like.default": "elements are what memory holds",
     "aten.new_empty.default": "elements are what memory holds",

@@ -209,6 +209,70 @@ def test_the_retrace_takes_over_then():
     agree(gm, program, x)
 
 
+def grids(*, indexing, order, written):
+    """Writes to one grid; where all but one input have one element, that is allowed."""
+
+    def program(x):
+        axes = [x.sum().reshape(1), x.reshape(-1)[:1] * 2, x[0] * 1.5]
+        found = torch.meshgrid(*(axes[place] for place in order), indexing=indexing)
+        found[written].add_(1)
+        return *(grid * 2 for grid in found), *axes
+
+    return program
+
+
+@pytest.mark.parametrize("indexing", ["ij", "xy"])
+@pytest.mark.parametrize(
+    ("order", "written"),
+    [((0, 0), 0), ((0, 0), 1), ((0, 1), 1), ((0, 1, 0), 2), ((0, 2), 1), ((2, 0), 0), ((2,), 0)],
+)
+def test_a_write_to_a_grid_is_seen_in_the_grids_that_share_memory(indexing, order, written):
+    program, x = grids(indexing=indexing, order=order, written=written), torch.randn(2, 3)
+    agree(lower(export(program, x)), program, x)
+
+
+def both(views):
+    """Writes to the second of some views of `y`; `y` and the views are read then."""
+
+    def program(x):
+        y = x * 1.5
+        found = views(y)
+        found[-1].add_(1)
+        return y, *(view * 2 for view in found)
+
+    return program
+
+
+@pytest.mark.parametrize(
+    ("views", "shape"),
+    [
+        (lambda y: torch.atleast_1d(y, y), (3,)),
+        (lambda y: torch.atleast_1d(y, y), ()),
+        (lambda y: torch.atleast_2d(y, y + 1, y), (3,)),
+        (lambda y: torch.atleast_3d(y, y), (3,)),
+        (lambda y: torch.broadcast_tensors(y, y), (3,)),
+        (lambda y: torch.broadcast_tensors(y[:1], y[:1].unsqueeze(0)), (3,)),
+        (lambda y: torch.broadcast_tensors(y.sum(1), y[0, :1]), (1, 3)),
+        (lambda y: torch._C._nn.flatten_dense_tensors([y]).split(3), (6,)),
+        (lambda y: torch._C._nn.unflatten_dense_tensors(y, [y[:2], y[2:]]), (6,)),
+        (lambda y: y.split(2), (6,)),
+        (lambda y: y.tensor_split((3, 1)), (6,)),
+        (lambda y: torch.hsplit(y, 2), (2, 4)),
+        (lambda y: y.unbind(1), (2, 3)),
+        (lambda y: [y, y.expand(1, 1, 3)], (3,)),
+        (lambda y: [y, y.sum_to_size(2, 3)], (2, 3)),
+        (lambda y: [y, torch.einsum("ij->ji", y)], (2, 3)),
+        (lambda y: [y, torch.einsum("ii->i", y)], (3, 3)),
+        (lambda y: [y, y.type_as(y + 1).unfold(0, 2, 2)], (6,)),
+        (lambda y: [y, aten.unsafe_split.Tensor(y, 4)[0].unfold(0, 2, 2)], (6,)),
+        (lambda y: [y, aten.unsafe_chunk.default(y, 3)[1].unfold(0, 2, 2)], (6,)),
+    ],
+)
+def test_a_write_to_one_of_several_results_is_seen_in_the_others(views, shape):
+    program, x = both(views), torch.randn(shape)
+    agree(lower(export(program, x)), program, x)
+
+
 def test_the_retrace_keeps_layers_whole():
     class Net(nn.Module):
         def __init__(self):

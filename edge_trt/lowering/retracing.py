@@ -1,0 +1,80 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Letting torch do away with writes by tracing a program again, with all its views in sight."""
+
+from __future__ import annotations
+
+import warnings
+from contextlib import contextmanager
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from edge_trt.lowering.edit import aten
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Generator
+
+    from torch import fx
+    from torch._ops import OpOverload
+    from torch.export import ExportedProgram
+
+_HIDDEN_VIEWS = (
+    aten.atleast_1d.Sequence,
+    aten.atleast_2d.Sequence,
+    aten.atleast_3d.Sequence,
+    aten.broadcast_tensors.default,
+    aten.flatten_dense_tensors.default,
+    aten.meshgrid.default,
+    aten.meshgrid.indexing,
+    aten.sum_to_size.default,
+    aten.type_as.default,
+    aten.unflatten_dense_tensors.default,
+)
+"""Results may share memory with inputs, of which their schemas say nothing."""
+
+_SAFE = {
+    aten.unsafe_chunk.default: aten.chunk.default,
+    aten.unsafe_split.Tensor: aten.split.Tensor,
+    aten.unsafe_split_with_sizes.default: aten.split_with_sizes.default,
+}
+"""Operators that promise autograd that nobody writes to their pieces -> the same without that."""
+
+
+def retrace(program: ExportedProgram) -> ExportedProgram:
+    """Return a program that writes to nothing but its state, and has no vmap.
+
+    Torch keeps a composite operator whole where its schema says that it yields fresh memory. Those
+    of which that is not true become views, else a write to one result were not seen in the others.
+    Nothing else is decomposed.
+    """
+    table: dict[Any, Callable[..., Any]] = {op: partial(_composite, op) for op in _HIDDEN_VIEWS}
+    table[aten.einsum.default] = _einsum
+    with warnings.catch_warnings(), _safe_splits(program.graph):
+        # torch 2.13 trips over its own deprecation
+        warnings.filterwarnings("ignore", message=".*LeafSpec", category=FutureWarning)
+        return program.run_decompositions(table)
+
+
+def _composite(target: OpOverload, *args: Any, **kwargs: Any) -> Any:
+    """Run the operator's own kernel; ``target.decompose`` is this function while torch retraces."""
+    return target._op_dk(torch._C.DispatchKey.CompositeImplicitAutograd, *args, **kwargs)
+
+
+def _einsum(equation: str, tensors: Any, *, path: Any = None) -> Any:
+    """Keep it whole, but for one operand, of which it may be a permutation or a diagonal."""
+    if len(tensors) > 1:
+        return NotImplemented
+    return _composite(aten.einsum.default, equation, tensors, path=path)
+
+
+@contextmanager
+def _safe_splits(graph: fx.Graph) -> Generator[None]:
+    changed = [(node, node.target) for node in graph.nodes if node.target in _SAFE]
+    for node, target in changed:
+        node.target = _SAFE[target]
+    try:
+        yield
+    finally:
+        for node, target in changed:
+            node.target = target
