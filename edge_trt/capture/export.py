@@ -14,7 +14,7 @@ from edge_trt.capture.embeddings import bounded_embeddings
 from edge_trt.capture.gradients import refuse_gradients
 from edge_trt.capture.mixed_types import refuse_mixed_types
 from edge_trt.capture.module_state import evaluation_mode, on_cpu, warn_about_bad_weights
-from edge_trt.capture.mutations import refuse_mutations
+from edge_trt.capture.mutations import hides_memory, refuse_mutations
 from edge_trt.capture.narrow_float64 import narrow_examples, narrow_float64
 from edge_trt.capture.operators import find_operators
 from edge_trt.capture.preparation import prepared_images, with_images
@@ -28,6 +28,7 @@ from edge_trt.capture.torchvision_detection import traceable_detectors
 from edge_trt.capture.tracing import trace
 from edge_trt.capture.wrong_shapes import refuse_wrong_shapes
 from edge_trt.errors import CaptureError
+from edge_trt.lowering.retracing import retrace
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -113,6 +114,8 @@ def _from_program(
     source: Source, program: ExportedProgram, inputs: Any, stateful: bool
 ) -> Exported:
     """Derive everything from a program that was exported elsewhere."""
+    if hides_memory(program):
+        program = retrace(program)
     refuse_mutations(program, buffers=not stateful)
     refuse_gradients(program)
     return program, known_of_program(program, source.inputs if inputs is None else inputs)

@@ -7,14 +7,15 @@ import operator
 from typing import TYPE_CHECKING, Any
 
 import torch
+from torch import fx
 from torch.export.graph_signature import InputKind
 
 from edge_trt.errors import CaptureError
+from edge_trt.lowering.edit import writes
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from torch import fx
     from torch.export import ExportedProgram
 
 _aten = torch.ops.aten
@@ -64,6 +65,20 @@ def writes_to_buffers(program: ExportedProgram) -> bool:
     return written or bool(program.graph_signature.buffers_to_mutate)
 
 
+def hides_memory(program: ExportedProgram) -> bool:
+    """Whether a program writes in place, but its values don't tell which of them share memory.
+
+    In a program that was saved and loaded, each value has a memory of its own.
+    """
+    graphs = [m.graph for m in program.graph_module.modules() if isinstance(m, fx.GraphModule)]
+    return any(
+        _storage(node) != _storage(node.args[0])
+        for graph in graphs
+        for node in graph.nodes
+        if writes(node.target) and node.args and isinstance(node.args[0], fx.Node)
+    )
+
+
 def _buffer_error(name: str, where: str) -> CaptureError:
     """Return the error about a written buffer."""
     return CaptureError(
@@ -80,7 +95,8 @@ def _writes(program: ExportedProgram) -> Iterator[tuple[fx.Node, fx.Node]]:
     for node in program.graph.nodes:
         for written in _written_arguments(node):
             root = _root(written)
-            if root.op != "placeholder":  # not every operator says of what its result is a view
+            # Not every operator says of what its result is a view; this one copies, but not fakes.
+            if root.op != "placeholder" and root.target != _aten.lift_fresh_copy.default:
                 root = placeholders.get(_storage(written), root)
             if root.op == "placeholder":
                 yield node, root

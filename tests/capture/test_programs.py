@@ -10,6 +10,7 @@ from torch.export import Dim, export
 
 from edge_trt.capture import Input, capture
 from edge_trt.errors import CaptureError, OptionError
+from edge_trt.lowering import lower
 from edge_trt_runtime.manifest import Range
 
 
@@ -137,6 +138,35 @@ def test_a_program_that_writes_to_a_buffer():
     for each in (given, given.run_decompositions()):
         with pytest.raises(CaptureError, match="buffer 'count'"):
             capture(each)
+
+
+WRITES = {
+    "part": lambda y: y[0].add_(1),
+    "grid": lambda y: torch.meshgrid(y[0, :1], y[0, :1], indexing="ij")[0].add_(1),
+    "reshaped": lambda y: y.reshape(-1).relu_(),
+}
+
+
+@pytest.mark.filterwarnings("ignore::FutureWarning")  # torch about itself
+@pytest.mark.parametrize("name", WRITES)
+def test_what_a_loaded_program_writes_to_a_view_is_seen_in_the_whole(name, tmp_path):
+    class Writes(nn.Module):
+        def forward(self, x):
+            y = x * 2
+            WRITES[name](y)
+            return y
+
+    class WritesToInput(nn.Module):
+        def forward(self, x):
+            return WRITES[name](x) * 2
+
+    x = torch.randn(2, 3)
+    for model in (Writes(), WritesToInput()):
+        torch.export.save(export(model.eval(), (x,)), tmp_path / f"{type(model).__name__}.pt2")
+    captured = capture(tmp_path / "Writes.pt2", (x,))
+    assert torch.equal(lower(captured.program)(x)[0], Writes()(x))
+    with pytest.raises(CaptureError, match="changes its input 'x' in place"):
+        capture(tmp_path / "WritesToInput.pt2", (x,))
 
 
 def test_a_program_that_takes_a_size():
