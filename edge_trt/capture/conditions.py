@@ -48,11 +48,18 @@ def check_sizes(program: ExportedProgram, places: Places, agrees: Callable[[Size
     if not places or draws_random_numbers(program):
         return
     least = {name: found[0].axis.min for name, found in places.items()}
-    if any(size < 2 for size in least.values()) and not _same(agrees, least):
-        raise special(sizes_text(places, least))
+    small = {name: size for name, size in least.items() if size < 2}
+    if small and not same(agrees, least):
+        raise special(sizes_text(places, cause(small, agrees) or least))
     for condition, sizes in broken(program, places):
-        if not _same(agrees, sizes):
+        if not same(agrees, sizes):
             raise chooses(condition, sizes_text(places, sizes))
+
+
+def cause(small: Sizes, agrees: Callable[[Sizes], bool]) -> Sizes:
+    """The first of some sizes that alone makes a difference; else all, if they do together."""
+    alone = ({name: size} for name, size in small.items())
+    return next((sizes for sizes in (*alone, small) if not same(agrees, sizes)), {})
 
 
 def special(sizes: str, hint: str = "") -> CaptureError:
@@ -95,7 +102,8 @@ def _draws(node: fx.Node) -> bool:
     return tag in target.tags and target._opname.startswith(_DRAWS)
 
 
-def _same(agrees: Callable[[Sizes], bool], sizes: Sizes) -> bool:
+def same(agrees: Callable[[Sizes], bool], sizes: Sizes) -> bool:
+    """Whether a program and its model agree at some sizes, or take no such sizes."""
     try:
         return agrees(sizes)
     except Exception:  # the model itself takes no such sizes: a run will say so

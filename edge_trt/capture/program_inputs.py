@@ -13,10 +13,11 @@ from torch.utils import _pytree as pytree
 from edge_trt.capture.agreement import checked_results
 from edge_trt.capture.axes import Axis
 from edge_trt.capture.call import example_values
-from edge_trt.capture.conditions import special
+from edge_trt.capture.conditions import cause, same, special
 from edge_trt.capture.guards import refuse_broken_guards
 from edge_trt.capture.images import ImageInput
 from edge_trt.capture.inputs import Input
+from edge_trt.capture.samples import Sizes
 from edge_trt.capture.signature import Known, input_shapes, user_inputs
 from edge_trt.capture.symbols import find_symbols
 from edge_trt.errors import CaptureError, OptionError
@@ -63,16 +64,17 @@ def _refuse_special_sizes(
 ) -> None:
     """Raise when a size of 0 or 1, which is never traced, gives other shapes than were traced."""
     least = {name: dim.min for name, dim in symbols.dims.items()}
-    if all(size > 1 for size in least.values()):
-        return
-    tensors = {p: _example(p, a, symbols, least) for p, a in arguments.items()}
-    try:
-        results = checked_results(program, tensors, sizes=False)
-    except Exception:  # it takes no such sizes: a run will say so
-        return
-    if results is None:
-        text = ", ".join(f"{name}={size}" for name, size in least.items())
-        raise special(text)
+    small = {name: size for name, size in least.items() if size < 2}
+    usual = {name: dim.opt for name, dim in symbols.dims.items()}
+
+    def agrees(sizes: Sizes) -> bool:
+        chosen = {**usual, **sizes}
+        tensors = {p: _example(p, a, symbols, chosen) for p, a in arguments.items()}
+        return checked_results(program, tensors, sizes=False) is not None
+
+    if small and not same(agrees, least):
+        found = cause(small, agrees) or least
+        raise special(", ".join(f"{name}={size}" for name, size in found.items()))
 
 
 def _example(

@@ -49,6 +49,8 @@ ROWS = [
     Row("roll flat", lambda x: x.roll(2), (f(3, 4),)),
     Row("roll along a symbolic axis", lambda x: x.roll((-2, 1), (0, 1)), (f("n", "h"),)),
     Row("roll by the size", lambda x: x.roll(4, 1) + 1, (f(3, 4),), "ElementWise"),
+    Row("roll of nothing", lambda x: x.roll((1, 2), (1, 0)), (f("b", 0),)),
+    Row("roll flat of nothing", lambda x: x.roll(1), (f(3, 0),)),
     Row("roll by a size", lambda x: x.roll(x.shape[0], 1), (f("b", 4),)),
     Row("roll back by a size", lambda x, y: x.roll(-y.shape[0], 0), (f("h", 2), f("b"))),
     Row("flip", lambda x: x.flip(1), (f("b", 5),), "Slice"),

@@ -47,14 +47,16 @@ def draw_call(draw: Draw, target: Any, values: Values, about: Any = None) -> dic
 def is_allowed(target: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> bool:
     """Whether a call is one whose result PyTorch defines.
 
-    It searches what is sorted, counts right, reads nothing of what it writes to, and gives the
-    place of one of equal elements only where that is the first.
+    It searches what is sorted, counts right, reads nothing of what it writes to, has a value for
+    each key, and gives the place of one of equal elements only where that is the first.
     """
     if family(target) in ("kthvalue", "median", "nanmedian", "mode"):
         return args[0].unique().numel() == args[0].numel()
     size = kwargs.get("output_size") if family(target) == "repeat_interleave" else None
     if size is not None and int(torch.as_tensor(args[1]).sum()) != size:
         return False
+    if "attention" in family(target) and args[1].shape[-2:-1] != args[2].shape[-2:-1]:
+        return False  # PyTorch's fast kernel does not ask, and gives anything
     if kwargs.get("enable_gqa") and args[0].numel() == 0:
         return False  # PyTorch divides by the number of heads, and crashes
     if writes(target) and any(map(partial(_overlaps, args[0]), tree_leaves((args[1:], kwargs)))):

@@ -62,6 +62,8 @@ CASES: dict[str, tuple[Function, str]] = {
     "flattened, and maybe empty": (
         lambda x: torch.stack([x[:, 1:-1], x[:, 1:-1] * 2], 1).flatten(0, 1), "2..4..5x2..8..9"
     ),
+    "rolled, and maybe empty": (lambda x: x[:, 2:].roll((1, -2), (1, 0)), "2x2..5..8"),
+    "rolled flat, and maybe empty": (lambda x: x[:, 2:].roll(3), "2x2..5..8"),
     "one after another": (lambda x: x[:1].expand(x.shape[0] - 1, -1) + x[1:], "2..6..9x3"),
     "half an image": (
         lambda x: F.interpolate(x, size=(x.shape[2] // 2, x.shape[3] // 2), mode="bilinear"),

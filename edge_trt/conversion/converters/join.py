@@ -98,7 +98,7 @@ def roll(ctx: Context, self: Tensor, shifts: Sequence[Size], dims: Sequence[int]
     for shift, axis in zip(shifts, dims, strict=True):
         size = ctx.size(x, axis)
         back = ctx.calculate("SUB", 0, shift)
-        cut = 0 if isinstance(size, int) and size == 0 else ctx.modulo(back, size)
+        cut = ctx.modulo(back, ctx.calculate("MAX", size, 1))  # of 0 elements, none is in front
         if not (isinstance(cut, int) and cut == 0):
             rest = ctx.calculate("SUB", size, cut)
             head, tail = ctx.slice(x, axis, 0, cut), ctx.slice(x, axis, cut, rest)
