@@ -279,7 +279,7 @@ def _meshgrid(tensors: Sequence[Any], *, indexing: str = "ij") -> list[Any]:
 def linspace(start: Any, end: Any, steps: Any, *, dtype: Any = None, **placement: Any) -> Any:
     """From both ends to the middle, as PyTorch counts."""
     dtype = dtype or torch.get_default_dtype()
-    if not dtype.is_floating_point:
+    if not dtype.is_floating_point:  # counted in float64, whose rounding decides what is cut off
         return NotImplemented
     first, last = (
         b.to(dtype) if isinstance(b, torch.Tensor) else torch.full((), b, dtype=dtype)

@@ -50,6 +50,12 @@ REFUSED = {
     "letterbox": (_letterbox, [STEPS], "w >= h.* torch.where"),
     "one row": (lambda x: x * 2 if x.shape[0] == 1 else x * 3, [_rows(1)], "at n=1 than at larger"),
     "squeeze": (lambda x: x.unsqueeze(2).squeeze(), [_rows(1)], r"at n=1 .*squeeze\(0\)"),
+    "one of two": (
+        lambda x: x * 2 if x.shape[1] == 1 else x * 3, [_plane(1)], r"else at w=1 than at larger"
+    ),
+    "both": (
+        lambda x: x * 2 if x.numel() == 1 else x * 3, [_plane(1)], r"else at h=1, w=1 than at"
+    ),
     "no row": (lambda x: x + 1 if x.numel() == 0 else x.sum(), [_rows(0)], "at n=0 than at larger"),
 }  # fmt: skip
 

@@ -180,6 +180,7 @@ def test_writing_to_buffers_and_inputs_is_refused(function, says):
         lambda self, x: x.t().reshape(-1).add_(1),  # a copy: the transpose has no flat view
         lambda self, x: x.double().add_(1),
         lambda self, x: torch.zeros_like(x).copy_(x),
+        lambda self, x: torch.tensor([1.0, 2.0, 3.0]).add_(x[0]),
     ],
 )
 def test_writing_to_what_is_its_own_is_fine(function):
