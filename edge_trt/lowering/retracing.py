@@ -9,13 +9,17 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import torch
+from torch import fx
 
-from edge_trt.lowering.edit import aten
+from edge_trt.capture.mutations import line_of
+from edge_trt.errors import UnsupportedError
+from edge_trt.lowering.aliasing import written_memory
+from edge_trt.lowering.edit import arguments, aten, tensor, writes
+from edge_trt.lowering.shapes import same_size
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator
+    from collections.abc import Callable, Generator, Iterator, Mapping
 
-    from torch import fx
     from torch._ops import OpOverload
     from torch.export import ExportedProgram
 
@@ -47,13 +51,55 @@ def retrace(program: ExportedProgram) -> ExportedProgram:
     Torch keeps a composite operator whole where its schema says that it yields fresh memory. Those
     of which that is not true become views, else a write to one result were not seen in the others.
     Nothing else is decomposed.
+
+    Raises:
+        UnsupportedError: A write goes through a view of which torch gets the way back wrong.
     """
+    _refuse_lossy_writes(program.graph_module)
     table: dict[Any, Callable[..., Any]] = {op: partial(_composite, op) for op in _HIDDEN_VIEWS}
     table[aten.einsum.default] = _einsum
     with warnings.catch_warnings(), _safe_splits(program.graph):
         # torch 2.13 trips over its own deprecation
         warnings.filterwarnings("ignore", message=".*LeafSpec", category=FutureWarning)
         return program.run_decompositions(table)
+
+
+def _refuse_lossy_writes(gm: fx.GraphModule) -> None:
+    """Refuse what torch traces, but wrongly: it adds up what repeats, and drops what no window has.
+
+    Where a write goes through an expanded tensor, that gives sums; through windows with gaps,
+    zeros between them; and windows that overlap it refuses with an error of its own.
+    """
+    shown = written_memory(gm)
+    for node in gm.graph.nodes:
+        for name in writes(node.target):
+            view = next(filter(_is_lossy, _views(arguments(node)[name], shown)), None)
+            if view is not None:
+                raise UnsupportedError(
+                    f"{node.name} writes in place to elements of {view.name}{line_of(node)}, which "
+                    "repeats or leaves out elements of the tensor that it shows",
+                    hint="clone() it before, or write to the tensor itself",
+                )
+
+
+def _views(written: Any, shown: Mapping[fx.Node, int]) -> Iterator[fx.Node]:
+    """The written node and the nodes that it is a view of, the nearest first."""
+    while isinstance(written, fx.Node):
+        yield written
+        sources = written.all_input_nodes
+        memory = shown.get(written)
+        written = next((s for s in sources if memory is not None and shown.get(s) == memory), None)
+
+
+def _is_lossy(view: fx.Node) -> bool:
+    found = tensor(view)
+    if found is None:
+        return False
+    if view.target == aten.unfold.default:
+        base = tensor(view.args[0])
+        return base is None or not same_size(base.numel(), found.numel())
+    pairs = zip(found.shape, found.stride(), strict=True)
+    return any(same_size(stride, 0) and not same_size(size, 1) for size, stride in pairs)
 
 
 def _composite(target: OpOverload, *args: Any, **kwargs: Any) -> Any:

@@ -59,6 +59,8 @@ def is_allowed(target: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> b
         return False  # PyTorch's fast kernel does not ask, and gives anything
     if kwargs.get("enable_gqa") and args[0].numel() == 0:
         return False  # PyTorch divides by the number of heads, and crashes
+    if writes(target) and _repeats(args[0]):
+        return False
     if writes(target) and any(map(partial(_overlaps, args[0]), tree_leaves((args[1:], kwargs)))):
         return False
     place = {"searchsorted": 0, "bucketize": 1}.get(family(target))
@@ -66,6 +68,11 @@ def is_allowed(target: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> b
     if not isinstance(found, torch.Tensor) or found.dim() == 0:
         return True
     return bool((found.diff() >= 0).all())
+
+
+def _repeats(written: torch.Tensor) -> bool:
+    """Whether an element is shown in several places."""
+    return any(n > 1 and step == 0 for n, step in zip(written.shape, written.stride(), strict=True))
 
 
 def _overlaps(written: torch.Tensor, other: Any) -> bool:

@@ -273,6 +273,27 @@ def test_a_write_to_one_of_several_results_is_seen_in_the_others(views, shape):
     agree(lower(export(program, x)), program, x)
 
 
+@pytest.mark.parametrize(
+    "write",
+    [
+        lambda y: y.expand(2, 2, 5).fill_(1),
+        lambda y: y.expand(2, 2, 5)[1].add_(1),
+        lambda y: torch.meshgrid(y[0], y[1], indexing="ij")[0].zero_(),
+        lambda y: y.unfold(1, 2, 2).add_(1),
+        lambda y: y.unfold(1, 2, 1).add_(1),
+        lambda y: y.unfold(1, 2, 3)[0].relu_(),
+    ],
+)
+def test_a_write_that_torch_carries_back_wrongly_is_refused(write):
+    def program(x):
+        y = x * 1.5
+        write(y)
+        return y
+
+    with pytest.raises(UnsupportedError, match=r"writes in place to elements of .* at .*clone"):
+        lower(export(program, torch.randn(2, 5)))
+
+
 def test_the_retrace_keeps_layers_whole():
     class Net(nn.Module):
         def __init__(self):
