@@ -5,8 +5,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from edge_trt.capture.mutations import line_of
 from edge_trt.errors import CaptureError
+from edge_trt.lowering.edit import line_of
 
 if TYPE_CHECKING:
     from torch.export import ExportedProgram

@@ -11,7 +11,7 @@ from torch import fx
 from torch.export.graph_signature import InputKind
 
 from edge_trt.errors import CaptureError
-from edge_trt.lowering.edit import writes
+from edge_trt.lowering.edit import line_of, writes
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -163,13 +163,3 @@ def _storage(node: fx.Node) -> int | None:
 def _same_memory(first: fx.Node, second: fx.Node) -> bool:
     """Whether export saw both nodes share a storage."""
     return _storage(first) == _storage(second)
-
-
-def line_of(node: fx.Node) -> str:
-    """Return `` at file:line`` of the innermost frame that export recorded."""
-    trace = (node.meta.get("stack_trace") or "").strip().splitlines()
-    frames = [line.strip() for line in trace if line.strip().startswith("File ")]
-    if not frames:
-        return ""
-    _, path, rest = frames[-1].split('"', 2)
-    return f" at {path}:{rest.split(',')[1].strip().removeprefix('line ')}"

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from edge_trt.capture.mutations import line_of
 from edge_trt.errors import CaptureError
+from edge_trt.lowering.edit import line_of
 
 if TYPE_CHECKING:
     from torch.export import ExportedProgram

@@ -191,6 +191,16 @@ def module_path(node: fx.Node) -> str:
     return str(next(reversed(stack.values()))[0])
 
 
+def line_of(node: fx.Node) -> str:
+    """Return `` at file:line`` of the innermost frame that export recorded."""
+    trace = (node.meta.get("stack_trace") or "").strip().splitlines()
+    frames = [line.strip() for line in trace if line.strip().startswith("File ")]
+    if not frames:
+        return ""
+    _, path, rest = frames[-1].split('"', 2)
+    return f" at {path}:{rest.split(',')[1].strip().removeprefix('line ')}"
+
+
 def writes(target: Any) -> tuple[str, ...]:
     """Return the names of the arguments that an operator writes to."""
     return _written(target) if isinstance(target, OpOverload) else ()

@@ -11,10 +11,9 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import fx
 
-from edge_trt.capture.mutations import line_of
 from edge_trt.errors import UnsupportedError
 from edge_trt.lowering.aliasing import written_memory
-from edge_trt.lowering.edit import arguments, aten, tensor, writes
+from edge_trt.lowering.edit import arguments, aten, line_of, tensor, writes
 from edge_trt.lowering.shapes import same_size
 
 if TYPE_CHECKING:
