@@ -113,10 +113,10 @@ def _trace(
     gm: fx.GraphModule, node: fx.Node, function: Callable[..., Any]
 ) -> fx.GraphModule | None:
     """Record what a decomposition does, in large operators where its author wrote such."""
-    for asking in (nullcontext, oblivious):
+    for asking in (nullcontext, _asking_nothing):
         # A composite kernel in C++ is opaque before dispatch, and gives the smallest ones after it.
         for large in (True, False):
-            with asking():
+            with asking(gm):
                 traced = _record(gm, node, function, large=large)
             if traced is not None and _is_usable(traced, node):
                 return traced
@@ -156,6 +156,21 @@ def _record(
 def _plain(argument: Any) -> Any:
     """An argument as torch's decompositions expect it, which change lists in place."""
     return list(argument) if isinstance(argument, list) else argument
+
+
+@contextmanager
+def _asking_nothing(gm: fx.GraphModule) -> Generator[None]:
+    """Ask as little about sizes as can be.
+
+    The cache of fake tensors asks, of each result that it keeps, whether a size is 1.
+    """
+    mode = fake_mode(gm)
+    kept, mode.cache_enabled = mode.cache_enabled, False
+    try:
+        with oblivious():
+            yield
+    finally:
+        mode.cache_enabled = kept
 
 
 @contextmanager

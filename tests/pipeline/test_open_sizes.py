@@ -49,6 +49,11 @@ CASES: dict[str, tuple[Function, str]] = {
     "layer norm, weighted": (
         lambda x: F.layer_norm(x, x.shape[-1:], x[0], x[1]), "2x2..6..9"
     ),
+    "distances": (lambda x: torch.cdist(x, x.flip(2) + 1), "2x1..20..40x3"),
+    "distances of none": (lambda x: torch.cdist(x, x.flip(2) + 1), "1..2..3x0..20..40x3"),
+    "distances by products": (
+        lambda x: torch.cdist(x, x.flip(2) + 1, 2.0, "use_mm_for_euclid_dist"), "2x1..20..40x3"
+    ),
     "topk": (lambda x: x.topk(min(3, x.shape[-1]))[0], "2x1..6..9"),
     "pad to multiples": (_pad_to_32, "1..2..3x3x40..64..70x40..64..70"),
     "windows": (_windows, "1..2..3x4..8..13x6"),
