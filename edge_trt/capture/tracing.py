@@ -21,6 +21,7 @@ from torch.export import Dim, ExportedProgram, ShapesCollection
 from edge_trt.capture.agreement import agrees
 from edge_trt.capture.bags import even_bags
 from edge_trt.capture.batch_norms import whole_batch_norms
+from edge_trt.capture.causal_masks import masks_as_they_are
 from edge_trt.capture.conditions import check_sizes
 from edge_trt.capture.constraints import (
     Place,
@@ -59,9 +60,9 @@ if TYPE_CHECKING:
 
 _WHOLE = (
     whole_recurrences, whole_batch_norms, whole_max_pools, any_size_rounds_up, even_bags, OpenSizes,
-    whole_fake_quantizers,
+    whole_fake_quantizers, masks_as_they_are,
 )  # fmt: skip
-"""What export would take apart, or fix the sizes of."""
+"""What export would take apart, fix the sizes of, or ask the values of."""
 _ATTEMPTS = 5
 
 

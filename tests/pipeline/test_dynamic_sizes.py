@@ -73,6 +73,23 @@ class SmallSegmenter(nn.Module):
         return nn.functional.interpolate(y, size=x.shape[-2:], mode="bilinear")
 
 
+class CausalTransformer(nn.Module):
+    """A masked encoder and decoder that leave it to torch to find out that the masks are causal."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        encoder = nn.TransformerEncoderLayer(16, 2, 32, batch_first=True)
+        self.encoder = nn.TransformerEncoder(encoder, 2)
+        decoder = nn.TransformerDecoderLayer(16, 2, 32, batch_first=True)
+        self.decoder = nn.TransformerDecoder(decoder, 1)
+
+    def forward(self, source, target):
+        masks = (
+            nn.Transformer.generate_square_subsequent_mask(x.shape[1]) for x in (source, target)
+        )
+        return self.decoder(target, self.encoder(source, next(masks)), next(masks))
+
+
 LARGE = "image=1..2..8x3x192..224..512x192..224..512"
 CASES = {
     "resnet": Case(small_resnet, ("image=1..2..4x3x33..64..96x32..64..96",)),
@@ -84,6 +101,10 @@ CASES = {
     "bert": Case(
         lambda: TextEncoder(layers=1),
         ("ids=batch:1..2..4xseq:1..7..20:int64", "mask=batch:1..2..4xseq:1..7..20:int64"),
+    ),
+    "transformer": Case(
+        CausalTransformer,
+        ("source=batch:1..2..3xfirst:1..5..9x16", "target=batch:1..2..3xsecond:1..6..12x16"),
     ),
     "transformers_bert": Case(
         ZOO["transformers:bert"].make,
