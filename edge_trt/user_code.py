@@ -118,7 +118,7 @@ def user_line(error: BaseException) -> tuple[str, str]:
     found: traceback.FrameSummary | None = None
     for chained in chain(error):
         frames = traceback.extract_tb(chained.__traceback__)
-        mine = [frame for frame in frames if _is_user_code(frame.filename)]
+        mine = [frame for frame in frames if is_user_code(frame.filename)]
         # Frames below our own call: its caller is in no traceback that starts there.
         found = mine[-1] if mine else found
         if isinstance(chained, SyntaxError) and chained.filename:
@@ -149,7 +149,7 @@ def reason(error: BaseException) -> str:
     return first if plain else f"{type(error).__name__}: {first}"
 
 
-def _is_user_code(filename: str) -> bool:
+def is_user_code(filename: str) -> bool:
     """Whether a file is neither torch's, nor Python's, nor ours."""
     torch = sys.modules.get("torch")
     theirs = str(Path(torch.__file__).parent) if torch and torch.__file__ else _HERE

@@ -8,11 +8,14 @@ from typing import TYPE_CHECKING
 
 from edge_trt.capture import gradients
 from edge_trt.capture.images import ImageInput, for_channels
+from edge_trt.capture.mixed_types import ON_THE_LINE, remedy_for_types
 from edge_trt.errors import CaptureError
 from edge_trt.user_code import chain, reason, user_line
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    from torch import nn
 
     from edge_trt.capture.call import TensorArgument
 
@@ -63,12 +66,10 @@ _REMEDIES: tuple[tuple[str, str], ...] = (
         "make tensors inside forward on the device of the input (x.new_zeros, device=x.device)",
     ),
     (
-        r"same dtype|scalar type|expected .* but found|Half|BFloat16",
-        (
-            "weights and inputs differ in type: give inputs of the weights' type, "
-            "as in Input(..., dtype='float16')"
-        ),
+        r"'indices' to have one of the following scalar types",
+        "give an input of indices as whole numbers, as in Input(..., dtype='int64')",
     ),
+    (r"same dtype|match weight dtype|scalar type|expected .* but found|Half|BFloat16", ON_THE_LINE),
     (
         (
             r"unsupported operator|NotImplementedError|no fake impl|Meta.*kernel|"
@@ -90,16 +91,21 @@ _OTHERWISE = (
 )
 
 
-def explain(error: BaseException, tensors: Sequence[TensorArgument]) -> CaptureError:
+def explain(
+    error: BaseException, tensors: Sequence[TensorArgument], model: nn.Module
+) -> CaptureError:
     """Return the error for a failed export, with the user's line and the usual remedy.
 
     Args:
         error: What torch.export raised.
         tensors: The arguments of the call, whose sizes and types the text repeats.
+        model: What was exported.
     """
     why, (line, source) = _reason(error), user_line(error)
     text = f"{type(error).__name__} {error}"
     usual = next((hint for pattern, hint in _REMEDIES if re.search(pattern, text)), _OTHERWISE)
+    if usual is ON_THE_LINE:
+        usual = remedy_for_types(error, model.parameters(), (t.traced for t in tensors))
     remedy = _remedy_for_images(text, tensors) or usual
     given = ", ".join(
         f"{t.label} {str(t.traced.dtype).removeprefix('torch.')}{list(t.traced.shape)}"

@@ -23,6 +23,11 @@ Bound = int | Sequence[int] | Mapping[str, int] | None
 """One end of the ranges: a size for the one named dimension, a whole shape, or sizes by name."""
 
 _NO_PORTABLE_FORM = ("complex64", "complex128")
+CAST_INSIDE = (
+    "take and give float32 and cast inside forward, as in self.model(x.bfloat16()).float(): "
+    "weights and all between may be bfloat16"
+)
+"""The way out where an input or output would be bfloat16."""
 
 
 @dataclass(frozen=True, init=False)
@@ -128,6 +133,9 @@ def dtype_name(dtype: str | torch.dtype) -> str:
     """
     name = str(dtype).removeprefix("torch.")
     known = [known for known in NUMPY_DTYPES if known not in _NO_PORTABLE_FORM]
+    if name == "bfloat16":
+        what = "an input can't be bfloat16, which numpy lacks"
+        raise OptionError(what, hint=CAST_INSIDE)
     if name not in known:
         raise OptionError(f"{name!r} can't be an input's data type", hint=did_you_mean(name, known))
     return name

@@ -21,6 +21,7 @@ from torch.export.graph_signature import (
 )
 from torch.utils import _pytree as pytree
 
+from edge_trt.capture.inputs import CAST_INSIDE
 from edge_trt.capture.symbols import InputShape, Symbols, find_symbols
 from edge_trt.capture.trees import (
     constant_entry,
@@ -222,7 +223,7 @@ def _tensor_spec(
     if dtype not in NUMPY_DTYPES:
         raise CaptureError(
             f"the {kind} {name!r} is {dtype}, which numpy lacks",
-            hint="cast inside forward, so that inputs and outputs are float32 or float16",
+            hint=CAST_INSIDE if dtype == "bfloat16" else "cast it inside forward",
         )
     if dtype == "complex128":
         raise CaptureError(

@@ -123,7 +123,7 @@ def trace(model: nn.Module, call: Call) -> tuple[ExportedProgram, Call]:
         return program, narrowed
     assert refusal is not None
     raise (
-        told or explain_constraints(refusal, asked) or explain(refusal, call.tensors)
+        told or explain_constraints(refusal, asked) or explain(refusal, call.tensors, model)
     ) from refusal
 
 

@@ -16,6 +16,8 @@ from torch import fx
 from torch._ops import OpOverload
 from torch.fx.node import map_arg
 
+from edge_trt.user_code import is_user_code
+
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
@@ -192,12 +194,13 @@ def module_path(node: fx.Node) -> str:
 
 
 def line_of(node: fx.Node) -> str:
-    """Return `` at file:line`` of the innermost frame that export recorded."""
+    """Return `` at file:line`` of the user's innermost frame that export recorded."""
     trace = (node.meta.get("stack_trace") or "").strip().splitlines()
-    frames = [line.strip() for line in trace if line.strip().startswith("File ")]
-    if not frames:
+    frames = [line.split('"', 2) for line in trace if line.strip().startswith("File ")]
+    mine = [(path, rest) for _, path, rest in frames if is_user_code(path)]
+    if not mine:
         return ""
-    _, path, rest = frames[-1].split('"', 2)
+    path, rest = mine[-1]
     return f" at {path}:{rest.split(',')[1].strip().removeprefix('line ')}"
 
 

@@ -79,6 +79,18 @@ class Raises(nn.Module):
         return x
 
 
+class Grid(nn.Module):
+    """In half precision, which is not what is wrong here."""
+
+    def __init__(self):
+        super().__init__()
+        self.proj = nn.Linear(3, 3).half()
+
+    def forward(self, x):
+        rows, columns = torch.meshgrid(torch.arange(4), torch.arange(3.0), indexing="ij")  # culprit
+        return self.proj(x) + rows + columns
+
+
 class Deep(nn.Module):
     def __init__(self):
         super().__init__()
@@ -99,6 +111,7 @@ class Deep(nn.Module):
         (Counted(), "depends on the values of a tensor", r"x\.shape\[0\]"),
         (Numpy(), "numpy", "the same with torch functions"),
         (Packed(), "must be tuple of ints", "the padded batch"),
+        (Grid(), "expects all tensors to have the same dtype", "the values that meet there"),
         (Shapes(), r"\[4, 3\]", "check the sizes of the inputs"),
         (Raises(), "five channels are needed", "torch.export traces forward once"),
         (Deep(), "depends on the values of a tensor", "torch.where"),
@@ -194,14 +207,57 @@ def test_an_unknown_class_among_the_inputs():
         capture(Unboxes().eval(), (Box(X),))
 
 
-@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
-def test_weights_and_inputs_of_different_types(dtype):
-    model = nn.Sequential(nn.Linear(3, 3)).to(dtype).eval()
-    name = str(dtype).removeprefix("torch.")
-    with pytest.raises(CaptureError, match="inputs of the weights' type") as caught:
+@pytest.mark.parametrize(
+    ("dtype", "remedy"),
+    [
+        (torch.float16, r"as in Input\(..., dtype='float16'\)"),
+        (torch.bfloat16, r"as in self.model\(x.bfloat16\(\)\).float\(\)"),
+    ],
+)
+@pytest.mark.parametrize("layer", [nn.Linear(3, 3), nn.Conv1d(4, 2, 1), nn.GRU(3, 2)], ids=type)
+@pytest.mark.filterwarnings("ignore:The tensor attributes self")
+def test_weights_and_inputs_of_different_types(layer, dtype, remedy):
+    model = nn.Sequential(layer.to(dtype)).eval()
+    with pytest.raises(CaptureError, match=r"inputs .*of the weights' type") as caught:
         capture(model, Input((4, 3)))
-    assert name in str(caught.value)
-    assert "'0'" in str(caught.value)
+    assert re.search(remedy, caught.value.hint)
+    assert "site-packages" not in str(caught.value)
+
+
+class CastTooFar(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.proj = nn.Linear(3, 3)
+
+    def forward(self, x):
+        return self.proj(x.half())  # culprit
+
+
+class Placed(nn.Module):
+    def forward(self, x):
+        y = torch.zeros(4, 3, dtype=torch.float16)
+        y[torch.tensor([0, 2])] = x[:2]  # culprit
+        return y
+
+
+class Product(nn.Module):
+    def forward(self, x):
+        return x @ torch.eye(3, dtype=torch.float64)  # culprit
+
+
+@pytest.mark.parametrize("model", [CastTooFar(), Placed(), Product()], ids=type)
+def test_types_that_the_model_mixes_itself(model):
+    with pytest.raises(CaptureError, match=" mixes float") as caught:
+        capture(model.eval(), Input((4, 3)))
+    assert "the values that meet there" in caught.value.hint
+    lines, start = inspect.getsourcelines(type(model))
+    number = start + next(i for i, line in enumerate(lines) if "# culprit" in line)
+    assert caught.value.source == f"{__file__}:{number}"
+
+
+def test_indices_that_are_no_whole_numbers():
+    with pytest.raises(CaptureError, match="dtype='int64'"):
+        capture(nn.Embedding(5, 2).eval(), Input((4, 3)))
 
 
 def test_half_precision_with_half_inputs():
