@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from edge_trt.capture.guards import FUNCTIONS
 from edge_trt.capture.samples import Sizes, choices
 from edge_trt.capture.signature import user_inputs
 from edge_trt.errors import CaptureError
@@ -134,8 +135,9 @@ def broken(
         expression = environment.replace(guard.expr)
         used = {n: s for n, s in symbols.items() if _symbol(s[0]) in expression.free_symbols}
         if len(used) >= names:
-            for sizes in _failing(expression, places, used, most):
-                yield _named(expression, symbols, places), sizes
+            failing = list(_failing(expression, places, used, most))
+            name = _named(expression, symbols, places) if failing else ""
+            yield from ((name, sizes) for sizes in failing)
 
 
 def _failing(
@@ -143,16 +145,44 @@ def _failing(
 ) -> Iterator[Sizes]:
     """Sizes at which a condition does not hold."""
     steps = {name: step for name, (_, step) in symbols.items()}
+    variables = [(name, str(_symbol(size)), step) for name, (size, step) in symbols.items()]
+    holds = compiled(expression)
 
     def fails(sizes: Sizes) -> bool:
-        known = {_symbol(size): sizes[name] // step for name, (size, step) in symbols.items()}
+        known = {variable: sizes[name] // step for name, variable, step in variables}
         try:
-            return expression.xreplace(known) == False  # noqa: E712 (sympy's, or a relation still)
+            return holds(known) == False  # noqa: E712 (sympy's, or a relation still)
         except ZeroDivisionError:
             return True
 
     ranges = {name: places[name][0].axis for name in steps}
     return itertools.islice(filter(fails, choices(ranges, steps)), most)
+
+
+def compiled(expression: Any) -> Callable[[dict[str, int]], Any]:
+    """Return what tells whether a condition holds, from sizes by the names of its symbols.
+
+    There are thousands of sizes, and Python's own arithmetic is many times faster than sympy's.
+    """
+    from torch.utils._sympy.printers import PythonPrinter
+
+    symbols = {str(symbol): symbol for symbol in expression.free_symbols}
+
+    def slowly(known: dict[str, int]) -> Any:
+        return expression.xreplace({symbols[name]: size for name, size in known.items()})
+
+    try:
+        code = compile(PythonPrinter().doprint(expression), "<condition>", "eval")
+    except (NotImplementedError, SyntaxError):  # a function that it can't write
+        return slowly
+
+    def holds(known: dict[str, int]) -> Any:
+        try:
+            return eval(code, FUNCTIONS, known)
+        except (NameError, TypeError):  # a function that is sympy's alone, or a size that is open
+            return slowly(known)
+
+    return holds
 
 
 def size_symbols(program: ExportedProgram, places: Places) -> dict[str, tuple[Any, int]]:

@@ -34,7 +34,11 @@ if TYPE_CHECKING:
 
 _SIZE = re.compile(r"L((?:\[[^\]]+\]|\.[A-Za-z_]\w*)+?)\.size\(\)\[(\d+)\]")
 _NUMBERED = re.compile(r"\['flat_args'\]\[(\d+)\]")
-_FUNCTIONS = {**SYMPY_INTERP, "math": math, "torch": torch, "inf": math.inf, "__builtins__": {}}
+_PYTHONS = {function.__name__: function for function in (abs, max, min, round)}
+FUNCTIONS = {
+    **SYMPY_INTERP, **_PYTHONS, "math": math, "torch": torch, "inf": math.inf, "__builtins__": {}
+}  # fmt: skip
+"""What conditions call that torch writes as Python."""
 
 
 @dataclass(frozen=True)
@@ -68,7 +72,7 @@ class _Condition:
             name, index = place[:-1].split(".shape[")
             shapes.setdefault(name, {})[int(index)] = value
         known = {name: SimpleNamespace(shape=shape) for name, shape in shapes.items()}
-        return bool(eval(self.text, _FUNCTIONS, known))
+        return bool(eval(self.text, FUNCTIONS, known))
 
     def broken(self) -> Sizes | None:
         """Return sizes within the ranges for which it does not hold."""

@@ -3,13 +3,18 @@
 
 from __future__ import annotations
 
+import itertools
+
 import pytest
+import sympy
 import torch
 from torch import nn
 from torch.nn import functional as F
+from torch.utils._sympy.functions import CeilDiv, FloorDiv, Max, Min, Mod
 
 import edge_trt
 from edge_trt.capture import Input, capture
+from edge_trt.capture.conditions import compiled
 from edge_trt.errors import CaptureError
 
 
@@ -103,3 +108,27 @@ def test_random_numbers_leave_no_self_test():
     with pytest.warns(edge_trt.EdgeTrtWarning, match="the model draws random numbers"):
         bundle = edge_trt.compile(model, (torch.ones(3),))
     assert bundle.vectors == {}
+
+
+def test_conditions_are_computed_as_sympy_does():
+    n, m = sympy.symbols("s0 s1", integer=True, positive=True)
+    parts = [
+        FloorDiv(n, 3),
+        Mod(n + m, 4),
+        Max(n, m * 2),
+        Min(n - 3, 2),
+        CeilDiv(m, 2),
+        FloorDiv(n, m - 3),
+    ]
+    for left, right in itertools.permutations(parts, 2):
+        for condition in (
+            sympy.Eq(left, right),
+            sympy.Ne(left, right),
+            sympy.Or(left < right, n < 4),
+        ):
+            holds = compiled(condition)
+            for sizes in itertools.product((1, 2, 4, 7), (1, 2, 5)):
+                known = dict(zip(("s0", "s1"), sizes, strict=True))
+                said = holds(known)
+                assert isinstance(said, bool)  # Python's own arithmetic
+                assert said == bool(condition.xreplace(dict(zip((n, m), sizes, strict=True))))
