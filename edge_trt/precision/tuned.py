@@ -14,6 +14,7 @@ import numpy as np
 
 from edge_trt.errors import OptionError
 from edge_trt.precision.account import Account
+from edge_trt.precision.identity import identity
 from edge_trt.precision.metric import name_of
 from edge_trt.precision.observed import runner, with_networks
 from edge_trt.precision.quantization import Quantization, load_data
@@ -94,9 +95,7 @@ def _belongs(ranges: Ranges, options: CompileOptions, metric: object) -> str:
     state.update(f"{ranges.model} {ranges.method} {ranges.source} {options.int8_scheme}".encode())
     state.update(repr(sorted((n, r.amax) for n, r in ranges.tensors.items())).encode())
     state.update(repr((options.int8_except, options.fp32_layers)).encode())
-    state.update(str(getattr(metric, "__qualname__", type(metric).__name__)).encode())
-    code = getattr(metric, "__code__", None)  # an edited function is another one
-    state.update(code.co_code + repr(code.co_consts).encode() if code else b"")
+    state.update(identity(metric).encode())  # an edited function is another one
     return state.hexdigest()
 
 

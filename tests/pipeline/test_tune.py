@@ -129,31 +129,40 @@ def test_what_never_holds_leaves_the_closest(tmp_path: Path) -> None:
     assert edge_trt.load(tmp_path / "best.edge").quantization["layers_int8"] == found.best.layers
 
 
-class Interrupted:
-    """The metric, stopped by the user at its n-th call."""
+class Calls:
+    """How often a metric was called; the user stops it at the n-th call."""
 
     def __init__(self, stop: int) -> None:
-        self.calls = 0
+        self.count = 0
         self._stop = stop
 
-    def __call__(self, run: Any) -> float:
-        self.calls += 1
-        if self.calls == self._stop:
+    def add(self) -> None:
+        self.count += 1
+        if self.count == self._stop:
             raise KeyboardInterrupt
+
+
+class Counted:
+    """The metric, the same one whoever counts its calls."""
+
+    def __init__(self, calls: Calls) -> None:
+        self._calls = calls
+
+    def __call__(self, run: Any) -> float:
+        self._calls.add()
         return closeness(run)
 
 
 def test_an_interrupted_search_goes_on(tmp_path: Path) -> None:
-    whole = Interrupted(0)
-    wanted = _tune(tmp_path / "whole.edge", 70, metric=whole)
+    whole, rest = Calls(0), Calls(0)
+    wanted = _tune(tmp_path / "whole.edge", 70, metric=Counted(whole))
     with pytest.raises(KeyboardInterrupt):
-        _tune(tmp_path / "best.edge", 70, metric=Interrupted(3))
+        _tune(tmp_path / "best.edge", 70, metric=Counted(Calls(3)))
     # fp32 and all layers in int8 were judged, and that is saved.
     assert edge_trt.load(tmp_path / "best.edge").quantization["layers_int8"] == 4
-    rest = Interrupted(0)
-    found = _tune(tmp_path / "best.edge", 70, metric=rest)
+    found = _tune(tmp_path / "best.edge", 70, metric=Counted(rest))
     assert found == wanted
-    assert rest.calls == whole.calls - 2
+    assert rest.count == whole.count - 2
 
 
 def test_measurements_of_another_search_are_not_used(tmp_path: Path) -> None:
