@@ -11,6 +11,7 @@ from torch import fx
 from torch.export.graph_signature import InputKind
 
 from edge_trt.errors import CaptureError
+from edge_trt.lowering.aliasing import storage
 from edge_trt.lowering.edit import line_of, writes
 
 if TYPE_CHECKING:
@@ -154,10 +155,7 @@ def _aliases(node: fx.Node) -> Iterator[tuple[Any, Any]]:
 
 def _storage(node: fx.Node) -> int | None:
     """Return the identity of the memory that a node shows, or None when it is no strided tensor."""
-    found = node.meta.get("val")
-    if not isinstance(found, torch.Tensor) or found.layout != torch.strided:
-        return None
-    return int(found.untyped_storage()._cdata)
+    return storage(node.meta.get("val"))
 
 
 def _same_memory(first: fx.Node, second: fx.Node) -> bool:

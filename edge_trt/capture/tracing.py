@@ -33,6 +33,7 @@ from edge_trt.capture.constraints import (
 )
 from edge_trt.capture.failures import explain
 from edge_trt.capture.fake_quantizers import whole_fake_quantizers
+from edge_trt.capture.flex_attention import flex_attention_as_scores
 from edge_trt.capture.module_state import CaptureWarning
 from edge_trt.capture.oblivious import CAN_BE_OBLIVIOUS, oblivious
 from edge_trt.capture.open_sizes import OpenSizes
@@ -60,7 +61,7 @@ if TYPE_CHECKING:
 
 _WHOLE = (
     whole_recurrences, whole_batch_norms, whole_max_pools, any_size_rounds_up, even_bags, OpenSizes,
-    whole_fake_quantizers, masks_as_they_are,
+    whole_fake_quantizers, masks_as_they_are, flex_attention_as_scores,
 )  # fmt: skip
 """What export would take apart, fix the sizes of, or ask the values of."""
 _ATTEMPTS = 5

@@ -18,6 +18,7 @@ from edge_trt.lowering.edit import arguments, aten, value, writes
 
 if TYPE_CHECKING:
     from torch import fx
+from torch._C._functorch import get_unwrapped, is_batchedtensor
 
 
 def written_memory(gm: fx.GraphModule) -> dict[fx.Node, int]:
@@ -43,7 +44,7 @@ def _memory(gm: fx.GraphModule) -> dict[fx.Node, int]:
     shown: dict[fx.Node, int] = {}
     same: dict[int, int] = {}
     for node in gm.graph.nodes:
-        identity = _storage(value(node))
+        identity = storage(value(node))
         if identity is None or node.op == "output":
             continue
         if node.target is aten.dropout.default and _returns_input(node):
@@ -52,10 +53,12 @@ def _memory(gm: fx.GraphModule) -> dict[fx.Node, int]:
     return shown
 
 
-def _storage(found: Any) -> int | None:
+def storage(found: Any) -> int | None:
     """Return the identity of a value's storage, or None when it has none."""
     if isinstance(found, (list, tuple)) and found:  # the pieces of one split share one storage
         found = found[0]
+    while isinstance(found, torch.Tensor) and is_batchedtensor(found):  # inside of `torch.vmap`
+        found = get_unwrapped(found)
     if not isinstance(found, torch.Tensor) or found.layout != torch.strided:
         return None
     return int(found.untyped_storage()._cdata)
