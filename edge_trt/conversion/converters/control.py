@@ -62,8 +62,8 @@ _INSTEAD = {
     higher.map_impl: "it has no converter: use torch.vmap, or a batch dimension",
     higher.associative_scan: "it has no converter, other than its combine_mode='generic', which is"
     " written out in operators that have one",
-    higher.flex_attention: "it has no converter: use scaled_dot_product_attention, and add by its"
-    " attn_mask what score_mod adds, and -inf where block_mask hides",
+    higher.flex_attention: "it is written out where a module is compiled, and not in a program"
+    " that was exported before: give the module",
 }
 REFUSED.update({operator: f"{operator}: {instead}" for operator, instead in _INSTEAD.items()})
 
