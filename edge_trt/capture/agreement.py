@@ -73,12 +73,15 @@ def checked_results(
 
 
 def answers(model: nn.Module, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
-    """What the model gives; its buffers and attributes (it may keep a grid) stay as they are."""
+    """What the model gives; inputs, its buffers and attributes (it may keep a grid) stay."""
+    args, named = pytree.tree_map_only(torch.Tensor, torch.Tensor.clone, (args, dict(kwargs)))
     buffers = {name: buffer.clone() for name, buffer in model.named_buffers()}
     attributes = [(vars(module), dict(vars(module))) for module in model.modules()]
     try:
+        for now, before in attributes:
+            now.update({k: v.clone() for k, v in before.items() if isinstance(v, torch.Tensor)})
         with torch.inference_mode():
-            return torch.func.functional_call(model, buffers, args, dict(kwargs))
+            return torch.func.functional_call(model, buffers, args, named)
     finally:
         for now, before in attributes:
             now.clear()

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 _aten = torch.ops.aten
 _MAYBE_A_VIEW = {"reshape", "reshape_as", "flatten", "contiguous", "to"}
+_NO_STATE = {InputKind.PARAMETER: "weight", InputKind.CONSTANT_TENSOR: "tensor"}
 _BATCH_NORM = (_aten.batch_norm.default, _aten.instance_norm.default)
 
 
@@ -46,8 +47,16 @@ def refuse_mutations(program: ExportedProgram, *, buffers: bool = True) -> None:
                 source=where.removeprefix(" at "),
                 hint="use the operator without '_', or clone the input first",
             )
-        if buffers:
+        if buffers and node.graph is not program.graph:
+            continue  # lowering says whether what is left by a region matters
+        if buffers and spec.kind is InputKind.BUFFER:
             raise _buffer_error(str(spec.target), where)
+        if spec.kind in _NO_STATE:
+            raise CaptureError(
+                f"the model writes to its {_NO_STATE[spec.kind]} {spec.target!r}{where}",
+                source=where.removeprefix(" at "),
+                hint="keep what changes in a buffer (register_buffer); states='io' is for these",
+            )
     signature = program.graph_signature
     for name in signature.buffers_to_mutate.values() if buffers else ():
         raise _buffer_error(name, "")
@@ -58,12 +67,15 @@ def refuse_mutations(program: ExportedProgram, *, buffers: bool = True) -> None:
         )
 
 
-def writes_to_buffers(program: ExportedProgram) -> bool:
-    """Whether a run of the program leaves something in its buffers."""
-    kinds = {spec.arg.name: spec.kind for spec in program.graph_signature.input_specs}
-    lifted = (InputKind.BUFFER, InputKind.CONSTANT_TENSOR)
-    written = any(kinds.get(target.name) in lifted for _, target in _writes(program))
-    return written or bool(program.graph_signature.buffers_to_mutate)
+def written_buffers(program: ExportedProgram) -> set[str]:
+    """Qualified names of the tensors of the model in which a run leaves something."""
+    lifted = {
+        spec.arg.name: str(spec.target)
+        for spec in program.graph_signature.input_specs
+        if spec.kind is not InputKind.USER_INPUT
+    }
+    written = {lifted[target.name] for _, target in _writes(program) if target.name in lifted}
+    return written | set(program.graph_signature.buffers_to_mutate.values())
 
 
 def hides_memory(program: ExportedProgram) -> bool:
@@ -71,13 +83,17 @@ def hides_memory(program: ExportedProgram) -> bool:
 
     In a program that was saved and loaded, each value has a memory of its own.
     """
-    graphs = [m.graph for m in program.graph_module.modules() if isinstance(m, fx.GraphModule)]
     return any(
         _storage(node) != _storage(node.args[0])
-        for graph in graphs
+        for graph in _graphs(program)
         for node in graph.nodes
         if writes(node.target) and node.args and isinstance(node.args[0], fx.Node)
     )
+
+
+def _graphs(program: ExportedProgram) -> list[fx.Graph]:
+    """The program's graph, and those of its branches and regions under `torch.no_grad()`."""
+    return [m.graph for m in program.graph_module.modules() if isinstance(m, fx.GraphModule)]
 
 
 def _buffer_error(name: str, where: str) -> CaptureError:
@@ -90,16 +106,18 @@ def _buffer_error(name: str, where: str) -> CaptureError:
 
 
 def _writes(program: ExportedProgram) -> Iterator[tuple[fx.Node, fx.Node]]:
-    """Yield each writing node with the placeholder whose memory it writes to."""
+    """Yield each writing node with the program's placeholder whose memory it writes to."""
     placeholders = {_storage(n): n for n in program.graph.find_nodes(op="placeholder")}
     placeholders.pop(None, None)
-    for node in program.graph.nodes:
+    for node in (node for graph in _graphs(program) for node in graph.nodes):
         for written in _written_arguments(node):
             root = _root(written)
+            inner = root.op == "placeholder" and root.graph is not program.graph
             # Not every operator says of what its result is a view; this one copies, but not fakes.
-            if root.op != "placeholder" and root.target != _aten.lift_fresh_copy.default:
+            hidden = root.op != "placeholder" and root.target != _aten.lift_fresh_copy.default
+            if inner or hidden:
                 root = placeholders.get(_storage(written), root)
-            if root.op == "placeholder":
+            if root.op == "placeholder" and root.graph is program.graph:
                 yield node, root
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import itertools
 import re
 from dataclasses import dataclass, replace
+from keyword import iskeyword
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -22,7 +23,7 @@ from torch.export.graph_signature import (
     TensorArgument,
 )
 
-from edge_trt.capture.mutations import writes_to_buffers
+from edge_trt.capture.mutations import written_buffers
 from edge_trt.capture.rename import rename_inputs
 from edge_trt.lowering.retracing import retrace
 
@@ -56,7 +57,7 @@ def explicit_states(program: ExportedProgram) -> tuple[ExportedProgram, list[Sta
     Returns:
         A functional program, and its states; the program itself when it has none.
     """
-    if not writes_to_buffers(program):
+    if not written_buffers(program):
         return program, []
     program = retrace(program)
     buffers = list(program.graph_signature.buffers_to_mutate.values())
@@ -93,7 +94,10 @@ def _move_inputs(program: ExportedProgram, buffers: Sequence[str]) -> dict[str, 
 def _names(
     program: ExportedProgram, inputs: dict[str, str], buffers: Sequence[str]
 ) -> dict[str, str]:
-    """Return a name for each state's placeholder: the buffer's, where no input has it."""
+    """Return a name for each state's placeholder: the buffer's, where no input has it.
+
+    It is the name of an argument of generated Python too, which `0_avg` of a Sequential can't be.
+    """
     taken = {
         spec.arg.name
         for spec in program.graph_signature.input_specs
@@ -102,6 +106,7 @@ def _names(
     names: dict[str, str] = {}
     for fqn in buffers:
         name = re.sub(r"\W", "_", fqn)
+        name = f"state_{name}" if name[:1].isdigit() or iskeyword(name) else name
         while name in taken:
             name += "_state"
         taken.add(name)

@@ -147,5 +147,5 @@ def _refuse_state(gm: fx.GraphModule) -> None:
             raise UnsupportedError(
                 f"buffer '{fqn}' is updated by forward() and its outputs depend on it, but a "
                 "compiled program keeps nothing between calls",
-                hint="make it an input, and return its new value as an output",
+                hint="compile with states='io' (--states io): it becomes an input and an output",
             )

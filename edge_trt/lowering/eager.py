@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
+from edge_trt.capture.mutations import written_buffers
 from edge_trt.lowering.stable_sorts import StableSorts
-from edge_trt.lowering.unlifting import STATE, unlift
+from edge_trt.lowering.unlifting import unlift
 
 if TYPE_CHECKING:
     from torch import fx
@@ -50,9 +51,9 @@ def eager_by_name(
 
 def harmless(program: ExportedProgram) -> fx.GraphModule:
     """The program as a module that can be run: what it writes to is not the user's model."""
-    gm = unlift(program)
+    gm, written = unlift(program), written_buffers(program)
     for node in gm.graph.nodes:
-        if node.op == "get_attr" and node.meta.get("fqn") in gm.meta[STATE]:
+        if node.op == "get_attr" and node.meta.get("fqn") in written:
             setattr(gm, str(node.target), getattr(gm, str(node.target)).clone())
     return gm
 

@@ -332,7 +332,7 @@ class Counter(nn.Module):
 
 
 def test_state_that_outputs_depend_on_is_refused():
-    with pytest.raises(UnsupportedError, match=r"buffer 'count' .* make it an input"):
+    with pytest.raises(UnsupportedError, match=r"buffer 'count' .* it becomes an input"):
         lower(export(Counter(read=True), torch.randn(3)))
 
 

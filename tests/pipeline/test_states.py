@@ -56,6 +56,37 @@ class Filter(nn.Module):
         return {"smooth": self.level * 1.0, "rest": x - self.level}
 
 
+class Tick(nn.Module):
+    """A cache that takes as many rows as there are."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.register_buffer("position", torch.tensor(0))
+        self.register_buffer("rows", torch.zeros(1, 32, 4))
+
+    def forward(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        place = torch.arange(x.shape[1]) + self.position
+        self.rows.index_copy_(1, place, x)
+        self.position.add_(x.shape[1])
+        return self.rows.sum(1), self.position.clone()
+
+
+class Average(nn.Module):
+    """A running average, kept without gradients as training code does."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.register_buffer("average", torch.ones(4))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        with torch.no_grad():
+            self.average.mul_(0.9).add_(x.mean((0, 1)) * 0.1)
+        return x - self.average
+
+
+OPEN = Input((1, "t", 4), min=(1, 1, 4), opt=(1, 4, 4), max=(1, 8, 4))
+
+
 def tokens(count: int) -> list[tuple[torch.Tensor, torch.Tensor]]:
     generator = torch.Generator().manual_seed(0)
     return [(torch.randn(1, 1, 8, generator=generator), torch.tensor([i])) for i in range(count)]
@@ -129,6 +160,46 @@ def test_a_saved_program_and_dynamic_sizes_have_states_too() -> None:
     assert again.signature.states == [State("x_state", "x_state_next")]
 
 
+@pytest.mark.parametrize("given", [OPEN, torch.ones(1, 3, 4)])
+@pytest.mark.parametrize("kind", [Tick, Average])
+def test_no_run_while_compiling_leaves_anything(kind: type[nn.Module], given: object) -> None:
+    model = kind().eval()
+    before, expected = copy.deepcopy(model.state_dict()), copy.deepcopy(model)
+    bundle = edge_trt.compile(model, given, states="io")
+    torch.testing.assert_close(model.state_dict(), before)
+    run = bundle.module()
+    for _ in range(3):
+        x = torch.randn(1, 3, 4)
+        torch.testing.assert_close(run(x), expected(x))
+
+
+def test_a_state_of_a_numbered_module() -> None:
+    model = nn.Sequential(Average(), nn.Linear(4, 2)).eval()
+    expected = copy.deepcopy(model)
+    bundle = edge_trt.compile(model, torch.randn(1, 3, 4), states="io")
+    assert bundle.signature.states == [State("state_0_average", "state_0_average_next")]
+    run = bundle.module()
+    for x in torch.randn(3, 1, 3, 4):
+        torch.testing.assert_close(run(x), expected(x))
+
+
+@pytest.mark.parametrize("states", ["refuse", "io"])
+def test_a_written_tensor_that_is_no_buffer_is_refused(states: str) -> None:
+    class Plain(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.kept = torch.zeros(4)
+
+        def forward(self, x):
+            self.kept.add_(x[0, 0])
+            return x - self.kept
+
+    model = Plain().eval()
+    with pytest.raises(CaptureError, match=r"writes to its tensor 'kept' at .*register_buffer"):
+        edge_trt.compile(model, OPEN, states=states)
+    assert (model.kept == 0).all()
+
+
 def test_states_are_refused_unless_asked_for() -> None:
     with pytest.raises(CaptureError, match=r"writes to its buffer 'level' at .*states='io'"):
         edge_trt.compile(Filter().eval(), torch.randn(3))
@@ -141,13 +212,16 @@ def test_a_model_without_states_is_as_it_was() -> None:
     assert bundle.module().session.initial_states() == {}
 
 
-def test_an_input_that_is_written_to_is_refused_all_the_same() -> None:
+@pytest.mark.parametrize("given", [OPEN, torch.ones(1, 3, 4)])
+def test_an_input_that_is_written_to_is_refused_all_the_same(given: object) -> None:
     class Writes(nn.Module):
         def forward(self, x):
-            return x.add_(1)
+            with torch.no_grad():
+                x.mul_(2)
+            return x + 1
 
     with pytest.raises(CaptureError, match="changes its input 'x' in place"):
-        edge_trt.compile(Writes().eval(), torch.randn(3), states="io")
+        edge_trt.compile(Writes().eval(), given, states="io")
 
 
 @pytest.mark.parametrize(
