@@ -74,6 +74,8 @@ class Ranges:
         tensors: the range of each tensor.
         histograms: what each tensor held; empty for ranges of another tool.
         coarse: whether the histograms are too coarse to be merged.
+        groups: names of tensors that have one scale between them, so that all have the largest
+            range of the group.
     """
 
     model: str
@@ -82,6 +84,12 @@ class Ranges:
     tensors: Mapping[str, TensorRange] = field(default_factory=dict[str, TensorRange])
     histograms: Mapping[str, Histogram] = field(default_factory=dict[str, Histogram])
     coarse: bool = False
+    groups: Sequence[Sequence[str]] = ()
+
+    def grouped(self, groups: Sequence[Sequence[str]]) -> Ranges:
+        """With one range for all tensors of a group, the largest of them."""
+        tensors = share(self.tensors, self.histograms, groups)
+        return replace(self, tensors=tensors, groups=tuple(map(tuple, groups)))
 
     def with_method(self, method: str) -> Ranges:
         """The same data under another method.
@@ -95,7 +103,7 @@ class Ranges:
                 hint="calibrate again",
             )
         chosen = choose(self.histograms, method)
-        return replace(self, method=method, tensors=chosen)
+        return replace(self, method=method, tensors=chosen).grouped(self.groups)
 
     def as_dict(self, *, coarse: bool = False) -> dict[str, Any]:
         """JSON values; `coarse` makes them small, for a report."""
@@ -112,6 +120,7 @@ class Ranges:
             "samples": self.source.samples,
             "data": self.source.digest,
             "coarse": coarse or self.coarse,
+            "groups": [list(group) for group in self.groups],
             "tensors": tensors,
         }
 
@@ -140,7 +149,9 @@ class Ranges:
             }
             source = Source(int(values["samples"]), str(values["data"]))
             coarse = bool(values["coarse"])
-            return cls(values["model"], values["method"], source, tensors, histograms, coarse)
+            groups = tuple(tuple(map(str, group)) for group in values.get("groups", ()))
+            model, method = values["model"], values["method"]
+            return cls(model, method, source, tensors, histograms, coarse, groups)
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise CalibrationError(
                 f"these ranges can't be read: {type(error).__name__} {error}",
@@ -192,6 +203,27 @@ def choose(histograms: Mapping[str, Histogram], method: str) -> dict[str, Tensor
     return {name: measured(h, find(h), method) for name, h in histograms.items()}
 
 
+def share(
+    tensors: Mapping[str, TensorRange],
+    histograms: Mapping[str, Histogram],
+    groups: Sequence[Sequence[str]],
+) -> dict[str, TensorRange]:
+    """The ranges with one for each group: the largest, with what it costs each of its tensors."""
+    found = dict(tensors)
+    for group in groups:
+        there = [name for name in group if name in tensors]
+        largest = max((tensors[name].amax for name in there), default=0.0)
+        for name in there:
+            mine = tensors[name]
+            if mine.amax == largest:
+                continue
+            if name in histograms:
+                found[name] = measured(histograms[name], largest, mine.method)
+            else:
+                found[name] = TensorRange(largest, mine.method)
+    return found
+
+
 def measured(histogram: Histogram, amax: float, method: str) -> TensorRange:
     """A range with what it costs: the fraction that is clipped, and the noise."""
     # As a scale is written and computed with: a float32.
@@ -226,13 +258,20 @@ def merge(parts: Sequence[Ranges]) -> Ranges:
             "ranges without whole histograms can't be merged",
             hint="merge the files that edge_trt calibrate wrote, not those of a bundle or a cache",
         )
+    if len({part.source for part in parts}) < len(parts):
+        raise CalibrationError(
+            "two of these ranges were taken from the same data, which would count twice",
+            hint="name every part once",
+        )
     histograms: dict[str, Histogram] = {name: Histogram() for name in first.histograms}
     source = Source()
     for part in parts:
         source += part.source
         for name, histogram in part.histograms.items():
             histograms[name].merge(histogram)
-    return Ranges(first.model, first.method, source, choose(histograms, first.method), histograms)
+    chosen = choose(histograms, first.method)
+    both = Ranges(first.model, first.method, source, chosen, histograms)
+    return both.grouped(first.groups)
 
 
 def _check_mergeable(first: Ranges, part: Ranges) -> None:
@@ -243,13 +282,18 @@ def _check_mergeable(first: Ranges, part: Ranges) -> None:
     if part.method != first.method:
         raise CalibrationError(
             f"these ranges were chosen by different methods, {first.method} and {part.method}",
-            hint="say which one is meant with --method",
+            hint="say which one is meant with --calibration-method",
         )
     if odd := sorted(set(first.tensors) ^ set(part.tensors)):
         raise CalibrationError(
             f"these ranges have different tensors: {listed(odd)}",
             names=odd,
             hint="calibrate all parts with the same options",
+        )
+    if part.groups != first.groups:
+        raise CalibrationError(
+            "other tensors share a scale in these ranges",
+            hint="calibrate all parts with the same options and the same version",
         )
 
 

@@ -14,6 +14,7 @@ takes the result, and a calibration cache of TensorRT as well.
 from __future__ import annotations
 
 import argparse
+import os
 import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -57,6 +58,7 @@ def run(arguments: argparse.Namespace) -> int:
             f"{arguments.files[0]!r} is one argument too many",
             hint=f"give one MODEL, or one of the words {', '.join(WORDS)} before it",
         )
+    _check_output(arguments.output)
     ranges = _calibrate(arguments)
     ranges.save(arguments.output)
     if not arguments.quiet:
@@ -84,11 +86,12 @@ def _calibrate(arguments: argparse.Namespace) -> Ranges:
 
 
 def _merge(arguments: argparse.Namespace) -> int:
-    from edge_trt_calibration import Ranges, merge
+    from edge_trt_calibration import merge
 
     if len(arguments.files) < 2:
         raise OptionError("merging takes two files at least", hint="name the files of all parts")
-    parts = [Ranges.load(path) for path in arguments.files]
+    _check_output(arguments.output)
+    parts = [_part(path) for path in arguments.files]
     if arguments.calibration_method is not None:
         parts = [part.with_method(arguments.calibration_method) for part in parts]
     ranges = merge(parts)
@@ -96,6 +99,34 @@ def _merge(arguments: argparse.Namespace) -> int:
     if not arguments.quiet:
         _say(arguments.output, ranges)
     return 0
+
+
+def _part(path: str) -> Ranges:
+    from edge_trt.precision.quantization import read_ranges
+    from edge_trt_calibration import CalibrationError
+
+    ranges = read_ranges(path)
+    if ranges.histograms and not ranges.coarse:
+        return ranges
+    what = "holds scales alone, as a table or a calibration cache does"
+    if ranges.coarse:
+        what = "holds the coarse histograms of a bundle"
+    raise CalibrationError(
+        f"{path} {what}, and merging adds up whole histograms",
+        hint="merge the files that edge_trt calibrate wrote with -o",
+    )
+
+
+def _check_output(path: str) -> None:
+    """Refuses a place where no file can be written, before work is spent on it."""
+    place = Path(path)
+    folder = place.parent
+    if place.is_dir():
+        raise OptionError(f"{path} is a folder", option="output", hint="name a file in it")
+    if not folder.is_dir():
+        raise OptionError(f"there is no folder {folder}", option="output", hint="make it first")
+    if not os.access(folder, os.W_OK):
+        raise OptionError(f"the folder {folder} can't be written to", option="output")
 
 
 def _export(arguments: argparse.Namespace) -> int:

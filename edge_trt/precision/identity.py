@@ -45,7 +45,7 @@ class _Identity:
         if value is None or isinstance(value, bool | int | float | complex | str | bytes):
             yield repr(value).encode()
         elif isinstance(value, np.ndarray | np.generic):
-            array = np.ascontiguousarray(value)
+            array: np.ndarray[Any, np.dtype[Any]] = np.ascontiguousarray(cast("Any", value))
             yield f"{array.dtype}{array.shape}".encode()
             yield repr(array.tolist()).encode() if array.dtype.hasobject else array.tobytes()
         elif isinstance(value, tuple | list):
@@ -84,7 +84,7 @@ class _Identity:
                 continue  # of a library, which a new version of it may change without harm
             yield name.encode() + self.of(found).encode()
 
-    def _state(self, value: Any) -> Iterator[object]:
+    def _state(self, value: object) -> Iterator[object]:
         """What an object is made of: the functions of its class, and its attributes."""
         for name, member in sorted(vars(type(value)).items()):
             if isinstance(member, FunctionType):

@@ -33,6 +33,7 @@ from edge_trt.precision.observed import (
     shown,
     with_networks,
 )
+from edge_trt.precision.sharing import share
 from edge_trt.precision.sites import Keep, Sites, find_sites, weighted
 from edge_trt.user_code import load_object
 from edge_trt_calibration import CalibrationError, Feeds, Ranges, collect, parse_ranges
@@ -135,10 +136,10 @@ class Quantization:
         asked = self.options.samples
         most = asked or SAMPLES
         method = self.options.calibration_method or FIRST
-        share = 0.5 if method == "best" else 1.0
+        part = 0.5 if method == "best" else 1.0
 
         def progress(count: int, last: Convergence | None) -> None:
-            step(share * count / most, str(last) if last else f"{count} samples")
+            step(part * count / most, str(last) if last else f"{count} samples")
 
         ranges = collect(
             self.model.observe,
@@ -150,9 +151,9 @@ class Quantization:
             progress=progress,
             remark=remark,
         )
-        if method != "best":
-            return ranges
-        return pick(self, ranges, lambda done, note: step(share + (1 - share) * done, note))
+        if method == "best":
+            ranges = pick(self, ranges, lambda done, note: step(part + (1 - part) * done, note))
+        return ranges.grouped(self.groups())
 
     def ranges_of(self, data: Data, step: Step, remark: Callable[[str], None]) -> Ranges:
         """The ranges that were given, under the method that was asked for, or those of the data.
@@ -166,11 +167,23 @@ class Quantization:
         check_ranges(ranges, self.bundle, self.sites)
         if data.samples is not None:
             self.probe(data.samples)
-        if method in (None, ranges.method):
-            return ranges
-        if method == "best" and self.probes:
-            return pick(self, ranges.with_method(FIRST), step)
-        return ranges.with_method(method)
+        if method == "best" and self.probes and ranges.method != method:
+            ranges = pick(self, ranges.with_method(FIRST), step)
+        elif method not in (None, ranges.method):
+            ranges = ranges.with_method(method)
+        return ranges.grouped(self.groups())
+
+    def groups(self) -> list[list[str]]:
+        """Names of the tensors that have one scale, group by group."""
+        many = len(self.sites) > 1
+        found: list[list[str]] = []
+        for network in self.bundle.networks:
+            tensors = self.sites[network.name].tensors
+            found += [
+                [key(network.name, t.name, many=many) for t in tensors if t in group]
+                for group in share(network, tensors, dense=self.dense)
+            ]
+        return found
 
     def probe(self, data: Any) -> None:
         """Keeps the first batches of data whose ranges are known already."""
@@ -292,9 +305,10 @@ def measured_ranges(
 
         feeds = Feeds(data.samples, stage.inputs)
         method, samples = options.calibration_method or FIRST, options.samples or SAMPLES
-        return collect_on(
+        ranges = collect_on(
             cluster, bundle, shown(stage.sites), feeds, method=method, samples=samples
         )
+        return ranges.grouped(stage.groups())
 
 
 class _Remembered:

@@ -46,17 +46,20 @@ class Sites:
         activations: positions of the operands that are quantized, by node.
         weights: the constant that is, by node.
         reasons: why other weighted layers are not.
+        ranged: results that need a range though no layer reads them in int8, as those of the
+            network: a calibration cache has to name every tensor.
     """
 
     activations: dict[Node, tuple[int, ...]] = field(default_factory=dict[Node, tuple[int, ...]])
     weights: dict[Node, Weight] = field(default_factory=dict[Node, Weight])
     reasons: dict[Node, str] = field(default_factory=dict[Node, str])
+    ranged: list[Tensor] = field(default_factory=list[Tensor])
 
     @property
     def tensors(self) -> list[Tensor]:
         """The tensors that need a range, once each, in order of first use."""
         found = (node.inputs[i] for node, places in self.activations.items() for i in places)
-        return list(dict.fromkeys(found))
+        return list(dict.fromkeys([*found, *self.ranged]))
 
 
 Keep = Callable[[Node], "str | None"]
@@ -148,10 +151,11 @@ def _source(tensor: Tensor) -> Node | None:
 
 
 def _everything(network: Network, sites: Sites, keep: Keep) -> None:
-    """Adds every float operand of every layer."""
+    """Adds every float operand of every layer, and ranges for every result."""
     for node in network.nodes:
         if isinstance(node.layer, (Quantize, Dequantize)) or keep(node):
             continue
+        sites.ranged += [t for t in node.outputs if _is_data(t)]
         places = tuple(i for i, t in enumerate(node.inputs) if _is_data(t))
         if places and node not in sites.reasons:
             sites.activations[node] = places

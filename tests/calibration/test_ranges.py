@@ -50,8 +50,10 @@ def test_merging_is_one_pass_over_all(method: str) -> None:
     ("other", "message"),
     [
         (_ranges(1, model="n"), "different models"),
-        (_ranges(1, method="max"), "different methods, mse and max"),
+        (_ranges(1, method="max"), "different methods, mse and max.* --calibration-method"),
         (_ranges(1, names="ac"), "different tensors: b, c"),
+        (_ranges(0), "taken from the same data, which would count twice: name every part once"),
+        (_ranges(1).grouped([["a", "b"]]), "other tensors share a scale in these ranges"),
         (dataclasses.replace(_ranges(1), histograms={}), "without whole histograms"),
         (Ranges.from_dict(_ranges(1).as_dict(coarse=True)), "without whole histograms"),
     ],
@@ -59,6 +61,17 @@ def test_merging_is_one_pass_over_all(method: str) -> None:
 def test_what_does_not_belong_together_is_not_merged(other: Ranges, message: str) -> None:
     with pytest.raises(CalibrationError, match=message):
         merge([_ranges(0), other])
+
+
+def test_tensors_of_a_group_have_the_largest_range_of_them() -> None:
+    parts = [_ranges(seed, names="abc").grouped([["a", "b"]]) for seed in (1, 2)]
+    for found in (*parts, merge(parts), parts[0].with_method("max")):
+        alone = choose(found.histograms, found.method)
+        largest = max(alone["a"].amax, alone["b"].amax)
+        assert found.tensors["a"].amax == found.tensors["b"].amax == largest
+        assert found.tensors["c"] == alone["c"]
+        smaller = min("ab", key=lambda name: alone[name].amax)
+        assert found.tensors[smaller].clipped <= alone[smaller].clipped
 
 
 def test_a_range_says_what_it_costs() -> None:

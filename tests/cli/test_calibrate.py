@@ -107,6 +107,9 @@ def test_export(edge_trt: Command, model: str) -> None:
             "build", model, "--precision", "int8", "--ranges", output, "-o", "m.edge", "--quiet"
         )
         assert done.status == 0, done.err
+        done = edge_trt("calibrate", "merge", "ranges.json", output, "-o", "both.json")
+        assert done.status == 1
+        assert f"{output} holds scales alone, as a table or a calibration cache does" in done.err
     assert Cache.parse(Path("calib.cache").read_text()).version == "100300"
 
 
@@ -117,6 +120,11 @@ def test_export(edge_trt: Command, model: str) -> None:
         (["calibrate", "m.py:create", "x", "-o", "r.json", "--calibration", "x.npy"], "too many"),
         (["calibrate", "merge", "a.json", "-o", "r.json"], "merging takes two files"),
         (["calibrate", "merge", "a.json", "b.json", "-o", "r.json"], "a.json can't be read"),
+        (
+            ["calibrate", "m.py:create", "--calibration", "images.npy", "-o", "no/r.json"],
+            "there is no folder no: make it first",
+        ),
+        (["calibrate", "m.py:create", "--calibration", "images.npy", "-o", "."], ". is a folder"),
         (["calibrate", "export", "a.json", "-o", "r.json"], "a.json can't be read"),
         (["calibrate", "export", "m.py", "-o", "r.json"], "m.py: neither JSON nor"),
         (

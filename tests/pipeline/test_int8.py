@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
@@ -18,6 +19,7 @@ import edge_trt
 from edge_trt.network.layers import Quantize
 from edge_trt.network.types import DType
 from edge_trt_calibration import CalibrationError, Ranges, merge
+from edge_trt_calibration.ranges import Source
 from edge_trt_calibration.tensorrt_cache import to_cache
 from edge_trt_runtime import run_self_test
 from tests.pipeline.models import Hybrid, batch, net
@@ -176,7 +178,7 @@ def test_the_best_method_is_picked_by_the_noise_at_the_outputs() -> None:
 def test_the_best_method_needs_the_data() -> None:
     ranges = edge_trt.calibrate(net(), DYNAMIC, calibration=IMAGES, calibration_method="best")
     with pytest.raises(CalibrationError, match="method best runs the quantized model, and there"):
-        merge([ranges, ranges])
+        merge([ranges, dataclasses.replace(ranges, source=Source(1))])
     with pytest.raises(CalibrationError, match="float outputs, and this model has none"):
         _compile(Counted().eval(), calibration_method="best")
 
@@ -194,8 +196,42 @@ def test_exceptions(exceptions: str, modules: set[str]) -> None:
 def test_dense_has_a_range_for_every_tensor() -> None:
     sparse, dense = _compile(), _compile(int8_scheme="dense")
     assert len(dense.ranges.tensors) > len(sparse.ranges.tensors)
-    count = sum(isinstance(n.layer, Quantize) for n in dense.networks[0].nodes)
-    assert count == len(dense.ranges.tensors)
+    (network,) = dense.networks
+    quantized = {n.inputs[0].name for n in network.nodes if isinstance(n.layer, Quantize)}
+    # A calibration cache names the outputs too, though no layer reads them in int8.
+    assert set(dense.ranges.tensors) == quantized | {t.name for t in network.outputs}
+
+
+class Joined(nn.Module):
+    """Two branches of different size, which are concatenated and pooled."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.left, self.right = nn.Conv2d(3, 4, 3), nn.Conv2d(3, 4, 3)
+        self.last = nn.ModuleList([nn.Conv2d(4, 2, 1), nn.Conv2d(4, 2, 1), nn.Conv2d(8, 2, 1)])
+
+    def forward(self, x):
+        a, b = self.left(x).relu(), self.right(x).relu() * 9
+        both = nn.functional.max_pool2d(torch.cat([a, b], 1), 1)
+        return [layer(y).mean((2, 3)) for layer, y in zip(self.last, (a, b, both), strict=True)]
+
+
+@pytest.mark.parametrize("scheme", ["sparse", "dense"])
+def test_shown_and_exported_are_the_scales_of_the_network(scheme: str, tmp_path: Path) -> None:
+    bundle = _compile(Joined().eval(), int8_scheme=scheme)
+    scales = {
+        n.inputs[0].name: float(n.inputs[1].data)
+        for n in bundle.networks[0].nodes
+        if isinstance(n.layer, Quantize)
+    }
+    bundle.ranges.save(tmp_path / "ranges.json")
+    again = Ranges.load(tmp_path / "ranges.json")
+    assert len(again.groups[0]) >= 3
+    for ranges in (bundle.ranges, again, again.with_method(bundle.ranges.method)):
+        found = {name: ranges.tensors[name].scale for name in scales}
+        assert found == pytest.approx(scales, rel=1e-6)
+        assert len({ranges.tensors[name].amax for name in again.groups[0]}) == 1
 
 
 def test_a_hybrid_is_calibrated_through_its_fallback() -> None:

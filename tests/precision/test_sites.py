@@ -124,8 +124,9 @@ def test_exceptions_are_reasons() -> None:
 def test_dense_quantizes_every_float_tensor() -> None:
     network = conv_net()
     sites = find_sites(network, _nothing, dense=True)
-    read = {t for n in network.nodes for t in n.inputs if not t.is_constant and t.dtype.is_float}
-    assert set(sites.tensors) == read
+    every = {t for n in network.nodes for t in (*n.inputs, *n.outputs) if not t.is_constant}
+    assert set(sites.tensors) == {t for t in every if t.dtype.is_float}
+    assert set(network.outputs) <= set(sites.tensors)
 
 
 def _names(groups: list[set[Tensor]]) -> list[list[str]]:
