@@ -140,6 +140,37 @@ def broken(
             yield from ((name, sizes) for sizes in failing)
 
 
+def forget_broken(program: ExportedProgram, places: Places) -> None:
+    """Take back what the program's sizes were assumed to be, where that does not hold.
+
+    The program was compared there and is right. What is traced later from it was not: it would
+    find its question answered for the sizes of the example, and go on with these.
+    """
+    symbols = size_symbols(program, places)
+    if not symbols:
+        return
+    environment: Any = next(iter(symbols.values()))[0].node.shape_env
+    kept = [
+        g for g in environment.guards if not _breaks(environment.replace(g.expr), places, symbols)
+    ]
+    if len(kept) == len(environment.guards):
+        return
+    environment.guards[:] = kept
+    environment.axioms.clear()
+    environment.divisible.clear()
+    for guard in kept:
+        expression = environment.simplify(guard.expr)
+        environment.axioms.update(dict(environment.get_implications(expression)))
+    environment._update_version_counter()
+    type(environment)._inner_evaluate_expr.cache_clear()
+
+
+def _breaks(expression: Any, places: Places, symbols: Mapping[str, tuple[Any, int]]) -> bool:
+    """Whether there are sizes at which a condition does not hold."""
+    used = {n: s for n, s in symbols.items() if _symbol(s[0]) in expression.free_symbols}
+    return bool(used) and any(True for _ in _failing(expression, places, used, 1))
+
+
 def _failing(
     expression: Any, places: Places, symbols: Mapping[str, tuple[Any, int]], most: int | None
 ) -> Iterator[Sizes]:

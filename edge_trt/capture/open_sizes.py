@@ -2,7 +2,8 @@
 """Functions of sizes that may change, where torch.export would fix the size.
 
 The number of steps of `torch.linspace` and `affine_grid` is no symbolic size to PyTorch; written
-with `arange`, whose end is one, they take any. `tensor_split` asks which pieces are longer by one.
+with `arange`, whose end is one, they take any. `tensor_split` asks which pieces are longer by one,
+and `take_along_dim` what it counts modulo.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ import torch
 from torch.nn import functional as F
 from torch.overrides import TorchFunctionMode
 
-from edge_trt.lowering.decompositions_indexing import linspace
+from edge_trt.lowering.decompositions_indexing import linspace, take_along_dim
 
 
 class OpenSizes(TorchFunctionMode):
@@ -76,10 +77,18 @@ def _tensor_split(input: Any, sections: Any = None, dim: int = 0, **indices: Any
     return tuple(input.narrow(dim, start, length) for start, length in pieces)
 
 
+def _take_along_dim(input: Any, indices: Any, dim: int | None = None, *, out: Any = None) -> Any:
+    if out is not None or not any(map(_is_open, (*input.shape, *indices.shape))):
+        return NotImplemented
+    return take_along_dim(input, indices, dim)
+
+
 _OURS: dict[Any, Callable[..., Any]] = {
     torch.linspace: _linspace,
     F.affine_grid: _affine_grid,
     torch.affine_grid_generator: _affine_grid,
     torch.tensor_split: _tensor_split,
     torch.Tensor.tensor_split: _tensor_split,
+    torch.take_along_dim: _take_along_dim,
+    torch.Tensor.take_along_dim: _take_along_dim,
 }

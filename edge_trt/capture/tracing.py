@@ -22,7 +22,7 @@ from edge_trt.capture.agreement import agrees
 from edge_trt.capture.bags import even_bags
 from edge_trt.capture.batch_norms import whole_batch_norms
 from edge_trt.capture.causal_masks import masks_as_they_are
-from edge_trt.capture.conditions import check_sizes
+from edge_trt.capture.conditions import check_sizes, forget_broken
 from edge_trt.capture.constraints import (
     Place,
     explain_constraints,
@@ -120,6 +120,7 @@ def trace(model: nn.Module, call: Call) -> tuple[ExportedProgram, Call]:
             attempt = following
             continue
         check_sizes(program, places, partial(_answers_alike, model, program, narrowed, places))
+        forget_broken(program, places)
         _tell(call, narrowed)
         return program, narrowed
     assert refusal is not None

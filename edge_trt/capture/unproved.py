@@ -26,6 +26,7 @@ from edge_trt.capture.conditions import (
     broken,
     chooses,
     draws_random_numbers,
+    forget_broken,
     size_symbols,
     sizes_text,
     special,
@@ -83,6 +84,7 @@ def trace_unproved(
             if not alike(chosen):
                 return _refusal(condition, chosen, doubts, places, alike)
     _open_ranges(program, places)
+    forget_broken(program, places)
     return program
 
 

@@ -11,6 +11,7 @@ from torch.nn import functional as F
 
 from edge_trt.conversion.size_ranges import most
 from edge_trt.lowering.edit import aten
+from edge_trt.lowering.shapes import same_size
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -246,6 +247,28 @@ def _take(self: Any, index: Any) -> Any:
     return aten.index.Tensor(self.reshape(-1), [index])
 
 
+def take_along_dim(self: Any, indices: Any, dim: int | None = None) -> Any:
+    """A gather of what is broadcast but for one axis, along which places count modulo its size."""
+    if dim is None:
+        return take_along_dim(self.reshape(-1), indices.reshape(-1), 0)
+    if self.dim() == 0 or self.dim() != indices.dim():
+        return NotImplemented
+    at = dim % self.dim()
+    sizes: list[Any] = []
+    for axis, (size, wanted) in enumerate(zip(self.shape, indices.shape, strict=True)):
+        if axis != at and not (same_size(size, wanted) or 1 in _numbers(size, wanted)):
+            return NotImplemented
+        sizes.append(wanted if same_size(size, 1) else size)
+    before, behind = sizes[:at], sizes[at + 1 :]
+    wide = self.expand([*before, self.shape[at], *behind])
+    places = indices.expand([*before, indices.shape[at], *behind])
+    return wide.gather(at, places % self.shape[at])
+
+
+def _numbers(*sizes: Any) -> list[int]:
+    return [size for size in sizes if isinstance(size, int)]
+
+
 def _put(self: Any, index: Any, source: Any, accumulate: bool = False) -> Any:
     places = [index.reshape(-1)]
     flat = aten.index_put.default(self.reshape(-1), places, source.reshape(-1), accumulate)
@@ -326,6 +349,7 @@ INDEXING: dict[Any, Callable[..., Any]] = {
     aten.searchsorted.Tensor: _searchsorted,
     aten.searchsorted.Scalar: _searchsorted,
     aten.take.default: _take,
+    aten.take_along_dim.default: take_along_dim,
     aten.trace.default: _trace,
     aten.unfold.default: _unfold,
     aten.unfold_copy.default: _unfold,

@@ -12,7 +12,9 @@ from torch import nn
 from torch.nn import functional as F
 
 import edge_trt
-from edge_trt.capture import Axis
+from edge_trt.capture import Axis, open_sizes
+from edge_trt.errors import UnsupportedError
+from edge_trt.lowering.decompositions import DECOMPOSITIONS
 
 
 def _pad_to_32(x):
@@ -27,6 +29,12 @@ def _windows(x):
 def _middle(x):
     top = (x.shape[-2] - 4) // 2
     return x[..., top : top + 4, 1:-1]
+
+
+def _best_rows(x):
+    rows = x.flatten(2).transpose(1, 2)
+    best = rows[..., 0].topk(5, 1)[1]
+    return torch.take_along_dim(rows, best[..., None], 1)
 
 
 def _turn(x):
@@ -97,6 +105,16 @@ CASES: dict[str, tuple[Function, str]] = {
         lambda x: F.grid_sample(x, F.affine_grid(_turn(x), x.shape, True), align_corners=True),
         "1..2..3x3x3..8..12x2..8..13",
     ),
+    "best rows": (_best_rows, "1..2..3x3x8..16..40x8..16..40"),
+    "the greatest of a row": (
+        lambda x: x.take_along_dim(x.argmax(2, keepdim=True) - 20, 2), "1..2..3x3x8..16..40"
+    ),
+    "taken flat": (
+        lambda x: torch.take_along_dim(x, x.flatten().argmax()[None]), "1..2..3x8..16..40"
+    ),
+    "taken of one row": (
+        lambda x: torch.take_along_dim(x[:1], x.argsort(1), 1), "1..2..3x8..16..40"
+    ),
     "grid of a volume": (
         lambda x: F.affine_grid(torch.arange(24.0).reshape(2, 3, 4) / 24, x.shape, False),
         "2x3x1..4..5x2..5..6x2..8..13",
@@ -133,6 +151,15 @@ def test_one_block_for_all_sizes(name: str) -> None:
     for shape in product(*map(_some, given.shape)):
         x = torch.randn(shape)
         torch.testing.assert_close(bundle.module()(x), model(x), rtol=1e-4, atol=1e-5)
+
+
+def test_what_a_decomposition_asks_is_not_answered_for_the_example(monkeypatch) -> None:
+    operator = torch.ops.aten.take_along_dim.default
+    monkeypatch.delitem(open_sizes._OURS, torch.take_along_dim)
+    monkeypatch.delitem(DECOMPOSITIONS, operator)  # PyTorch's own counts modulo the example's size
+    given = edge_trt.Input.parse("x=2x3x8..16..40x8..16..40")
+    with pytest.raises(UnsupportedError, match=r"take_along_dim.* torch.export fixes the size"):
+        edge_trt.compile(_model(_best_rows), (given,))
 
 
 @pytest.mark.filterwarnings("ignore:TensorRT runs nothing of this model")
