@@ -150,6 +150,7 @@ def tune(
 
 def _in_fp32(model: object, inputs: Any, options: CompileOptions, stages: Stages) -> Bundle:
     """What int8 is made of: a bundle as it is given, or the model compiled as far as networks."""
+    _check_files(options)
     if not isinstance(model, Bundle):
         default = CompileOptions()
         names = ("precision", "fp32_layers", "metric", *INT8)
@@ -179,6 +180,7 @@ def compile_networks(model: object, inputs: Any, options: CompileOptions, stages
     from edge_trt.conversion.registry import load_plugins
 
     chosen = _checked(options)
+    _check_files(options)
     load_plugins()  # first: a saved program can't be read where its operators are not declared
     captured = stages.run("capture", capture, model, inputs, chosen)
     graph = stages.run("lowering", _lower, captured)
@@ -248,6 +250,14 @@ def _checked(options: CompileOptions) -> CompileOptions:
             hint="add precision='fp16', or leave it out",
         )
     return options
+
+
+def _check_files(options: CompileOptions) -> None:
+    """Notices a missing file before work is spent."""
+    if options.precision == "int8":
+        from edge_trt.precision.given import check_files
+
+        check_files(options)
 
 
 def _lower(captured: Captured) -> fx.GraphModule:
@@ -328,7 +338,8 @@ def _set_precision(bundle: Bundle) -> None:
 def _quantize(bundle: Bundle, captured: Captured, step: Step) -> list[dict[str, Any]]:
     """Gives some of the samples."""
     from edge_trt.lowering.eager import eager_by_name
-    from edge_trt.precision.quantization import load_data, quantize
+    from edge_trt.precision.given import load_data
+    from edge_trt.precision.quantization import quantize
 
     model = eager_by_name(captured.program, captured.input_names, captured.output_names)
     return quantize(bundle, load_data(bundle.options, bundle.signature), model, step, warn)

@@ -13,8 +13,9 @@ from __future__ import annotations
 
 from edge_trt_calibration.collect import Convergence, collect
 from edge_trt_calibration.errors import CalibrationError
-from edge_trt_calibration.feeds import Feeds, InputSpec
+from edge_trt_calibration.feeds import Feeds
 from edge_trt_calibration.histogram import Histogram
+from edge_trt_calibration.inputs import InputSpec
 from edge_trt_calibration.methods import method_of
 from edge_trt_calibration.ranges import Ranges, TensorRange, merge
 from edge_trt_calibration.tensorrt_cache import Cache, parse_ranges, to_cache

@@ -18,10 +18,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from edge_trt_calibration.errors import CalibrationError
-from edge_trt_calibration.feeds import Feed
+from edge_trt_calibration.feeds import read_once
 from edge_trt_calibration.histogram import Histogram
+from edge_trt_calibration.inputs import Feed
 from edge_trt_calibration.methods import BINS, entropy2, method_of
-from edge_trt_calibration.ranges import Ranges, TensorRange, choose, listed, measured
+from edge_trt_calibration.ranges import Ranges, Source, TensorRange, choose, listed, measured
 from edge_trt_calibration.samples import Samples
 
 SAMPLES = 512
@@ -110,7 +111,7 @@ def collect(
                 break
     _check(seen, histograms)
     if method == "entropy2":
-        chosen = _second_pass(observe, feeds, histograms, seen.count)
+        chosen = _second_pass(observe, feeds, histograms, seen.source)
     else:
         chosen = choose(histograms, method)
     if remark is not None:
@@ -188,7 +189,7 @@ def _change(before: float, now: float) -> float:
 
 
 def _second_pass(
-    observe: Observe, feeds: Iterable[Feed], histograms: Mapping[str, Histogram], count: int
+    observe: Observe, feeds: Iterable[Feed], histograms: Mapping[str, Histogram], first: Source
 ) -> dict[str, TensorRange]:
     """Linear bins over each tensor's whole range, of the same samples again."""
     bins = {name: np.zeros(BINS, np.int64) for name in histograms}
@@ -202,13 +203,26 @@ def _second_pass(
             seen.add(feed)
             for group in observe(feed):
                 beside.hand(group)
-            if seen.count >= count:
+            if seen.count >= first.samples:
                 break
+    _check_again(seen.source, first)
     found: dict[str, TensorRange] = {}
     for name, histogram in histograms.items():
         amax = entropy2(bins[name], histogram.amax)
         found[name] = measured(histogram, amax, "entropy2")
     return found
+
+
+def _check_again(second: Source, first: Source) -> None:
+    """Refuses a second pass over other samples: the bins would be of other data than the ranges."""
+    if second.samples != first.samples:
+        raise read_once()
+    if second != first:
+        raise CalibrationError(
+            "the second pass over the data gave other samples than the first",
+            hint="give the same ones in each pass: no shuffling, no random changes, and no "
+            "generator that goes on where it was",
+        )
 
 
 def _count(bins: np.ndarray, values: np.ndarray, amax: float) -> None:

@@ -12,56 +12,54 @@ of these is called for every pass.
 
 from __future__ import annotations
 
+import itertools
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
 
 import numpy as np
 
+from edge_trt_calibration.cutting import Cutter, rows_of
 from edge_trt_calibration.errors import CalibrationError
+from edge_trt_calibration.inputs import Feed, InputSpec, as_array, check, check_together
 
-Size = int | tuple[int, int]
-"""A size of an input: a number, or the smallest and the largest of a range."""
-
-Feed = dict[str, np.ndarray]
-
-
-@dataclass(frozen=True, slots=True)
-class InputSpec:
-    """What the model takes under a name: a numpy type's name, and a size for every axis."""
-
-    name: str
-    dtype: str
-    shape: tuple[Size, ...]
-
-    def __str__(self) -> str:
-        sizes = [str(s) if isinstance(s, int) else f"{s[0]}..{s[1]}" for s in self.shape]
-        return f"{self.dtype}[{', '.join(sizes)}]"
-
-    @property
-    def most_rows(self) -> int:
-        """The largest size of the first axis."""
-        first = self.shape[0]
-        return first if isinstance(first, int) else first[1]
+_END = object()
 
 
 class Feeds:
-    """Batches that fit the inputs; larger ones come in pieces.
+    """Batches that fit the inputs; larger ones come in pieces, and what is left over goes on.
 
     Args:
         data: see the module.
         inputs: what the model takes, in order.
+        limit: end after so many samples.
+        fill: repeat the last sample, so that the model takes what is left over in the end.
+
+    Attributes:
+        number: the batch that the last piece came from.
+        dropped: samples of the pass that were left over in the end.
+        added: samples that `fill` repeated.
 
     Raises:
         CalibrationError: the data has none of the forms, a file can't be read.
     """
 
-    def __init__(self, data: Any, inputs: Sequence[InputSpec]) -> None:
+    def __init__(
+        self,
+        data: Any,
+        inputs: Sequence[InputSpec],
+        *,
+        limit: int | None = None,
+        fill: bool = False,
+    ) -> None:
         self._inputs = tuple(inputs)
         self._data = _opened(data, self._inputs)
         self._passes = 0
+        self._limit = limit
+        self._fill = fill
+        self.number = self.dropped = self.added = 0
 
     def __iter__(self) -> Iterator[Feed]:
         """One pass over the data.
@@ -71,16 +69,62 @@ class Feeds:
         """
         data = self._data() if callable(self._data) else self._data
         if self._passes and isinstance(data, Iterator) and not callable(self._data):
-            raise CalibrationError(
-                "the data is a generator, which can be read once, and this needs a second pass",
-                hint="give the function that makes it, without calling it",
-            )
+            raise read_once()
         self._passes += 1
+        self.dropped = self.added = 0
         data = _opened(data, self._inputs)
         if not isinstance(data, Iterable):
             raise CalibrationError(f"{type(data).__name__} gives no batches")
-        for number, batch in enumerate(cast("Iterable[Any]", data)):
-            yield from self._pieces(self._named(batch, number), number)
+        cutter, given = Cutter(self._inputs), 0
+        for feed in self._limited(cast("Iterable[Any]", data)):
+            for piece in cutter.pieces(feed):
+                yield self._checked(piece)
+                given += 1
+        if cutter.left is None:
+            self.dropped = cutter.dropped
+        elif self._fill:
+            piece, self.added = cutter.filled()
+            yield self._checked(piece)
+        else:
+            self._drop(cutter, alone=not given)
+
+    def _limited(self, data: Iterable[Any]) -> Iterator[Feed]:
+        """Batches by name, the last one cut so that there are no more samples than asked for."""
+        left = self._limit
+        batches = iter(data)
+        for self.number in itertools.count():
+            if left is not None and left <= 0:
+                return
+            batch: Any = next(batches, _END)
+            if batch is _END:
+                return
+            feed = self._named(batch, self.number)
+            if left is not None:
+                rows = rows_of(feed)
+                if rows is not None:
+                    feed = {name: array[:left] for name, array in feed.items()}
+                left -= rows or 1
+            yield feed
+
+    def _checked(self, piece: Feed) -> Feed:
+        for spec in self._inputs:
+            check(piece[spec.name], spec, self.number)
+        check_together(piece, self._inputs, self.number)
+        return piece
+
+    def _drop(self, cutter: Cutter, *, alone: bool) -> None:
+        """Counts what is left over in the end; it is refused if it is all that there was."""
+        feed = cutter.left or {}
+        rows = rows_of(feed) or 0
+        for spec in self._inputs:
+            check(feed[spec.name], replace(spec, shape=(rows, *spec.shape[1:])), self.number)
+        if alone:
+            what = ", ".join(f"{spec.name} {spec}" for spec in self._inputs)
+            raise CalibrationError(
+                f"{rows} samples are fewer than the model takes at once: {what}",
+                hint="use more samples, or compile the model for smaller batches",
+            )
+        self.dropped = cutter.dropped + rows
 
     def _named(self, batch: Any, number: int) -> Feed:
         """A batch as arrays by name."""
@@ -110,28 +154,17 @@ class Feeds:
                 hint="give a tuple in this order, or a dictionary by name",
             )
         return {
-            spec.name: _array(value, spec, number)
+            spec.name: as_array(value, spec, number)
             for spec, value in zip(self._inputs, values, strict=False)
         }
 
-    def _pieces(self, feed: Feed, number: int) -> Iterator[Feed]:
-        """Parts of a batch that the model's first axis can take."""
-        rows = {len(array) for array in feed.values() if array.ndim}
-        specs = [spec for spec in self._inputs if spec.shape]
-        most = min((spec.most_rows for spec in specs), default=1)
-        shared = len({spec.shape[0] for spec in specs}) == 1 and len(specs) == len(feed)
-        if len(rows) == 1 and shared and max(rows) > most:
-            (count,) = rows
-            # A model of one size can't take the rows that are left over.
-            end = count if specs[0].shape[0] != most else count - count % most
-            starts = range(0, end, most)
-            pieces = [{n: a[i : i + most] for n, a in feed.items()} for i in starts]
-        else:
-            pieces = [feed]
-        for piece in pieces:
-            for spec in self._inputs:
-                _check(piece[spec.name], spec, number)
-            yield piece
+
+def read_once() -> CalibrationError:
+    """What is said of data that is spent after one pass."""
+    return CalibrationError(
+        "the data is a generator, which can be read once, and this needs a second pass",
+        hint="give the function that makes it, without calling it",
+    )
 
 
 def _opened(data: Any, inputs: Sequence[InputSpec]) -> Any:
@@ -172,44 +205,3 @@ def read(path: Path) -> Any:
     except ValueError as error:
         raise CalibrationError(f"{path} is no array file: {error}") from error
     return cast("Any", found if isinstance(found, np.ndarray) else dict(found))
-
-
-def _array(value: Any, spec: InputSpec, number: int) -> np.ndarray:
-    """One input as an array of its type; numbers that would change are refused."""
-    value = value.detach().cpu() if hasattr(value, "detach") else value
-    try:
-        array = np.asarray(value)
-    except (TypeError, ValueError, RuntimeError) as error:
-        raise CalibrationError(
-            f"batch {number}: {spec.name} is no array ({error})", names=[spec.name]
-        ) from error
-    wanted = np.dtype(spec.dtype)
-    if array.dtype == wanted:
-        return array
-    floats = array.dtype.kind == "f" and wanted.kind == "f"
-    integers = array.dtype.kind in "iu" and wanted.kind in "iu"
-    if floats or (integers and np.array_equal(array, array.astype(wanted))):
-        return array.astype(wanted)
-    raise CalibrationError(
-        f"batch {number}: {spec.name} is {array.dtype}, the model takes {spec}",
-        names=[spec.name],
-        hint=f"convert it to {spec.dtype}",
-    )
-
-
-def _check(array: np.ndarray, spec: InputSpec, number: int) -> None:
-    if array.ndim != len(spec.shape) or not all(map(_fits, array.shape, spec.shape)):
-        raise CalibrationError(
-            f"batch {number}: {spec.name} has shape {list(array.shape)}, the model takes {spec}",
-            names=[spec.name],
-        )
-    if array.dtype.kind == "f" and np.isnan(array).any():
-        raise CalibrationError(
-            f"batch {number}: {spec.name} contains NaN",
-            names=[spec.name],
-            hint="leave such samples out",
-        )
-
-
-def _fits(size: int, wanted: Size) -> bool:
-    return size == wanted if isinstance(wanted, int) else wanted[0] <= size <= wanted[1]

@@ -102,7 +102,7 @@ def _merge(arguments: argparse.Namespace) -> int:
 
 
 def _part(path: str) -> Ranges:
-    from edge_trt.precision.quantization import read_ranges
+    from edge_trt.precision.given import read_ranges
     from edge_trt_calibration import CalibrationError
 
     ranges = read_ranges(path)
@@ -130,7 +130,7 @@ def _check_output(path: str) -> None:
 
 
 def _export(arguments: argparse.Namespace) -> int:
-    from edge_trt.precision.quantization import read_ranges
+    from edge_trt.precision.given import read_ranges
     from edge_trt_calibration.ranges import write_whole
     from edge_trt_calibration.tensorrt_cache import to_cache, to_table
 

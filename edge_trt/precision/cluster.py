@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 from edge_trt.errors import OptionError
 from edge_trt.precision.observed import ObservedModel, digest, fallback_executors
 from edge_trt_calibration import CalibrationError, Histogram, Ranges
-from edge_trt_calibration.feeds import Feed
+from edge_trt_calibration.inputs import Feed
 from edge_trt_calibration.methods import FROM_DATA
 from edge_trt_calibration.ranges import choose
 from edge_trt_calibration.samples import Samples

@@ -46,8 +46,12 @@ def evaluate(metric: Metric, run: RunFeed, inputs: Sequence[InputSpec]) -> float
     """
 
     def run_all(data: Any) -> Any:
-        # A list would be many batches; here it is one.
-        pieces = [run(feed) for feed in Feeds(lambda: iter([data]), inputs)]
+        # A list would be many batches; here it is one. All of its rows are rated.
+        feeds = Feeds(lambda: iter([data]), inputs, fill=True)
+        pieces: list[Group] = []
+        for feed in feeds:
+            found = run(feed)
+            pieces.append(_without(found, feed, feeds.added) if feeds.added else found)
         outputs = {n: np.concatenate([p[n] for p in pieces]) for n in pieces[0]}
         return next(iter(outputs.values())) if len(outputs) == 1 else outputs
 
@@ -67,3 +71,15 @@ def evaluate(metric: Metric, run: RunFeed, inputs: Sequence[InputSpec]) -> float
             f"the metric {name} returned {value!r}", hint="it has to return a finite number"
         )
     return number
+
+
+def _without(outputs: Group, feed: Group, added: int) -> Group:
+    """The outputs of a batch without those of the samples that only filled it up."""
+    rows = len(next(iter(feed.values())))
+
+    def cut(array: np.ndarray) -> np.ndarray:
+        # A sample may have several rows of an output; one without rows of samples stays whole.
+        each, rest = divmod(len(array), rows) if array.ndim else (0, 1)
+        return array if rest else array[: each * (rows - added)]
+
+    return {name: cut(array) for name, array in outputs.items()}

@@ -152,7 +152,8 @@ def input_specs(signature: Signature, most_rows: int) -> list[InputSpec]:
         if shape and isinstance(shape[0], tuple):
             low, high = shape[0]
             shape[0] = (low, max(low, min(high, most_rows)))
-        specs.append(InputSpec(spec.name, spec.dtype, tuple(shape)))
+        names = tuple(s if isinstance(s, str) and s in signature.dims else None for s in spec.shape)
+        specs.append(InputSpec(spec.name, spec.dtype, tuple(shape), names))
     return specs
 
 

@@ -8,20 +8,20 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Collection, Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 from edge_trt.engines.onnx.observer import Group
-from edge_trt.image_files import image_batches, images_in
 from edge_trt.network.graph import Network, Node
 from edge_trt.precision.account import Account
 from edge_trt.precision.best import FIRST, pick
 from edge_trt.precision.damage import Damage, measure
 from edge_trt.precision.exceptions import Patterns
+from edge_trt.precision.given import Data, load_data
+from edge_trt.precision.guarded import guarded, running
 from edge_trt.precision.int8 import to_int8, with_twins
-from edge_trt.precision.metric import Metric, RunFeed
+from edge_trt.precision.metric import RunFeed
 from edge_trt.precision.observed import (
     ObservedModel,
     check_ranges,
@@ -35,80 +35,17 @@ from edge_trt.precision.observed import (
 )
 from edge_trt.precision.sharing import share
 from edge_trt.precision.sites import Keep, Sites, find_sites, weighted
-from edge_trt.user_code import load_object
-from edge_trt_calibration import CalibrationError, Feeds, Ranges, collect, parse_ranges
+from edge_trt_calibration import CalibrationError, Feeds, Ranges, collect
 from edge_trt_calibration.collect import SAMPLES, Convergence
 
 if TYPE_CHECKING:
     from edge_trt.bundle.bundle import Bundle
     from edge_trt.options import CompileOptions
-    from edge_trt_runtime.manifest import Signature
 
 PROBES = 16
 """Batches on which the noise of layers and the latency are measured."""
 
 Step = Callable[[float, str], None]
-
-
-@dataclass(frozen=True, slots=True)
-class Data:
-    """What the user gives to quantize with.
-
-    Attributes:
-        samples: calibration data in a form that `Feeds` takes, or None.
-        ranges: ranges of an earlier calibration, or None.
-        metric: the user's measure, or None.
-    """
-
-    samples: Any = None
-    ranges: Ranges | None = None
-    metric: Metric | None = None
-
-
-def load_data(options: CompileOptions, signature: Signature) -> Data:
-    """What the options name: files are read, objects of Python files imported.
-
-    Args:
-        options: what the user gave.
-        signature: the model's inputs, for folders of images.
-
-    Raises:
-        CaptureError: a Python file has no such object, or fails.
-        CalibrationError: a file holds no data, or no ranges.
-        InputError: images, and the model takes none.
-    """
-    samples, ranges, metric = options.calibration, options.ranges, options.metric
-    if isinstance(samples, str) and _names_object(samples):
-        samples = load_object(samples)
-    elif isinstance(samples, str) and (images := images_in(Path(samples))):
-        samples = image_batches(signature, images)
-    if isinstance(ranges, str):
-        ranges = read_ranges(ranges)
-    if isinstance(metric, str):
-        metric = load_object(metric)
-    # Data that knows what it is for rates the models too.
-    return Data(samples, ranges, metric or getattr(samples, "evaluate", None))
-
-
-def _names_object(text: str) -> bool:
-    where, colon, name = text.rpartition(":")
-    return bool(colon) and name.isidentifier() and (where.endswith(".py") or "/" not in where)
-
-
-def read_ranges(path: str) -> Ranges:
-    """Ranges from a file of ours, of TensorRT, or of another tool.
-
-    Raises:
-        CalibrationError: naming the file.
-    """
-    try:
-        return parse_ranges(Path(path).read_text())
-    except OSError as error:
-        raise CalibrationError(f"{path} can't be read: {error.strerror}") from error
-    except UnicodeDecodeError as error:
-        raise CalibrationError(f"{path} is no text") from error
-    except CalibrationError as error:
-        raise CalibrationError(f"{path}: {error.message}", hint=error.hint) from error
 
 
 class Quantization:
@@ -141,9 +78,10 @@ class Quantization:
         def progress(count: int, last: Convergence | None) -> None:
             step(part * count / most, str(last) if last else f"{count} samples")
 
+        feeds = self.feeds(data)
         ranges = collect(
-            self.model.observe,
-            _Remembered(Feeds(data, self.inputs), self.probes),
+            running(self.model.observe, feeds),
+            _Remembered(feeds, self.probes),
             model=digest(self.bundle),
             method=FIRST if method == "best" else method,
             samples=most,
@@ -151,6 +89,8 @@ class Quantization:
             progress=progress,
             remark=remark,
         )
+        if feeds.dropped:
+            remark(f"{feeds.dropped} samples that made no whole batch were left out")
         if method == "best":
             ranges = pick(self, ranges, lambda done, note: step(part + (1 - part) * done, note))
         return ranges.grouped(self.groups())
@@ -185,9 +125,13 @@ class Quantization:
             ]
         return found
 
+    def feeds(self, data: Any) -> Feeds:
+        """Batches of the data, with no more samples than were asked for."""
+        return Feeds(guarded(data), self.inputs, limit=self.options.samples)
+
     def probe(self, data: Any) -> None:
         """Keeps the first batches of data whose ranges are known already."""
-        for _ in zip(range(PROBES), _Remembered(Feeds(data, self.inputs), self.probes)):  # noqa: B905
+        for _ in zip(range(PROBES), _Remembered(self.feeds(data), self.probes)):  # noqa: B905
             pass
 
     def without(self, excluded: Collection[str]) -> Quantization:
@@ -303,7 +247,7 @@ def measured_ranges(
             return stage.calibrate(data.samples, step, remark)
         from edge_trt.precision.cluster import collect_on
 
-        feeds = Feeds(data.samples, stage.inputs)
+        feeds = stage.feeds(data.samples)
         method, samples = options.calibration_method or FIRST, options.samples or SAMPLES
         ranges = collect_on(
             cluster, bundle, shown(stage.sites), feeds, method=method, samples=samples

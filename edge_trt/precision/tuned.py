@@ -14,10 +14,11 @@ import numpy as np
 
 from edge_trt.errors import OptionError
 from edge_trt.precision.account import Account
+from edge_trt.precision.given import load_data
 from edge_trt.precision.identity import identity
 from edge_trt.precision.metric import name_of
 from edge_trt.precision.observed import runner, with_networks
-from edge_trt.precision.quantization import Quantization, load_data
+from edge_trt.precision.quantization import Quantization
 from edge_trt.precision.tuning import Record, Step, Trial, Tuner
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from edge_trt_calibration import CalibrationError, Convergence, collect, merge
-from edge_trt_calibration.feeds import Feed
+from edge_trt_calibration.inputs import Feed
 from edge_trt_calibration.methods import BINS, entropy2
 
 DATA = np.random.default_rng(0).standard_normal((256, 64)).astype(np.float32)
@@ -44,6 +44,24 @@ def test_the_entropy_of_a_second_pass_is_that_of_linear_bins() -> None:
     bins = np.histogram(np.abs(DATA), BINS, (0, np.abs(DATA).max()))[0]
     wanted = entropy2(bins, float(np.abs(DATA).max()))
     assert found.tensors["x"].amax == pytest.approx(wanted, rel=1e-3)
+
+
+class _Spent:
+    """Gives the same generator for every pass."""
+
+    def __init__(self, batches: list[Feed]) -> None:
+        self._batches = iter(batches)
+
+    def __iter__(self) -> Iterator[Feed]:
+        return self._batches
+
+
+def test_a_second_pass_needs_the_same_samples() -> None:
+    feeds = _feeds(np.random.default_rng(0).standard_normal((64, 4)).astype(np.float32))
+    with pytest.raises(CalibrationError, match="which can be read once"):
+        collect(_observe, _Spent(feeds), model="m", method="entropy2")
+    with pytest.raises(CalibrationError, match="gave other samples than the first"):
+        collect(_observe, _Spent(feeds), model="m", method="entropy2", samples=32)
 
 
 def test_stops_early_when_the_ranges_stand_still() -> None:

@@ -65,6 +65,67 @@ def test_a_model_of_one_size_leaves_out_what_is_left_over() -> None:
     assert [len(feed["image"]) for feed in feeds] == [4, 4]
 
 
+def _counts(data: Any, first: Any, **options: Any) -> tuple[list[int], Feeds]:
+    feeds = Feeds(data, [InputSpec("image", "float32", (first, 3))], **options)
+    return [len(feed["image"]) for feed in feeds], feeds
+
+
+@pytest.mark.parametrize(
+    ("data", "first", "sizes", "dropped"),
+    [
+        (ROWS, 4, [4, 4], 2),
+        ([ROWS[:3], ROWS[:3], ROWS[:3]], 4, [4, 4], 1),
+        ([ROWS[:1]] * 8, 4, [4, 4], 0),
+        ([np.zeros((64, 3), np.float32)] * 4 + [np.zeros((44, 3), np.float32)], 64, [64] * 4, 44),
+        (np.zeros((130, 3), np.float32), (4, 64), [44, 43, 43], 0),
+        ([ROWS[:6], ROWS[:6]], (4, 5), [5, 5], 2),
+        ([ROWS[:2], ROWS], (4, 64), [12], 0),
+    ],
+)
+def test_what_is_left_over_goes_on_or_is_counted(
+    data: Any, first: Any, sizes: list[int], dropped: int
+) -> None:
+    found, feeds = _counts(data, first)
+    assert (found, feeds.dropped) == (sizes, dropped)
+    rows = np.concatenate([feed["image"] for feed in feeds])
+    given = np.concatenate(data if isinstance(data, list) else [data])
+    np.testing.assert_array_equal(rows, given[: len(rows)])
+
+
+def test_fewer_samples_than_the_model_takes_are_refused() -> None:
+    with pytest.raises(CalibrationError, match="3 samples are fewer than the model takes at once"):
+        _counts(ROWS[:3], 4)
+    with pytest.raises(CalibrationError, match=r"image has shape \[3, 2\]"):
+        _counts(ROWS[:3, :2], 4)
+
+
+def test_samples_that_fill_up_are_counted() -> None:
+    found, feeds = _counts(ROWS[:7], 2, fill=True)
+    assert (found, feeds.added) == ([2, 2, 2, 2], 1)
+    np.testing.assert_array_equal(list(feeds)[-1]["image"], ROWS[[6, 6]])
+    assert _counts(ROWS[:8], 2, fill=True)[1].added == 0
+
+
+def test_no_more_samples_than_asked_for() -> None:
+    def endless() -> Iterator[np.ndarray]:
+        yield ROWS[:6]
+        yield ROWS[:6]
+        pytest.fail("this one was not needed")
+
+    assert _counts(endless, (1, 4), limit=7)[0] == [4, 2, 1]
+    assert _counts(ROWS, 4, limit=6)[1].dropped == 2
+    assert _counts(ROWS, (1, 4), limit=600)[0] == [4, 4, 2]
+
+
+def test_inputs_that_disagree_about_a_size_are_refused() -> None:
+    specs = [
+        InputSpec("image", "float32", ((1, 4), 3), ("rows", None)),
+        InputSpec("ids", "int64", ((1, 4),), ("rows",)),
+    ]
+    with pytest.raises(CalibrationError, match="batch 1: rows is 2 in image and 3 in ids"):
+        list(Feeds([(ROWS[:2], np.arange(2)), (ROWS[:2], np.arange(3))], specs))
+
+
 def test_a_generator_is_read_once() -> None:
     def batches() -> Iterator[np.ndarray]:
         yield ROWS[:2]
