@@ -23,12 +23,13 @@ def _(layer: MatrixMultiply, graph: Graph, input0: Tensor, input1: Tensor) -> st
     right: Value = input1
     if layer.op0 == "TRANSPOSE":
         left = _transpose(graph, input0)
-    elif layer.op0 == "VECTOR" and input0.rank > 1:  # MatMul knows no batches of vectors
+    elif layer.op0 == "VECTOR":  # MatMul knows no batches of them, and ONNX Runtime fuses a
+        # transposed matrix into a product with one as if it were not transposed
         left = graph.op("Unsqueeze", input0, graph.constant([-2]))
         squeezed.append(-2)
     if layer.op1 == "TRANSPOSE":
         right = _transpose(graph, input1)
-    elif layer.op1 == "VECTOR" and input1.rank > 1:
+    elif layer.op1 == "VECTOR":
         right = graph.op("Unsqueeze", input1, graph.constant([-1]))
         squeezed.append(-1)
     product = graph.op("MatMul", left, right)
