@@ -15,6 +15,7 @@ from edge_trt_runtime.manifest import Range
 
 RANGES = {"a": Range(1, 3, 4), "b": Range(2, 5, 9)}
 FUNCTIONS = {"Max": max, "Min": min, "FloorDiv": lambda x, y: x // y}
+FUNCTIONS["PythonMod"] = lambda x, y: x % y
 
 
 @pytest.mark.parametrize(
@@ -29,6 +30,10 @@ FUNCTIONS = {"Max": max, "Min": min, "FloorDiv": lambda x, y: x // y}
         ("Max(3, a)", Range(3, 3, 4)),
         ("Min(a, 2, b)", Range(1, 2, 2)),
         ("-a + 5", Range(1, 2, 4)),
+        ("PythonMod(-b, 16)", Range(7, 11, 14)),
+        ("b + PythonMod(-b, 4)", Range(2, 8, 12)),
+        ("Mod(b, 4)", Range(0, 1, 3)),
+        ("a % b", Range(0, 3, 8)),
     ],
 )
 def test_exact_ranges(size, expected):
@@ -53,6 +58,7 @@ expressions = st.recursive(
         st.tuples(inner, st.sampled_from(["+", "-", "*"]), inner).map(joined),
         st.tuples(st.sampled_from(["Max", "Min"]), inner, inner).map(called),
         st.tuples(inner, st.integers(1, 4)).map(divided),
+        st.tuples(st.just("PythonMod"), inner, st.integers(-4, 4).filter(bool)).map(called),
     ),
     max_leaves=6,
 )

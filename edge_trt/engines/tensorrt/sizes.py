@@ -24,11 +24,16 @@ def _floor_div(a: int, b: int) -> int:
     return a // b
 
 
+def _modulo(a: int, b: int) -> int:
+    return a % b
+
+
 _OPERATORS: dict[type[ast.operator], _Operation] = {
     ast.Add: operator.add,
     ast.Sub: operator.sub,
     ast.Mult: operator.mul,
     ast.FloorDiv: _floor_div,
+    ast.Mod: _modulo,
     ast.Pow: lambda a, b: int(a**b),
 }
 _FUNCTIONS: dict[str, _Operation] = {
@@ -36,6 +41,8 @@ _FUNCTIONS: dict[str, _Operation] = {
     "Min": min,
     "FloorDiv": _floor_div,
     "CleanDiv": _floor_div,
+    "Mod": _modulo,
+    "PythonMod": _modulo,
 }
 
 
@@ -90,5 +97,8 @@ def _evaluate(node: ast.expr, ranges: Mapping[str, Range]) -> Range:
 
 
 def _combine(operation: _Operation, a: Range, b: Range) -> Range:
+    if operation is _modulo and (a.min // b.min != a.max // b.max or b.min != b.max):
+        # No corner tells: it starts anew at each multiple, on the way from one to the next.
+        return Range(min(b.min + 1, 0), a.opt % b.opt, max(b.max - 1, 0))
     corners = [operation(x, y) for x, y in itertools.product((a.min, a.max), (b.min, b.max))]
     return Range(min(corners), operation(a.opt, b.opt), max(corners))
