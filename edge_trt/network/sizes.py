@@ -42,6 +42,7 @@ class Sizes:
         self._sizes: dict[str | tuple[Tensor, int], Tensor] = {}
         self._names: dict[Tensor, str] = {}
         self._wanted: dict[Tensor, str] = {}
+        self._downward: dict[Tensor, tuple[int, Tensor]] = {}
 
     def constant(self, value: Any, dtype: DType | None = None, name: str = "constant") -> Tensor:
         """A constant; numbers become 0-d tensors, int64 and float32 unless `dtype` says else."""
@@ -120,7 +121,13 @@ class Sizes:
             return a
         if isinstance(a, int) and op in ("SUM", "PROD") and NEUTRAL[op] == a:
             return b
-        return self.network.add(ElementWise(op), self.as_tensor(a), self.as_tensor(b))
+        result = self.network.add(ElementWise(op), self.as_tensor(a), self.as_tensor(b))
+        if op == "SUB" and isinstance(a, int) and isinstance(b, Tensor):
+            self._downward[result] = (a, b)
+        elif op in ("SUM", "SUB") and a in self._downward and isinstance(b, int):
+            start, size = self._downward[a]
+            self._downward[result] = (ARITHMETIC[op](start, b), size)
+        return result
 
     def product(self, sizes: Sequence[Size]) -> Size:
         """The product of sizes."""
@@ -131,9 +138,22 @@ class Sizes:
 
     def modulo(self, a: Size, b: Size) -> Size:
         """`a % b` as Python has it: with the sign of b."""
+        if isinstance(b, int) and b > 0 and isinstance(a, Tensor) and a in self._downward:
+            return self._up_to_multiple(*self._downward[a], b)
         return self.calculate(
             "SUB", a, self.calculate("PROD", self.calculate("FLOOR_DIV", a, b), b)
         )
+
+    def _up_to_multiple(self, start: int, size: Tensor, step: int) -> Size:
+        """`(start - size) % step`, with no number below 0 on the way.
+
+        TensorRT takes the quotient of a negative number for anything, and the size that is
+        padded by its rest for one that may be negative.
+        """
+        start %= step
+        above = self.calculate("SUM", size, step - 1 - start)
+        whole = self.calculate("PROD", self.calculate("FLOOR_DIV", above, step), step)
+        return self.calculate("SUB", self.calculate("SUM", whole, start), size)
 
     # -- reshapes ----------------------------------------------------------------------------
 

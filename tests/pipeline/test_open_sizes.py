@@ -105,6 +105,14 @@ CASES: dict[str, tuple[Function, str]] = {
         lambda x: F.grid_sample(x, F.affine_grid(_turn(x), x.shape, True), align_corners=True),
         "1..2..3x3x3..8..12x2..8..13",
     ),
+    "padded to a multiple, resized and cut": (
+        lambda x: F.interpolate(_pad_to_32(x), scale_factor=2)[:, :, : x.shape[2]],
+        "1x3x8..32..64x32",
+    ),
+    "padded to another multiple and resized": (
+        lambda x: F.interpolate(F.pad(x, (0, 0, 0, (4 - x.shape[2]) % 16)), scale_factor=2),
+        "1x3x4..32..64x32",
+    ),
     "best rows": (_best_rows, "1..2..3x3x8..16..40x8..16..40"),
     "the greatest of a row": (
         lambda x: x.take_along_dim(x.argmax(2, keepdim=True) - 20, 2), "1..2..3x3x8..16..40"
@@ -160,6 +168,21 @@ def test_what_a_decomposition_asks_is_not_answered_for_the_example(monkeypatch) 
     given = edge_trt.Input.parse("x=2x3x8..16..40x8..16..40")
     with pytest.raises(UnsupportedError, match=r"take_along_dim.* torch.export fixes the size"):
         edge_trt.compile(_model(_best_rows), (given,))
+
+
+@pytest.mark.rtx
+def test_a_padded_size_reaches_a_fallback() -> None:
+    def function(x):
+        spectrum = torch.fft.rfft(_pad_to_32(x).sin()).abs()
+        return F.conv2d(spectrum, torch.ones(3, 3, 3, 3))
+
+    model, given = _model(function), edge_trt.Input.parse("x=1x3x8..32..64x32")
+    bundle = edge_trt.compile(model, (given,), target=["cpu", "rtx"])
+    kinds = [part.network is not None for part in bundle.parts]
+    assert kinds == [True, False, True]
+    for side in (8, 32, 63):
+        x = torch.randn(1, 3, side, 32)
+        torch.testing.assert_close(bundle.module()(x), model(x), rtol=1e-4, atol=1e-3)
 
 
 @pytest.mark.filterwarnings("ignore:TensorRT runs nothing of this model")
