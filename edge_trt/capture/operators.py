@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+import re
+import zipfile
 from typing import TYPE_CHECKING
 
 import torch
@@ -11,7 +13,12 @@ from edge_trt.errors import OptionError
 from edge_trt_runtime.names import close_matches, did_you_mean
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from torch._ops import OpOverload
+
+_CALL = re.compile(rb'"target": ?"torch\.ops\.(\w+\.\w+)\.\w+"')
+"""A call as torch.export writes it."""
 
 
 def find_operators(name: str) -> tuple[OpOverload, ...]:
@@ -39,6 +46,18 @@ def find_operators(name: str) -> tuple[OpOverload, ...]:
         return find_operators(f"aten.{dotted}")
     dotted = dotted if len(parts) > 1 else f"aten.{dotted}"
     raise _unknown(name, dotted, [full.replace("::", ".") for full in _all_names()])
+
+
+def undeclared(path: Path) -> list[str]:
+    """Return the operators that a file of ``torch.export.save`` calls and nobody has declared."""
+    if not zipfile.is_zipfile(path):
+        return []
+    with zipfile.ZipFile(path) as archive:
+        graphs = [archive.read(name) for name in archive.namelist() if name.endswith(".json")]
+    called = {
+        tuple(found.decode().split(".")) for graph in graphs for found in _CALL.findall(graph)
+    }
+    return [".".join(parts) for parts in sorted(called) if _packet(list(parts)) is None]
 
 
 def _packet(parts: list[str]) -> torch._ops.OpOverloadPacket | None:

@@ -13,6 +13,7 @@ import torch
 from torch.export import ExportedProgram
 
 from edge_trt.capture.module_state import unwrapped
+from edge_trt.capture.operators import undeclared
 from edge_trt.capture.quiet import quiet
 from edge_trt.errors import CaptureError
 from edge_trt.user_code import attribute, import_from, import_named, located
@@ -110,6 +111,11 @@ def _load_program(path: Path) -> ExportedProgram:
         with quiet():
             return torch.export.load(path)
     except Exception as error:
+        if missing := undeclared(path):
+            raise CaptureError(
+                f"{path} calls operators that are not declared here: {', '.join(missing)}",
+                hint="import what declares them before, or name it: --plugin FILE.py",
+            ) from error
         raise CaptureError(
             f"{path} is not a program of torch.export.save that this torch can read: "
             f"{str(error).partition(chr(10))[0]}",

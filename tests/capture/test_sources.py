@@ -101,6 +101,20 @@ def test_a_file_named_like_a_loaded_module_does_not_replace_it(tmp_path):
     assert sys.modules["json"] is json
 
 
+def test_a_program_of_operators_that_nobody_declares_names_them(tmp_path):
+    class Twice(torch.nn.Module):
+        def forward(self, x):
+            return torch.ops.edge_trt_absent.twice(x) + 1
+
+    with torch.library._scoped_library("edge_trt_absent", "DEF") as library:
+        library.define("twice(Tensor x) -> Tensor")
+        torch.library.register_fake("edge_trt_absent::twice", torch.empty_like, lib=library)
+        program = torch.export.export(Twice().eval(), (torch.randn(3),))
+        torch.export.save(program, tmp_path / "twice.pt2")
+    with pytest.raises(CaptureError, match=r"calls .*: edge_trt_absent\.twice: import .*--plugin"):
+        capture(str(tmp_path / "twice.pt2"))
+
+
 def test_pt2_file(tmp_path):
     path = tmp_path / "net.pt2"
     torch.export.save(torch.export.export(nn.Linear(3, 2).eval(), (torch.ones(4, 3),)), path)
