@@ -37,14 +37,8 @@ INT8 = ("calibration", "ranges", "calibration_method", "samples", "int8_except",
 
 
 def _check_int8(options: CompileOptions) -> None:
-    """Refuse int8 without ranges, and options of int8 in another precision."""
+    """Refuse samples beside ranges, and options of int8 in another precision."""
     if options.precision == "int8":
-        if options.calibration is None and options.ranges is None:
-            raise OptionError(
-                "precision='int8' needs sample data",
-                option="calibration",
-                hint="add --calibration DATA, or --ranges FILE of edge_trt calibrate",
-            )
         if options.ranges is not None and options.samples is not None:
             raise OptionError(
                 "samples says how many to calibrate with, and the ranges are there already",
@@ -60,6 +54,15 @@ def _check_int8(options: CompileOptions) -> None:
                 option=name,
                 hint="add precision='int8', or leave it out",
             )
+
+
+def needs_data() -> OptionError:
+    """What is said of int8 with neither data nor ranges, if anything is to be quantized."""
+    return OptionError(
+        "precision='int8' needs sample data",
+        option="calibration",
+        hint="add --calibration DATA, or --ranges FILE of edge_trt calibrate",
+    )
 
 
 def _is_given(value: object, default: object) -> bool:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, cast
 from edge_trt.bundle.bundle import Bundle, Part
 from edge_trt.engines.plans import build_plans
 from edge_trt.errors import OptionError
-from edge_trt.option_checks import INT8
+from edge_trt.option_checks import INT8, needs_data
 from edge_trt.options import CompileOptions
 from edge_trt.precision import Patterns, to_fp16
 from edge_trt.stages import Progress, Stages, Step
@@ -41,6 +41,9 @@ __all__ = [
     "compile_networks",
     "tune",
 ]
+
+QUANTIZED = ("quantized_decomposed.", "torchao.")
+"""Beginnings of the operators of programs that another tool has quantized."""
 
 
 def compile(
@@ -150,6 +153,8 @@ def tune(
 
 def _in_fp32(model: object, inputs: Any, options: CompileOptions, stages: Stages) -> Bundle:
     """What int8 is made of: a bundle as it is given, or the model compiled as far as networks."""
+    if options.calibration is None and options.ranges is None:
+        raise needs_data()
     _check_files(options)
     if not isinstance(model, Bundle):
         default = CompileOptions()
@@ -183,6 +188,7 @@ def compile_networks(model: object, inputs: Any, options: CompileOptions, stages
     _check_files(options)
     load_plugins()  # first: a saved program can't be read where its operators are not declared
     captured = stages.run("capture", capture, model, inputs, chosen)
+    _check_data(captured, chosen)
     graph = stages.run("lowering", _lower, captured)
     partition, coverage = stages.run("partitioning", _partition, graph, chosen)
     fallbacks = stages.run("fallback", _save_fallbacks, partition, captured, chosen.fallback)
@@ -258,6 +264,16 @@ def _check_files(options: CompileOptions) -> None:
         from edge_trt.precision.given import check_files
 
         check_files(options)
+
+
+def _check_data(captured: Captured, options: CompileOptions) -> None:
+    """Refuses int8 without data early, unless the model may be quantized already."""
+    given = options.calibration is not None or options.ranges is not None
+    if options.precision != "int8" or given:
+        return
+    targets = {str(node.target) for node in captured.program.graph.nodes}
+    if not any(target.startswith(QUANTIZED) for target in targets):
+        raise needs_data()
 
 
 def _lower(captured: Captured) -> fx.GraphModule:

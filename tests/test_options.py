@@ -63,7 +63,6 @@ def test_options_can_not_be_changed():
         ({"precision": "fp61"}, "did you mean 'fp16'"),
         ({"precision": None}, "unknown precision"),
         ({"fallback": "forbit"}, "did you mean 'forbid'"),
-        ({"precision": "int8"}, "needs sample data: add --calibration DATA"),
         ({"calibration": "images/"}, "calibration is about int8, and precision is 'fp32'"),
         ({"metric": len}, "metric is about int8, and precision is 'fp32'"),
         ({"int8_except": "head"}, "int8_except is about int8"),

@@ -50,8 +50,8 @@ class Account:
             "method": self._ranges.method,
             "samples": self._ranges.source.samples,
             "tensors": sum(len(s.tensors) for s in sites),
-            "layers_int8": sum(len(s.weights) for s in sites),
-            "layers_higher": sum(len(s.reasons) for s in sites),
+            "layers_int8": sum(len(s.weights) + len(s.elsewhere) for s in sites),
+            "layers_higher": sum(len(s.reasons) - len(s.elsewhere) for s in sites),
             "weight_bytes": {
                 "fp32": _weight_bytes(stage.bundle),
                 "int8": _weight_bytes(self._quantized),

@@ -17,7 +17,16 @@ import numpy as np
 
 from edge_trt.engines.onnx.observer import LIMIT, Group, Observer
 from edge_trt.network.graph import Network
-from edge_trt.precision.sites import Sites
+from edge_trt.network.layers import (
+    Activation,
+    Normalization,
+    ParametricReLU,
+    Scale,
+    SoftMax,
+    Unary,
+)
+from edge_trt.precision.reasons import is_float32
+from edge_trt.precision.sites import WEIGHTED, Sites
 from edge_trt_calibration import CalibrationError, InputSpec, Ranges
 from edge_trt_calibration.ranges import listed
 
@@ -102,14 +111,27 @@ def key(network: str, tensor: str, *, many: bool) -> str:
     return f"{network}/{tensor}" if many else tensor
 
 
+SIZELESS = (*WEIGHTED, Activation, Unary, SoftMax, Normalization, Scale, ParametricReLU)
+"""Kinds of layers that a model has whatever sizes of its inputs are open."""
+
+
 def digest(bundle: Bundle) -> str:
-    """Tells whether ranges belong to a model: a digest of its networks and their weights."""
+    """Tells whether ranges belong to a model: a digest of what it computes, and its weights.
+
+    Shapes are left out, and so are layers that move values or compute sizes: the same model with
+    other open sizes has the same ranges.
+    """
     state = hashlib.blake2b(digest_size=16)
-    for network in bundle.networks:
-        state.update(str(network).encode())
-        for tensor in network.constants():
-            assert tensor.data is not None
-            state.update(np.ascontiguousarray(tensor.data).reshape(-1).view(np.uint8).data)
+    nodes = [n for network in bundle.networks for n in network.walk()]
+    for node in nodes:
+        layer = node.layer
+        if not isinstance(layer, SIZELESS) or not any(map(is_float32, node.outputs)):
+            continue
+        what = layer if isinstance(layer, WEIGHTED) else getattr(layer, "op", "")
+        state.update(f"{layer.kind} {what} {getattr(layer, 'type', '')}".encode())
+        for tensor in node.inputs:
+            if tensor.data is not None:
+                state.update(np.ascontiguousarray(tensor.data).reshape(-1).view(np.uint8).data)
     return state.hexdigest()
 
 

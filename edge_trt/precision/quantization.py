@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from edge_trt.engines.onnx.observer import Group
 from edge_trt.network.graph import Network, Node
+from edge_trt.option_checks import needs_data
 from edge_trt.precision.account import Account
 from edge_trt.precision.best import FIRST, pick
 from edge_trt.precision.damage import Damage, measure
@@ -101,6 +102,8 @@ class Quantization:
         Raises:
             CalibrationError: the data or the ranges don't fit, or the method needs what they lack.
         """
+        if data.ranges is None and data.samples is None:
+            return self._nothing()
         if data.ranges is None:
             return self.calibrate(data.samples, step, remark)
         ranges, method = data.ranges, self.options.calibration_method
@@ -112,6 +115,13 @@ class Quantization:
         elif method not in (None, ranges.method):
             ranges = ranges.with_method(method)
         return ranges.grouped(self.groups())
+
+    def _nothing(self) -> Ranges:
+        """The ranges of a model that another tool quantized as a whole: none."""
+        if any(found.tensors for found in self.sites.values()):
+            raise needs_data()
+        method = self.options.calibration_method or FIRST
+        return Ranges(digest(self.bundle), method)
 
     def groups(self) -> list[list[str]]:
         """Names of the tensors that have one scale, group by group."""

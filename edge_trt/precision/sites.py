@@ -30,6 +30,10 @@ WEIGHTED = (Convolution, Deconvolution, MatrixMultiply, Einsum)
 """Kinds that int8 is about; each of these is quantized, or has a reason why it is not."""
 
 
+ELSEWHERE = "is quantized by the model itself"
+"""Why a layer between Quantize and Dequantize layers of the model is left as it is."""
+
+
 @dataclass(frozen=True, slots=True)
 class Weight:
     """A constant operand and the axis of its output channels; None gives it one scale."""
@@ -60,6 +64,15 @@ class Sites:
         """The tensors that need a range, once each, in order of first use."""
         found = (node.inputs[i] for node, places in self.activations.items() for i in places)
         return list(dict.fromkeys([*found, *self.ranged]))
+
+    @property
+    def elsewhere(self) -> list[Node]:
+        """Layers that compute in int8 already: the model itself quantizes both operands."""
+        return [
+            node
+            for node, reason in self.reasons.items()
+            if reason == ELSEWHERE and all(_is_dequantized(t) for t in node.inputs[:2])
+        ]
 
 
 Keep = Callable[[Node], "str | None"]
@@ -95,7 +108,7 @@ def _refusal(network: Network, node: Node) -> str | None:
     """Why a weighted layer can't be, or had better not be quantized."""
     layer, inputs = node.layer, node.inputs
     if any(_is_dequantized(t) for t in inputs[:2]):
-        return "is quantized by the model itself"
+        return ELSEWHERE
     if node not in network.nodes:
         return "stands inside a loop or a branch, which computes in one precision"
     if isinstance(layer, Einsum):

@@ -78,7 +78,9 @@ def tuned(
     with TemporaryDirectory(prefix="edge_trt-") as folder:
         stage = Quantization(bundle, options, Path(folder))
         ranges = stage.ranges_of(data, lambda f, n: step(f * 0.2, n), remark)
-        record = Record.open(Path(f"{output}.tune.json"), _belongs(ranges, options, data.metric))
+        record = Record.open(
+            Path(f"{output}.tune.json"), _belongs(bundle, ranges, options, data.metric)
+        )
         tuner = Tuner(stage, ranges, data.metric, record)
         best: list[Trial] = []
 
@@ -90,9 +92,10 @@ def tuned(
     return Tuned(base, trials, best[-1], best[-1].metric >= base - drop)
 
 
-def _belongs(ranges: Ranges, options: CompileOptions, metric: object) -> str:
+def _belongs(bundle: Bundle, ranges: Ranges, options: CompileOptions, metric: object) -> str:
     """Tells whether measurements are of this model, these ranges and this metric."""
     state = hashlib.blake2b(digest_size=16)
+    state.update("".join(map(str, bundle.networks)).encode())
     state.update(f"{ranges.model} {ranges.method} {ranges.source} {options.int8_scheme}".encode())
     state.update(repr(sorted((n, r.amax) for n, r in ranges.tensors.items())).encode())
     state.update(repr((options.int8_except, options.fp32_layers)).encode())

@@ -117,6 +117,7 @@ def test_export(edge_trt: Command, model: str) -> None:
     ("arguments", "message"),
     [
         (["calibrate", "m.py:create", "-o", "r.json"], "needs sample data"),
+        (["build", "m.py:create", "-o", "m.edge", "--precision", "int8"], "needs sample data"),
         (["calibrate", "m.py:create", "x", "-o", "r.json", "--calibration", "x.npy"], "too many"),
         (["calibrate", "merge", "a.json", "-o", "r.json"], "merging takes two files"),
         (["calibrate", "merge", "a.json", "b.json", "-o", "r.json"], "a.json can't be read"),

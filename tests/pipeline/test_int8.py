@@ -308,6 +308,19 @@ def test_what_is_quantized_elsewhere_keeps_its_scales(precision: str) -> None:
     assert error < (0.03 if precision == "int8" else 1e-6)
 
 
+def test_what_is_quantized_as_a_whole_needs_no_data() -> None:
+    from torch.ao.quantization.fx import _decomposed  # noqa: F401  # registers the operators
+
+    model = QuantizedElsewhere().eval()
+    with pytest.raises(edge_trt.OptionError, match="needs sample data: add --calibration DATA"):
+        _compile(model, (torch.zeros(4, 8),), calibration=None)
+    model.last = nn.Identity().eval()
+    with pytest.warns(edge_trt.EdgeTrtWarning, match="there is no self-test"):
+        bundle = _compile(model, (torch.zeros(4, 8),), calibration=None)
+    assert (bundle.quantization["layers_int8"], bundle.quantization["layers_higher"]) == (1, 0)
+    assert bundle.quantization["tensors"] == 0
+
+
 def test_ranges_can_be_chosen_anew() -> None:
     model = net()
     ranges = edge_trt.calibrate(model, DYNAMIC, calibration=IMAGES)
@@ -420,6 +433,17 @@ def test_ranges_of_another_model_are_refused() -> None:
     other = nn.Sequential(nn.Linear(8, 8), nn.ReLU(), nn.Linear(8, 2)).eval()
     with pytest.raises(CalibrationError, match="it has no "):
         _compile(other, (batch(8),), calibration=None, ranges=ranges)
+
+
+def test_ranges_are_those_of_the_model_with_other_open_sizes() -> None:
+    model = net()
+    ranges = edge_trt.calibrate(model, DYNAMIC, calibration=IMAGES)
+    for inputs in ((torch.zeros(1, 3, 8, 8),), (torch.zeros(4, 3, 8, 8),)):
+        assert _compile(model, inputs, ranges=ranges).ranges.tensors == ranges.tensors
+    other = net()
+    other.load_state_dict(model.state_dict() | {"head.weight": model.head.weight + 1})
+    with pytest.raises(CalibrationError, match="its weights differ"):
+        _compile(other, ranges=ranges)
 
 
 def test_ranges_of_a_tool_without_names_of_ours_are_refused() -> None:
