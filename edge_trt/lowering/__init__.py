@@ -13,6 +13,7 @@ from edge_trt.errors import UnsupportedError
 from edge_trt.lowering.cancel_permutes import cancel_permutes
 from edge_trt.lowering.complex_as_pairs import complex_as_pairs
 from edge_trt.lowering.decompose_unsupported import decompose_unsupported
+from edge_trt.lowering.divide_for_means import divide_for_means
 from edge_trt.lowering.edit import writes
 from edge_trt.lowering.fold_batch_norm import fold_batch_norm
 from edge_trt.lowering.fold_channel_constants import fold_channel_constants
@@ -56,6 +57,7 @@ SIMPLIFICATION: tuple[Pass, ...] = (
     complex_as_pairs,  # before strided views are: pairs have no layout that has to be kept
     rewrite_strided_views,  # before anything that changes strides
     normalise_variants,  # for the parts of decompositions
+    divide_for_means,  # of these parts too
     remove_no_ops,  # brings batch-norms next to their convolutions and views next to views
     fold_constants,  # before batch-norm: weights that are computed (weight norm) become constants
     place_constant_masks,  # where masks that are computed from constants are constants

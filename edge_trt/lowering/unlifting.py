@@ -21,6 +21,8 @@ _LIFTED = {
 }
 STATE = "edge_trt_state"
 """Key in ``gm.meta``: qualified names of buffers that the program writes to."""
+RANGES = "edge_trt_ranges"
+"""Key in ``gm.meta``: what the program promises of each symbol."""
 
 
 def unlift(program: ExportedProgram) -> fx.GraphModule:
@@ -73,6 +75,7 @@ def unlift(program: ExportedProgram) -> fx.GraphModule:
         copies[node] = copy
     gm = fx.GraphModule(attributes, graph, class_name="Lowered")
     gm.meta[STATE] = set(program.graph_signature.buffers_to_mutate.values())
+    gm.meta[RANGES] = dict(program.range_constraints)
     return gm
 
 

@@ -92,7 +92,7 @@ def test_a_shared_table_is_still_refused():
         def forward(self, ids):
             return self.out(self.table(ids))
 
-    with pytest.raises(edge_trt.CaptureError, match="writes to its weight 'out.weight'"):
+    with pytest.raises(edge_trt.CaptureError, match=r"writes to its weight 'out.weight'"):
         capture(Tied().eval(), (torch.tensor([1, 2]),))
 
 

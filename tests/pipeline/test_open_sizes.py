@@ -41,7 +41,7 @@ def _turn(x):
     return torch.tensor([[[1.0, 0.2, 0.0], [0.0, 0.9, 0.1]]]).expand(x.shape[0], -1, -1)
 
 
-Function = Callable[[torch.Tensor], torch.Tensor]
+Function = Callable[[torch.Tensor], "torch.Tensor | tuple[torch.Tensor, ...]"]
 CASES: dict[str, tuple[Function, str]] = {
     "both ends": (lambda x: x[1:-1] * 2, "1..4..8x5"),
     "both ends of two": (lambda x: x[1:-1, 2:-2].sum(-1), "3..4..8x5..6..9"),
@@ -59,6 +59,13 @@ CASES: dict[str, tuple[Function, str]] = {
     ),
     "distances": (lambda x: torch.cdist(x, x.flip(2) + 1), "2x1..20..40x3"),
     "distances of none": (lambda x: torch.cdist(x, x.flip(2) + 1), "1..2..3x0..20..40x3"),
+    "means of none": (
+        lambda x: (
+            x.mean(0).nan_to_num(7), x.mean(1), x.mean().nan_to_num(7),
+            x.mean((0, 1), keepdim=True).nan_to_num(7), x.half().mean(0).nan_to_num(7),
+        ),
+        "0..5..20x3",
+    ),
     "distances by products": (
         lambda x: torch.cdist(x, x.flip(2) + 1, 2.0, "use_mm_for_euclid_dist"), "2x1..20..40x3"
     ),
@@ -195,3 +202,12 @@ def test_a_torch_program_takes_all_sizes_too(name: str) -> None:
     for shape in product(*map(_some, given.shape)):
         x = torch.randn(shape)
         torch.testing.assert_close(bundle.module()(x), model(x))
+
+
+@pytest.mark.parametrize("least", [0, 1])
+def test_only_means_of_what_may_be_empty_are_quotients(least: int) -> None:
+    given = edge_trt.Input.parse(f"x={least}..5..20x3")
+    (part,) = edge_trt.compile(_model(lambda x: (x.mean(0), x.mean(1))), (given,)).parts
+    assert part.network is not None
+    kinds = [str(node.layer).partition("[")[0] for node in part.network.nodes]
+    assert (kinds == ["Reduce", "Reduce"]) == (least > 0)
