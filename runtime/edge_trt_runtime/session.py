@@ -3,27 +3,35 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+import logging
+from typing import TYPE_CHECKING, Protocol
 
 from edge_trt_runtime.bundle import OpenBundle, open_bundle
+from edge_trt_runtime.devices import check_device, find_device
 from edge_trt_runtime.dtypes import NUMPY_DTYPES
 from edge_trt_runtime.errors import EngineError
-from edge_trt_runtime.executors import open_executor
+from edge_trt_runtime.host import HostRunner
 from edge_trt_runtime.inputs import InputChecker
-from edge_trt_runtime.names import did_you_mean
 from edge_trt_runtime.plan import make_plan
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Callable, Mapping
+    from collections.abc import Mapping
     from types import TracebackType
 
     import numpy as np
 
+    from edge_trt_runtime.hybrid.place import Place
     from edge_trt_runtime.manifest import Manifest, Segment, Signature
+    from edge_trt_runtime.plan import Plan
 
-    _Execute = Callable[[list[np.ndarray]], list[np.ndarray]]
-    _Stage = tuple[_Execute, tuple[int, ...], tuple[int, ...], tuple[int, ...]]
+log = logging.getLogger("edge_trt_runtime")
+
+
+class _Runner(Protocol):
+    def run(self, inputs: list[np.ndarray]) -> list[np.ndarray]: ...
+
+    def close(self) -> None: ...
 
 
 def load(
@@ -31,15 +39,21 @@ def load(
     *,
     device: str = "auto",
     threads: int | None = None,
+    frames: int = 2,
+    graphs: bool = True,
     verify: bool = True,
 ) -> Session:
     """Open the bundle at ``path`` and make it ready to run.
 
     Args:
         path: The bundle's directory.
-        device: ``"auto"`` for the best that this machine has, or ``"cpu"``.
+        device: ``"cpu"``, a GPU such as ``"cuda:0"``, or ``"auto"``: the first GPU where PyCUDA
+            is installed and the bundle has something that runs there, else the CPU.
         threads: CPU threads that one run may use; ``None`` leaves it to the library. For PyTorch
             segments this sets the number of the whole process.
+        frames: How many runs may be in flight on a GPU at once; each has memory of its own, which
+            is allocated when it is first needed. More callers wait.
+        graphs: Capture what runs on a GPU as CUDA graphs.
         verify: Check size and sha256 of every file first. Without it only sizes are checked.
 
     Returns:
@@ -50,13 +64,15 @@ def load(
         EngineError: When the bundle has no engine for this machine, a library is missing, or an
             option is wrong.
     """
-    _check_device(device)
+    check_device(device)
     if threads is not None and threads < 1:
         raise EngineError(f"threads is {threads}", hint="give 1 or more, or None")
+    if frames < 1:
+        raise EngineError(f"frames is {frames}", hint="give 1 or more")
     bundle = open_bundle(path)
     if verify:
         bundle.verify()
-    return Session(bundle, threads=threads)
+    return Session(bundle, device=device, threads=threads, frames=frames, graphs=graphs)
 
 
 class Session:
@@ -66,7 +82,15 @@ class Session:
     threads may call :meth:`run` at once.
     """
 
-    def __init__(self, bundle: OpenBundle, *, threads: int | None = None) -> None:
+    def __init__(
+        self,
+        bundle: OpenBundle,
+        *,
+        device: str = "cpu",
+        threads: int | None = None,
+        frames: int = 2,
+        graphs: bool = True,
+    ) -> None:
         """Load an engine for every segment; :func:`load` is the usual way.
 
         Raises:
@@ -77,11 +101,34 @@ class Session:
         plan = make_plan(manifest)
         self._bundle = bundle
         self._checker = InputChecker(manifest.signature)
-        self._blank: list[Any] = [None] * (plan.slots - len(manifest.signature.inputs))
-        self._results = plan.results
-        self._stages: tuple[_Stage, ...] | None = tuple(
-            (open_executor(bundle, step, threads).run, step.inputs, step.outputs, step.dead)
-            for step in plan.steps
+        self._names = [result.name for result in plan.results]
+        self._places: list[Place] = []
+        runner = None if device == "cpu" else self._on_device(plan, device, threads, frames, graphs)
+        self._runner: _Runner | None = runner or HostRunner(bundle, plan, threads)
+
+    def _on_device(
+        self, plan: Plan, name: str, threads: int | None, frames: int, graphs: bool
+    ) -> _Runner | None:
+        """Return what runs the plan on a GPU, or None where ``auto`` finds no use for one."""
+        device = find_device(name)
+        if device is None:
+            return None
+        from edge_trt_runtime.hybrid.runner import HybridRunner, place_all, uses_device
+
+        places = place_all(self._bundle, plan, device)
+        if not uses_device(places):
+            reasons = "; ".join(f"{p.segment}: {p.reason}" for p in places if p.reason)
+            if name == "auto":
+                log.info("nothing of %s runs on the GPU (%s)", self._bundle.root, reasons)
+                return None
+            raise EngineError(
+                f"nothing of {self._bundle.root} runs on {device.describe()} ({reasons})",
+                hint=f"finish it there with `edge_trt build {self._bundle.root}`, or use "
+                "device='cpu'",
+            )
+        self._places = places
+        return HybridRunner(
+            self._bundle, plan, places, device, threads=threads, frames=frames, graphs=graphs
         )
 
     @property
@@ -104,6 +151,11 @@ class Session:
         """The steps of a run in order."""
         return self._bundle.manifest.segments
 
+    @property
+    def places(self) -> list[Place]:
+        """Where each segment runs, and why it is the host; empty on a session of the CPU."""
+        return self._places
+
     def run(self, inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
         """Run the model once.
 
@@ -117,22 +169,12 @@ class Session:
             InputError: When a name, shape or type does not fit the signature.
             EngineError: When an engine fails, or the session is closed.
         """
-        stages = self._stages
-        if stages is None:
+        runner = self._runner
+        if runner is None:
             raise EngineError(
                 f"the session on {self._bundle.root} is closed", hint="load the bundle again"
             )
-        values: list[Any] = self._checker.check(inputs) + self._blank
-        for execute, sources, targets, dead in stages:
-            outputs = execute([values[slot] for slot in sources])
-            for slot, value in zip(targets, outputs):  # noqa: B905 (hot; executors give all)
-                values[slot] = value
-            for slot in dead:
-                values[slot] = None
-        return {
-            name: values[slot].copy() if copy else values[slot]
-            for name, slot, copy in self._results
-        }
+        return dict(zip(self._names, runner.run(self._checker.check(inputs)), strict=True))
 
     def initial_states(self) -> dict[str, np.ndarray]:
         """Return the first value of every state, by the name of its input; empty without states.
@@ -158,7 +200,9 @@ class Session:
 
     def close(self) -> None:
         """Give back engines and memory. Runs in flight in other threads finish; twice is fine."""
-        self._stages = None
+        runner, self._runner = self._runner, None
+        if runner is not None:
+            runner.close()
 
     def __enter__(self) -> Session:
         """Return the session itself."""
@@ -172,17 +216,6 @@ class Session:
     ) -> None:
         """Close the session."""
         self.close()
-
-
-def _check_device(device: str) -> None:
-    if device in {"auto", "cpu"}:
-        return
-    kind, _, index = device.partition(":")
-    if kind in {"cuda", "gpu", "dla"} and (not index or index.isdigit()):
-        raise EngineError(
-            f"device {device!r} is not available yet", hint="use device='cpu' or 'auto'"
-        )
-    raise EngineError(f"unknown device {device!r}", hint=did_you_mean(device, ["auto", "cpu"]))
 
 
 def _check_types(manifest: Manifest) -> None:

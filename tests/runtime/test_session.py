@@ -226,8 +226,10 @@ def test_a_closed_session_says_so(relu: Path) -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"device": "cuda:0"}, "device 'cuda:0' is not available yet: use device='cpu' or 'auto'"),
-        ({"device": "gpu"}, "device 'gpu' is not available yet"),
+        ({"device": "gpu"}, "unknown device 'gpu'"),
+        ({"device": "cuda:x"}, "unknown device 'cuda:x'"),
+        ({"device": "dla:0"}, "device 'dla:0' can't be loaded on its own"),
+        ({"frames": 0}, "frames is 0: give 1 or more"),
         ({"device": "cqu"}, "unknown device 'cqu': did you mean 'cpu'"),
         ({"threads": 0}, "threads is 0: give 1 or more"),
     ],

@@ -1,0 +1,247 @@
+# SPDX-License-Identifier: Apache-2.0
+"""One GPU through PyCUDA: its primary context, streams, events, memory and copies.
+
+The primary context is the one that TensorRT and PyTorch use as well, so pointers and streams may
+be handed to them. It is current only inside ``with device:``, which every thread may enter, also
+within itself, and which leaves nothing on PyCUDA's context stack however it ends: a thread that
+dies with a context on that stack takes the process with it.
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+import threading
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from edge_trt_runtime.cuda.failures import explain
+from edge_trt_runtime.errors import EngineError
+
+if TYPE_CHECKING:
+    from types import TracebackType
+
+    from edge_trt_runtime.cuda.graph import Graph
+
+_NON_BLOCKING = 1  # CU_STREAM_NON_BLOCKING: does not wait for the legacy default stream
+
+_devices: dict[int, Device] = {}
+_opening = threading.Lock()
+_forked = False
+
+
+def _after_fork() -> None:
+    global _forked
+    _forked = True
+
+
+os.register_at_fork(after_in_child=_after_fork)
+
+
+def open_device(ordinal: int = 0) -> Device:
+    """Return the GPU with a number, the same object every time.
+
+    Raises:
+        EngineError: When PyCUDA or the driver is missing, there is no such GPU, or this process
+            was forked from one that used CUDA.
+    """
+    _refuse_fork()
+    with _opening:
+        if ordinal not in _devices:
+            _devices[ordinal] = Device(_driver(ordinal), ordinal)
+        return _devices[ordinal]
+
+
+class Memory:
+    """Device memory.
+
+    Attributes:
+        pointer: Its address on the device.
+        size: Bytes.
+    """
+
+    __slots__ = ("_allocation", "pointer", "size")
+
+    def __init__(self, driver: Any, size: int) -> None:
+        """Allocate; the device must be current."""
+        self.size = size
+        self._allocation = driver.mem_alloc(max(1, size))
+        self.pointer = int(self._allocation)
+
+    def free(self) -> None:
+        """Give it back; the device must be current."""
+        self._allocation.free()
+
+
+class PinnedMemory:
+    """Page-locked host memory, which the device copies from and to without a detour.
+
+    Attributes:
+        array: Its bytes, as the host sees them.
+        pointer: Its address on the device where it was asked to be mapped, else 0.
+    """
+
+    __slots__ = ("_allocation", "array", "pointer")
+
+    def __init__(self, driver: Any, size: int, *, mapped: bool) -> None:
+        """Allocate; the device must be current."""
+        flags = driver.host_alloc_flags.DEVICEMAP if mapped else 0
+        array = driver.pagelocked_empty(max(1, size), np.uint8, mem_flags=flags)
+        self._allocation = array.base
+        self.array: np.ndarray = array
+        self.pointer = int(array.base.get_device_pointer()) if mapped else 0
+
+    def free(self) -> None:
+        """Give it back; no view of :attr:`array` may be used after that."""
+        self._allocation.free()
+
+
+class Device:
+    """A GPU. Its methods, but for :meth:`describe`, want to be called within ``with device:``.
+
+    Attributes:
+        ordinal: CUDA's number of it.
+        name: As the driver calls it.
+        capability: Compute capability, such as ``(8, 7)``.
+        integrated: Whether it shares the host's memory, as on a Jetson.
+    """
+
+    def __init__(self, driver: Any, ordinal: int) -> None:
+        """Use :func:`open_device`."""
+        device = driver.Device(ordinal)
+        attributes = driver.device_attribute
+        self._driver = driver
+        self._pop = driver.Context.pop
+        self.ordinal = ordinal
+        self.name: str = device.name()
+        self.capability: tuple[int, int] = device.compute_capability()
+        self.integrated = bool(device.get_attribute(attributes.INTEGRATED))
+        try:
+            self._context = device.retain_primary_context()
+        except driver.Error as error:
+            raise explain(error, "the GPU could not be taken into use") from error
+        self._push = self._context.push
+
+    def __enter__(self) -> Device:
+        """Make the device current in this thread."""
+        if _forked:
+            _refuse_fork()
+        self._push()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        """Make current what was current before, and put CUDA's errors into our words."""
+        self._pop()
+        if isinstance(error, Exception) and isinstance(error, self._driver.Error):
+            raise explain(error, f"{self.name} failed") from error
+
+    def describe(self) -> str:
+        """Return name, number and compute capability: ``cuda:0 (Orin, sm_87)``."""
+        major, minor = self.capability
+        return f"cuda:{self.ordinal} ({self.name}, sm_{major}{minor})"
+
+    def stream(self) -> Any:
+        """Make a stream; what PyCUDA calls one, with its CUDA handle in ``handle``."""
+        return self._driver.Stream(_NON_BLOCKING)
+
+    def event(self, *, timed: bool = False) -> Any:
+        """Make an event, with ``record(stream)``, ``synchronize()`` and ``query()``."""
+        flags = self._driver.event_flags
+        return self._driver.Event(flags.DEFAULT if timed else flags.DISABLE_TIMING)
+
+    def memory(self, size: int) -> Memory:
+        """Allocate device memory.
+
+        Raises:
+            EngineError: When there is not enough; the text says how much is short.
+        """
+        try:
+            return Memory(self._driver, size)
+        except self._driver.MemoryError as error:
+            free, _ = self.free_memory()
+            raise _shortage(size, free, self.describe()) from error
+
+    def pinned(self, size: int, *, mapped: bool = False) -> PinnedMemory:
+        """Allocate page-locked host memory, ``mapped`` for the device to read in place."""
+        return PinnedMemory(self._driver, size, mapped=mapped)
+
+    def free_memory(self) -> tuple[int, int]:
+        """Return free and total bytes of device memory."""
+        return self._driver.mem_get_info()
+
+    def upload(self, pointer: int, array: np.ndarray, stream: Any) -> None:
+        """Queue a copy of a contiguous array in pinned memory to the device."""
+        if array.nbytes:
+            self._driver.memcpy_htod_async(pointer, array, stream)
+
+    def download(self, array: np.ndarray, pointer: int, stream: Any) -> None:
+        """Queue a copy from the device to a contiguous array in pinned memory."""
+        if array.nbytes:
+            self._driver.memcpy_dtoh_async(array, pointer, stream)
+
+    def copy(self, target: int, source: int, size: int, stream: Any) -> None:
+        """Queue a copy within the device's memory."""
+        if size:
+            self._driver.memcpy_dtod_async(target, source, size, stream)
+
+    def wait(self, stream: Any, event: Any) -> None:
+        """Let what is queued on a stream from now on wait for an event."""
+        stream.wait_for_event(event)
+
+    def capture(self, work: Any, stream: Any) -> Graph:
+        """Record what ``work()`` queues on ``stream`` as a graph, running none of it.
+
+        Raises:
+            EngineError: When cuda-bindings is missing, or something in it can't be captured.
+        """
+        from edge_trt_runtime.cuda.graph import capture
+
+        return capture(work, int(stream.handle))
+
+
+def _driver(ordinal: int) -> Any:
+    """Import PyCUDA and start the driver."""
+    try:
+        driver: Any = importlib.import_module("pycuda.driver")
+    except ImportError as error:
+        missing = isinstance(error, ModuleNotFoundError) and (error.name or "").startswith("pycuda")
+        raise EngineError(
+            "PyCUDA is not installed" if missing else f"PyCUDA can't be imported ({error})",
+            hint="pip install 'edge-trt-runtime[jetson]', or use device='cpu'"
+            if missing
+            else "it needs the NVIDIA driver, and a build for this CUDA version",
+        ) from error
+    try:
+        driver.init()
+        count = driver.Device.count()
+    except driver.Error as error:
+        raise explain(error, "the NVIDIA driver could not be started") from error
+    if ordinal >= count:
+        here = f"{count} GPU{'s' * (count != 1)}"
+        raise EngineError(
+            f"there is no cuda:{ordinal}: this machine has {here}", hint="count from 0"
+        )
+    return driver
+
+
+def _refuse_fork() -> None:
+    if _devices and _forked:
+        raise EngineError(
+            "CUDA was in use when this process was forked, and can't be used in the child",
+            hint="start workers with multiprocessing's 'spawn' method, or load the bundle in them",
+        )
+
+
+def _shortage(size: int, free: int, device: str) -> EngineError:
+    return EngineError(
+        f"{device} has {free / 1e6:.1f} MB free, and {size / 1e6:.1f} MB are needed: "
+        f"{max(0, size - free) / 1e6:.1f} MB short",
+        hint="close other sessions or programs, use fewer frames in flight, or build with a "
+        "smaller largest size",
+    )

@@ -1,0 +1,50 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Running a bundle on the host alone."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from edge_trt_runtime.executors import open_executor
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    import numpy as np
+
+    from edge_trt_runtime.bundle import OpenBundle
+    from edge_trt_runtime.plan import Plan
+
+    _Execute = Callable[[list[np.ndarray]], list[np.ndarray]]
+    _Stage = tuple[_Execute, tuple[int, ...], tuple[int, ...], tuple[int, ...]]
+
+
+class HostRunner:
+    """One segment after the other in the calling thread; several threads may run at once."""
+
+    def __init__(self, bundle: OpenBundle, plan: Plan, threads: int | None) -> None:
+        """Load an engine for every segment.
+
+        Raises:
+            EngineError: When the bundle has none for this machine, or a library is missing.
+        """
+        self._blank: list[Any] = [None] * (plan.slots - len(bundle.manifest.signature.inputs))
+        self._results = plan.results
+        self._stages: tuple[_Stage, ...] = tuple(
+            (open_executor(bundle, step, threads).run, step.inputs, step.outputs, step.dead)
+            for step in plan.steps
+        )
+
+    def run(self, inputs: list[np.ndarray]) -> list[np.ndarray]:
+        """Run once; inputs and results in the order of the signature."""
+        values: list[Any] = inputs + self._blank
+        for execute, sources, targets, dead in self._stages:
+            outputs = execute([values[slot] for slot in sources])
+            for slot, value in zip(targets, outputs):  # noqa: B905 (hot; executors give all)
+                values[slot] = value
+            for slot in dead:
+                values[slot] = None
+        return [values[slot].copy() if copy else values[slot] for _, slot, copy in self._results]
+
+    def close(self) -> None:
+        """Do nothing: engines go with the last run that uses them."""

@@ -1,0 +1,317 @@
+# SPDX-License-Identifier: Apache-2.0
+"""One run in flight: its memory, streams and events, and the list of calls that is a run.
+
+The first run with certain shapes makes the list, one call after the other. The second captures
+what lies together on the GPU as CUDA graphs. From the third on a run walks the list: it allocates
+nothing, and waits for devices only where the host needs what they made.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from edge_trt_runtime.errors import EngineError
+from edge_trt_runtime.hybrid.arrays import DeviceArray, DeviceSpace
+from edge_trt_runtime.hybrid.schedule import HOST
+from edge_trt_runtime.hybrid.stretches import find_stretches
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from edge_trt_runtime.cuda import Device
+    from edge_trt_runtime.hybrid.arrays import Captured, DeviceCall
+    from edge_trt_runtime.hybrid.prepared import Prepared
+    from edge_trt_runtime.hybrid.schedule import Op
+
+    _Call = Callable[[], object]
+
+KEPT_SHAPES = 8
+"""How many lists of calls, for as many sets of input shapes, a frame keeps."""
+
+
+class _Recipe:
+    """The calls of a run with certain input shapes, by operation, and what they hold."""
+
+    def __init__(self) -> None:
+        self.parts: list[list[_Call]] = []
+        self.signals: list[_Call | None] = []
+        self.calls: list[_Call] = []
+        self.bound: list[DeviceCall] = []
+        self.graphs: list[Captured] = []
+        self.views: list[tuple[int, np.ndarray]] = []
+        self.runs = 0
+
+    def close(self) -> None:
+        for graph in self.graphs:
+            graph.free()
+        for call in self.bound:
+            call.close()
+
+
+class Frame:
+    """Runs a prepared bundle, one run at a time; the device must be current in every call."""
+
+    def __init__(self, device: Device, prepared: Prepared) -> None:
+        """Allocate everything that runs need.
+
+        Raises:
+            EngineError: When memory is short.
+        """
+        self._device = device
+        self._prepared = prepared
+        self._memory = device.memory(prepared.device_layout.size)
+        try:
+            self._pinned = device.pinned(prepared.pinned_layout.size, mapped=bool(prepared.mapped))
+        except BaseException:
+            self._memory.free()
+            raise
+        lanes = dict.fromkeys(op.lane for op in prepared.schedule.ops if op.lane != HOST)
+        self._streams: dict[str, Any] = {lane: device.stream() for lane in lanes}
+        self._events: dict[int, Any] = {
+            number: device.event() for number, op in enumerate(prepared.schedule.ops) if op.signals
+        }
+        self._blank: list[Any] = [None] * prepared.plan.slots
+        self._values: list[Any] = [*self._blank]
+        self._shapes: dict[int, tuple[int, ...]] = {}
+        self._recipes: dict[tuple[tuple[int, ...], ...], _Recipe] = {}
+
+    def run(self, inputs: Sequence[np.ndarray]) -> list[np.ndarray]:
+        """Run once; inputs and results in the order of the signature.
+
+        Raises:
+            EngineError: When a segment fails.
+        """
+        values = self._values
+        values[: len(inputs)] = inputs
+        key = tuple([array.shape for array in inputs])
+        recipe = self._recipes.get(key)
+        try:
+            if recipe is None:
+                recipe = self._first_run(key, inputs)
+            elif recipe.runs == 1:
+                self._capture(recipe)
+                self._walk(recipe)
+            else:
+                self._walk(recipe)
+            recipe.runs += 1
+            return [
+                values[slot].copy() if copy else values[slot]
+                for _, slot, copy in self._prepared.results
+            ]
+        except BaseException:
+            self._settle()
+            raise
+        finally:
+            values[:] = self._blank
+
+    def close(self) -> None:
+        """Give everything back, in the order that CUDA and TensorRT want."""
+        self._settle()
+        for recipe in self._recipes.values():
+            recipe.close()
+        self._recipes.clear()
+        self._values.clear()
+        self._events.clear()
+        self._streams.clear()
+        self._memory.free()
+        self._pinned.free()
+
+    def _walk(self, recipe: _Recipe) -> None:
+        for slot, view in recipe.views:
+            self._values[slot] = view
+        for call in recipe.calls:
+            call()
+
+    def _settle(self) -> None:
+        """Wait for what is queued; after a failure nothing may still write to our memory."""
+        for stream in self._streams.values():
+            try:
+                stream.synchronize()
+            except Exception:
+                return
+
+    # making the list
+
+    def _first_run(self, key: tuple[tuple[int, ...], ...], inputs: Sequence[np.ndarray]) -> _Recipe:
+        """Run, and write down what was called."""
+        if len(self._recipes) >= KEPT_SHAPES:
+            self._recipes.pop(next(iter(self._recipes))).close()
+        recipe = _Recipe()
+        self._shapes = {slot: array.shape for slot, array in enumerate(inputs)}
+        try:
+            for number, op in enumerate(self._prepared.schedule.ops):
+                self._add(recipe, number, op)
+        except BaseException:
+            self._settle()
+            recipe.close()
+            raise
+        recipe.calls = [call for part in recipe.parts for call in part]
+        self._recipes[key] = recipe
+        return recipe
+
+    def _add(self, recipe: _Recipe, number: int, op: Op) -> None:
+        """Make the calls of an operation, and do them."""
+        part: list[_Call] = []
+        recipe.parts.append(part)
+        for other in op.waits:
+            event = self._events[other]
+            self._do(
+                part,
+                event.synchronize
+                if op.lane == HOST
+                else partial(self._device.wait, self._streams[op.lane], event),
+            )
+        if op.kind != "finish":
+            make = getattr(self, f"_make_{op.kind}")
+            make(recipe, part, op)
+        if op.signals:
+            self._do(part, partial(self._events[number].record, self._streams[op.lane]))
+
+    @staticmethod
+    def _do(part: list[_Call], call: _Call) -> None:
+        call()
+        part.append(call)
+
+    def _make_stage(self, recipe: _Recipe, part: list[_Call], op: Op) -> None:
+        del recipe
+        self._do(part, partial(_stage, self._pinned_view(op.subject), self._values, op.subject))
+
+    def _make_upload(self, recipe: _Recipe, part: list[_Call], op: Op) -> None:
+        del recipe
+        pointer, view = self._pointer(op.subject), self._pinned_view(op.subject)
+        self._do(part, partial(self._device.upload, pointer, view, self._streams[op.lane]))
+
+    def _make_download(self, recipe: _Recipe, part: list[_Call], op: Op) -> None:
+        pointer, view = self._pointer(op.subject), self._pinned_view(op.subject)
+        self._do(part, partial(self._device.download, view, pointer, self._streams[op.lane]))
+        self._show(recipe, op.subject, view)
+
+    def _make_segment(self, recipe: _Recipe, part: list[_Call], op: Op) -> None:
+        if op.lane == HOST:
+            self._make_host_segment(part, op)
+            return
+        step = self._prepared.plan.steps[op.subject]
+        inputs = [
+            DeviceArray(self._pointer(slot), self._shapes[slot], self._prepared.dtypes[slot])
+            for slot in step.inputs
+        ]
+        outputs = [
+            DeviceSpace(self._pointer(s), self._prepared.sizes[s], self._prepared.dtypes[s])
+            for s in step.outputs
+        ]
+        executor = self._prepared.device_executors[op.subject]
+        call = executor.bind(inputs, outputs, int(self._streams[op.lane].handle))
+        recipe.bound.append(call)
+        self._do(part, call.enqueue)
+        for slot, shape in zip(step.outputs, call.shapes, strict=True):
+            self._shapes[slot] = shape
+            if slot in self._prepared.mapped:
+                self._show(recipe, slot, self._pinned_view(slot))
+
+    def _make_host_segment(self, part: list[_Call], op: Op) -> None:
+        step = self._prepared.plan.steps[op.subject]
+        execute = self._prepared.host_executors[op.subject].run
+        values = self._values
+        outputs = execute([values[slot] for slot in step.inputs])
+        kept: list[tuple[int, np.ndarray | None]] = []
+        for slot, output in zip(step.outputs, outputs, strict=True):
+            self._shapes[slot] = output.shape
+            handed_over = slot in self._prepared.pinned_layout.offsets
+            view = self._pinned_view(slot) if handed_over else None
+            kept.append((slot, view))
+            values[slot] = output
+            if view is not None:
+                np.copyto(view, output)
+        part.append(partial(_run_on_host, execute, values, step.inputs, kept))
+
+    def _show(self, recipe: _Recipe, slot: int, view: np.ndarray) -> None:
+        """Let the host read a value that a device made."""
+        recipe.views.append((slot, view))
+        self._values[slot] = view
+
+    def _pointer(self, slot: int) -> int:
+        offset = self._prepared.device_layout.offsets.get(slot)
+        if offset is not None:
+            return self._memory.pointer + offset
+        return self._pinned.pointer + self._prepared.pinned_layout.offsets[slot]
+
+    def _pinned_view(self, slot: int) -> np.ndarray:
+        """Return a value's place in pinned memory as an array of its shape in this run."""
+        shape, dtype = self._shapes[slot], self._prepared.dtypes[slot]
+        size = int(np.prod(shape, dtype=np.int64)) * dtype.itemsize
+        if size > self._prepared.sizes[slot]:
+            raise EngineError(
+                f"a value of shape {list(shape)} is larger than the bundle says it can be "
+                f"({size} bytes, at most {self._prepared.sizes[slot]})",
+                hint="build the bundle again",
+            )
+        offset = self._prepared.pinned_layout.offsets[slot]
+        return np.ndarray(shape, dtype, self._pinned.array.data, offset)
+
+    # capturing
+
+    def _capture(self, recipe: _Recipe) -> None:
+        """Put every stretch of calls that a CUDA graph can hold into one."""
+        prepared = self._prepared
+        if not prepared.use_graphs:
+            return
+        calls: list[_Call] = []
+        done = 0
+        for stretch in find_stretches(prepared.schedule.ops, prepared.capturable):
+            calls += self._flat(recipe, range(done, stretch.start))
+            calls += self._captured(recipe, stretch)
+            done = stretch.stop
+        recipe.calls = calls + self._flat(recipe, range(done, len(recipe.parts)))
+
+    def _flat(self, recipe: _Recipe, numbers: range) -> list[_Call]:
+        return [call for number in numbers for call in recipe.parts[number]]
+
+    def _captured(self, recipe: _Recipe, stretch: range) -> list[_Call]:
+        """Return the launch of a stretch as a graph, or its calls where capturing fails."""
+        ops = self._prepared.schedule.ops
+        waits = recipe.parts[stretch.start][: len(ops[stretch.start].waits)]
+        work = self._flat(recipe, stretch)[len(waits) :]
+        signal = [work.pop()] if ops[stretch.stop - 1].signals else []
+        stream = self._streams[ops[stretch.start].lane]
+        try:
+            graph = self._graph(work, stretch, stream)
+        except Exception as error:
+            self._prepared.give_up_graphs(error)
+            return self._flat(recipe, stretch)
+        recipe.graphs.append(graph)
+        return [*waits, graph.launch, *signal]
+
+    def _graph(self, work: list[_Call], stretch: range, stream: Any) -> Captured:
+        def queue() -> None:
+            for call in work:
+                call()
+
+        for number in stretch:
+            op = self._prepared.schedule.ops[number]
+            if op.kind == "segment":
+                executor = self._prepared.device_executors[op.subject]
+                graph = executor.capture(queue, int(stream.handle))
+                if graph is not None:
+                    return graph
+        return self._device.capture(queue, stream)
+
+
+def _stage(view: np.ndarray, values: list[Any], slot: int) -> None:
+    np.copyto(view, values[slot])
+
+
+def _run_on_host(
+    execute: Callable[[list[Any]], list[np.ndarray]],
+    values: list[Any],
+    inputs: Sequence[int],
+    kept: Sequence[tuple[int, np.ndarray | None]],
+) -> None:
+    """Run a segment of the host, and hand over what devices read of it."""
+    outputs = execute([values[slot] for slot in inputs])
+    for (slot, view), output in zip(kept, outputs, strict=True):
+        values[slot] = output
+        if view is not None:
+            np.copyto(view, output)

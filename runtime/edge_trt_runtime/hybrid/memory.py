@@ -1,0 +1,78 @@
+# SPDX-License-Identifier: Apache-2.0
+"""One arena for all values: offsets such that no two values that may live at once overlap."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+ALIGNMENT = 256
+"""Bytes. TensorRT wants it of every address, and PyTorch gives it."""
+
+
+class Layout(NamedTuple):
+    """Where values lie in an arena.
+
+    Attributes:
+        size: Bytes of the arena.
+        offsets: By slot.
+        unshared: Bytes that an arena without sharing would have.
+    """
+
+    size: int
+    offsets: dict[int, int]
+    unshared: int
+
+
+def plan_memory(
+    sizes: Mapping[int, int], uses: Mapping[int, Sequence[int]], before: Sequence[int]
+) -> Layout:
+    """Give every value a place, the largest first, each in the smallest gap that holds it.
+
+    Args:
+        sizes: Bytes by slot.
+        uses: By slot: the operation that writes the value, then those that read it.
+        before: From :func:`edge_trt_runtime.hybrid.schedule.orders`.
+
+    Returns:
+        Offsets, all multiples of :data:`ALIGNMENT`.
+    """
+    rounded = {slot: _round_up(sizes[slot]) for slot in uses}
+    placed: dict[int, int] = {}
+    for slot in sorted(uses, key=lambda slot: (-rounded[slot], slot)):
+        taken = sorted(
+            (offset, offset + rounded[other])
+            for other, offset in placed.items()
+            if not _apart(uses[slot], uses[other], before)
+        )
+        placed[slot] = _best_gap(taken, rounded[slot])
+    size = max((offset + rounded[slot] for slot, offset in placed.items()), default=0)
+    return Layout(size, placed, sum(rounded.values()))
+
+
+def _apart(one: Sequence[int], other: Sequence[int], before: Sequence[int]) -> bool:
+    """Whether the last use of one value is surely over when the other is written."""
+    return _over(one, other[0], before) or _over(other, one[0], before)
+
+
+def _over(uses: Sequence[int], writer: int, before: Sequence[int]) -> bool:
+    return all(before[writer] >> use & 1 for use in uses)
+
+
+def _best_gap(taken: Sequence[tuple[int, int]], size: int) -> int:
+    """Return the start of the tightest gap of at least ``size``, or the end of what is taken."""
+    best: tuple[int, int] | None = None
+    end = 0
+    for start, stop in taken:
+        room = start - end
+        if room >= size and (best is None or room < best[0]):
+            best = (room, end)
+        end = max(end, stop)
+    return end if best is None else best[1]
+
+
+def _round_up(size: int) -> int:
+    """Round up to the alignment; an empty value still has an address of its own."""
+    return max(1, -(-size // ALIGNMENT)) * ALIGNMENT

@@ -1,0 +1,173 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What all frames of a session share: the order, the layouts, and the loaded segments."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from edge_trt_runtime.dtypes import NUMPY_DTYPES
+from edge_trt_runtime.executors import open_executor
+from edge_trt_runtime.hybrid.memory import Layout, plan_memory
+from edge_trt_runtime.hybrid.schedule import HOST, Schedule, make_schedule, orders
+from edge_trt_runtime.hybrid.sizes import greatest_size
+from edge_trt_runtime.plan import Plan, Result, Step
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    import numpy as np
+
+    from edge_trt_runtime.bundle import OpenBundle
+    from edge_trt_runtime.cuda import Device
+    from edge_trt_runtime.executors import Executor
+    from edge_trt_runtime.hybrid.arrays import DeviceExecutor
+    from edge_trt_runtime.hybrid.place import Place
+    from edge_trt_runtime.manifest import Manifest
+
+log = logging.getLogger("edge_trt_runtime")
+
+MAPPED_LIMIT = 256 << 10
+"""Bytes up to which an integrated GPU reads and writes a value in the host's memory in place."""
+
+
+@dataclass
+class Prepared:
+    """A bundle on a device, ready for frames.
+
+    Attributes:
+        plan: Steps and slots.
+        schedule: Operations in order.
+        device_layout: Offsets of values in a frame's device memory.
+        pinned_layout: Offsets of values in a frame's pinned memory.
+        mapped: Slots that a device uses in pinned memory.
+        sizes: Greatest bytes by slot, of values that touch a device.
+        dtypes: By slot, likewise.
+        results: As the plan's, with a copy of everything that lies in a frame's memory.
+        device_executors: By step.
+        host_executors: By step.
+        capturable: Steps that a CUDA graph may hold.
+        use_graphs: Whether to capture at all.
+    """
+
+    plan: Plan
+    schedule: Schedule
+    device_layout: Layout
+    pinned_layout: Layout
+    mapped: frozenset[int]
+    sizes: dict[int, int]
+    dtypes: dict[int, np.dtype]
+    results: tuple[Result, ...]
+    device_executors: dict[int, DeviceExecutor] = field(default_factory=dict)
+    host_executors: dict[int, Executor] = field(default_factory=dict)
+    capturable: frozenset[int] = frozenset()
+    use_graphs: bool = True
+
+    def give_up_graphs(self, error: Exception) -> None:
+        """Go on without CUDA graphs, and say so once."""
+        if self.use_graphs:
+            self.use_graphs = False
+            log.warning("runs go on without CUDA graphs, as one could not be captured: %s", error)
+
+    def close(self) -> None:
+        """Give back the engines; frames have to be closed before."""
+        for executor in self.device_executors.values():
+            executor.close()
+        self.device_executors.clear()
+        self.host_executors.clear()
+
+
+def prepare(manifest: Manifest, plan: Plan, lanes: Sequence[str], *, integrated: bool) -> Prepared:
+    """Order a plan's steps over lanes, and lay out the memory of a frame.
+
+    Args:
+        manifest: Types and ranges of values.
+        plan: What to run.
+        lanes: The lane of every step; values of steps on devices have a greatest size.
+        integrated: Whether devices can use the host's memory in place.
+    """
+    inputs = len(manifest.signature.inputs)
+    sizes, dtypes = _types(manifest, plan, lanes)
+    mapped = frozenset(s for s, size in sizes.items() if integrated and size <= MAPPED_LIMIT)
+    mapped &= _on_both_sides(plan, lanes, inputs)
+    schedule = make_schedule(plan, lanes, inputs, mapped)
+    before = orders(schedule.ops)
+    pinned = plan_memory(sizes, schedule.pinned_uses, before)
+    results = tuple(
+        result._replace(copy=result.copy or result.slot in pinned.offsets)
+        for result in plan.results
+    )
+    return Prepared(
+        plan=plan,
+        schedule=schedule,
+        device_layout=plan_memory(sizes, schedule.device_uses, before),
+        pinned_layout=pinned,
+        mapped=mapped,
+        sizes=sizes,
+        dtypes=dtypes,
+        results=results,
+    )
+
+
+def load_executors(
+    prepared: Prepared,
+    bundle: OpenBundle,
+    places: Sequence[Place],
+    device: Device,
+    threads: int | None,
+) -> None:
+    """Load every segment where it was placed.
+
+    Raises:
+        EngineError: When one can't be loaded; those that were are given back.
+    """
+    try:
+        for number, (step, where) in enumerate(zip(prepared.plan.steps, places, strict=True)):
+            if where.lane == HOST:
+                prepared.host_executors[number] = open_executor(bundle, step, threads)
+            else:
+                prepared.device_executors[number] = _open_on_device(bundle, step, device)
+    except BaseException:
+        prepared.close()
+        raise
+    prepared.capturable = frozenset(
+        number for number, e in prepared.device_executors.items() if e.capturable
+    )
+
+
+def _open_on_device(bundle: OpenBundle, step: Step, device: Device) -> DeviceExecutor:
+    from edge_trt_runtime.executors.torch_cuda import TorchCudaExecutor
+
+    return TorchCudaExecutor(bundle, step, step.segment.program or "", device.ordinal)
+
+
+def _types(
+    manifest: Manifest, plan: Plan, lanes: Sequence[str]
+) -> tuple[dict[int, int], dict[int, np.dtype]]:
+    """Return greatest size and type of every value that a step on a device reads or writes."""
+    sizes: dict[int, int] = {}
+    dtypes: dict[int, np.dtype] = {}
+    for step, lane in zip(plan.steps, lanes, strict=True):
+        specs = {spec.name: spec for spec in step.segment.tensors}
+        names = [*step.segment.inputs, *step.wanted]
+        for name, slot in zip(names, [*step.inputs, *step.outputs], strict=True):
+            size = greatest_size(manifest.signature, specs[name])
+            if lane != HOST and size is not None:
+                sizes[slot] = size
+                dtypes[slot] = NUMPY_DTYPES[specs[name].dtype]
+    return sizes, dtypes
+
+
+def _on_both_sides(plan: Plan, lanes: Sequence[str], inputs: int) -> frozenset[int]:
+    """Return slots that the host writes and a device reads, or the other way round."""
+    made_on_host = {*range(inputs)}
+    read_on_host = {result.slot for result in plan.results}
+    touched: set[int] = set()
+    for step, lane in zip(plan.steps, lanes, strict=True):
+        if lane == HOST:
+            made_on_host.update(step.outputs)
+            read_on_host.update(step.inputs)
+        else:
+            touched.update(step.inputs, step.outputs)
+    return frozenset(touched & (made_on_host | read_on_host))

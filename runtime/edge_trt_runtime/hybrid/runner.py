@@ -1,0 +1,157 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Running a bundle over a GPU and the host, several runs in flight."""
+
+from __future__ import annotations
+
+import threading
+import weakref
+from typing import TYPE_CHECKING
+
+from edge_trt_runtime.errors import EngineError
+from edge_trt_runtime.hybrid.frame import Frame
+from edge_trt_runtime.hybrid.place import Place, place
+from edge_trt_runtime.hybrid.prepared import Prepared, load_executors, prepare
+from edge_trt_runtime.hybrid.schedule import HOST
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from edge_trt_runtime.bundle import OpenBundle
+    from edge_trt_runtime.cuda import Device
+    from edge_trt_runtime.plan import Plan
+
+
+class HybridRunner:
+    """Segments where they were placed; several threads may run at once, each with a frame.
+
+    Attributes:
+        places: Where every segment runs.
+        prepared: Order and memory of a run.
+    """
+
+    def __init__(
+        self,
+        bundle: OpenBundle,
+        plan: Plan,
+        places: list[Place],
+        device: Device,
+        *,
+        threads: int | None,
+        frames: int,
+        graphs: bool,
+    ) -> None:
+        """Load every segment, and allocate one frame.
+
+        Raises:
+            EngineError: When a segment can't be loaded, or memory is short.
+        """
+        self.places = places
+        lanes = [where.lane for where in places]
+        with device:
+            self.prepared = prepare(bundle.manifest, plan, lanes, integrated=device.integrated)
+            self.prepared.use_graphs = graphs
+            load_executors(self.prepared, bundle, places, device, threads)
+            self._frames = _Frames(device, self.prepared, frames)
+            try:
+                self._frames.add()
+            except BaseException:
+                self.prepared.close()
+                raise
+        self._device = device
+        self._close = weakref.finalize(self, _close, device, self._frames, self.prepared)
+
+    def run(self, inputs: list[np.ndarray]) -> list[np.ndarray]:
+        """Run once; inputs and results in the order of the signature.
+
+        Raises:
+            EngineError: When a segment fails, or the session was closed.
+        """
+        with self._device:
+            frame = self._frames.take()
+            try:
+                return frame.run(inputs)
+            finally:
+                self._frames.give(frame)
+
+    def close(self) -> None:
+        """Wait for runs in flight, and give everything back. Twice is fine."""
+        self._close()
+
+
+class _Frames:
+    """The frames of a session: idle ones, and room for more up to a limit."""
+
+    def __init__(self, device: Device, prepared: Prepared, limit: int) -> None:
+        self._device = device
+        self._prepared = prepared
+        self._limit = limit
+        self._idle: list[Frame] = []
+        self._count = 0
+        self._closed = False
+        self._waiting = 0
+        self._changed = threading.Condition()
+
+    def add(self) -> None:
+        """Make a frame."""
+        self._idle.append(Frame(self._device, self._prepared))
+        self._count += 1
+
+    def take(self) -> Frame:
+        """Return an idle frame; makes one, or waits for one. The device must be current."""
+        if not self._closed:
+            try:
+                return self._idle.pop()  # the usual case, without a lock
+            except IndexError:
+                pass
+        return self._make_or_wait()
+
+    def _make_or_wait(self) -> Frame:
+        with self._changed:
+            self._waiting += 1
+            try:
+                while not self._idle and not self._closed:
+                    if self._count < self._limit:
+                        self.add()
+                    else:
+                        self._changed.wait()
+                if self._closed:
+                    raise EngineError("the session is closed", hint="load the bundle again")
+                return self._idle.pop()
+            finally:
+                self._waiting -= 1
+
+    def give(self, frame: Frame) -> None:
+        """Take a frame back."""
+        self._idle.append(frame)
+        if self._waiting:
+            with self._changed:
+                self._changed.notify_all()
+
+    def close(self) -> None:
+        """Wait until all frames are idle, and close them."""
+        with self._changed:
+            self._closed = True
+            self._changed.notify_all()
+            self._waiting += 1
+            while self._count:
+                while self._idle:
+                    self._idle.pop().close()
+                    self._count -= 1
+                if self._count:
+                    self._changed.wait()
+
+
+def _close(device: Device, frames: _Frames, prepared: Prepared) -> None:
+    with device:
+        frames.close()
+        prepared.close()
+
+
+def place_all(bundle: OpenBundle, plan: Plan, device: Device) -> list[Place]:
+    """Choose the lane of every step of a plan."""
+    return [place(bundle, step.segment, device) for step in plan.steps]
+
+
+def uses_device(places: list[Place]) -> bool:
+    """Whether anything runs on the device at all."""
+    return any(where.lane != HOST for where in places)

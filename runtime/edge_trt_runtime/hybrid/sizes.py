@@ -1,0 +1,29 @@
+# SPDX-License-Identifier: Apache-2.0
+"""How large a value can be, from what its bundle says of its shape."""
+
+from __future__ import annotations
+
+from math import prod
+from typing import TYPE_CHECKING
+
+from edge_trt_runtime.dtypes import NUMPY_DTYPES
+
+if TYPE_CHECKING:
+    from edge_trt_runtime.manifest import Signature, TensorSpec
+
+
+def greatest_size(signature: Signature, spec: TensorSpec) -> int | None:
+    """Return the bytes that a value needs at most, or None when the bundle does not say."""
+    if spec.most:
+        sizes: list[int] = spec.most
+    else:
+        limits = [size if isinstance(size, int) else _limit(signature, size) for size in spec.shape]
+        sizes = [limit for limit in limits if limit is not None]
+        if len(sizes) != len(limits):
+            return None
+    return prod(sizes) * NUMPY_DTYPES[spec.dtype].itemsize
+
+
+def _limit(signature: Signature, name: str) -> int | None:
+    range_ = signature.dims.get(name)
+    return None if range_ is None else range_.max
