@@ -58,7 +58,7 @@ def test_auto_takes_the_gpu(chain: Path) -> None:
         assert [place.lane for place in session.places] == ["gpu"]
 
 
-def test_threads_share_a_session(hybrid: Path) -> None:
+def test_threads_share_a_session(hybrid: Path, caplog: pytest.LogCaptureFixture) -> None:
     with (
         edge_trt_runtime.load(hybrid, device="cpu") as cpu,
         edge_trt_runtime.load(hybrid, device="cuda", frames=3) as gpu,
@@ -68,6 +68,7 @@ def test_threads_share_a_session(hybrid: Path) -> None:
         expected = [cpu.run(case)["y"] for case in cases]
         for got, right in zip(threads.map(gpu.run, cases), expected, strict=True):
             np.testing.assert_allclose(got["y"], right, rtol=1e-5, atol=1e-6)
+    assert not caplog.records  # every graph was captured
 
 
 def test_runs_in_a_steady_state_keep_memory_as_it_is(hybrid: Path) -> None:

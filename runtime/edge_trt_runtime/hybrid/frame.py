@@ -8,6 +8,7 @@ nothing, and waits for devices only where the host needs what they made.
 
 from __future__ import annotations
 
+import threading
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -27,6 +28,9 @@ if TYPE_CHECKING:
     from edge_trt_runtime.hybrid.schedule import Op
 
     _Call = Callable[[], object]
+
+_capturing = threading.Lock()
+"""One capture at a time in a process: PyTorch's allocator loses count where two overlap."""
 
 KEPT_SHAPES = 8
 """How many lists of calls, for as many sets of input shapes, a frame keeps."""
@@ -277,7 +281,8 @@ class Frame:
         signal = [work.pop()] if ops[stretch.stop - 1].signals else []
         stream = self._streams[ops[stretch.start].lane]
         try:
-            graph = self._graph(work, stretch, stream)
+            with _capturing:
+                graph = self._graph(work, stretch, stream)
         except Exception as error:
             self._prepared.give_up_graphs(error)
             return self._flat(recipe, stretch)
