@@ -16,6 +16,7 @@ from edge_trt.capture.mixed_types import refuse_mixed_types
 from edge_trt.capture.module_state import evaluation_mode, on_cpu, warn_about_bad_weights
 from edge_trt.capture.mutations import hides_memory, refuse_mutations
 from edge_trt.capture.narrow_float64 import narrow_examples, narrow_float64
+from edge_trt.capture.observers import plain_fake_quantizers
 from edge_trt.capture.operators import find_operators
 from edge_trt.capture.preparation import prepared_images, with_images
 from edge_trt.capture.profiles import profiled
@@ -114,6 +115,7 @@ def _from_program(
     source: Source, program: ExportedProgram, inputs: Any, stateful: bool
 ) -> Exported:
     """Derive everything from a program that was exported elsewhere."""
+    program = plain_fake_quantizers(program)
     if hides_memory(program):
         program = retrace(program)
     refuse_mutations(program, buffers=not stateful)
@@ -139,6 +141,7 @@ def _from_module(source: Source, model: nn.Module, inputs: Any, stateful: bool) 
         traceable_detectors(),
     ):
         program, call = trace(model, call)
+    program = plain_fake_quantizers(program)
     refuse_mutations(program, buffers=not stateful)
     refuse_gradients(program)
     refuse_mixed_types(program)

@@ -1,0 +1,57 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Models prepared for quantization-aware training, in which one call observes and quantizes."""
+
+from __future__ import annotations
+
+import copy
+
+import pytest
+import torch
+from torch import nn
+from torch.ao.quantization import QConfigMapping, disable_observer, get_default_qat_qconfig
+from torch.ao.quantization.quantize_fx import prepare_qat_fx
+
+import edge_trt
+from edge_trt import CaptureError, Input
+
+pytestmark = [
+    pytest.mark.filterwarnings("ignore::DeprecationWarning"),
+    pytest.mark.filterwarnings("ignore::UserWarning"),
+]
+OPEN = Input((1, 3, "h", 8), min=(1, 3, 4, 8), opt=(1, 3, 8, 8), max=(1, 3, 12, 8))
+
+
+def prepared(backend: str) -> nn.Module:
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU(), nn.Flatten(2), nn.AdaptiveAvgPool1d(2))
+    mapping = QConfigMapping().set_global(get_default_qat_qconfig(backend, 1))
+    x = torch.randn(2, 3, 8, 8)
+    ready = prepare_qat_fx(model.train(), mapping, (x,))
+    ready(x)
+    return ready.eval()
+
+
+@pytest.mark.parametrize("given", [torch.randn(1, 3, 8, 8), OPEN])
+@pytest.mark.parametrize(("backend", "states"), [("x86", "refuse"), ("qnnpack", "io")])
+def test_observers_that_are_off(backend: str, states: str, given: object) -> None:
+    model = prepared(backend).apply(disable_observer)
+    before = copy.deepcopy(model)
+    bundle = edge_trt.compile(model, given, states=states)
+    assert bundle.signature.states == []
+    assert [part.network is not None for part in bundle.parts] == [True]
+    x = torch.randn(1, 3, 8, 8)
+    torch.testing.assert_close(bundle.module()(x), before(x))
+
+
+def test_a_program_with_observers_that_are_off_keeps_its_graph() -> None:
+    model, x = prepared("x86").apply(disable_observer), torch.randn(1, 3, 8, 8)
+    program = torch.export.export(model, (x,))
+    before = str(program)
+    torch.testing.assert_close(edge_trt.compile(program).module()(x), model(x))
+    assert str(program) == before
+
+
+@pytest.mark.parametrize("states", ["refuse", "io"])
+def test_observers_that_are_on_are_refused(states: str) -> None:
+    with pytest.raises(CaptureError, match=r"still observes, .*disable_observer"):
+        edge_trt.compile(prepared("x86"), torch.randn(1, 3, 8, 8), states=states)
