@@ -218,7 +218,10 @@ def _need(place: Place, fix: str, places: Mapping[str, Sequence[Place]]) -> _Nee
     """Return what the model needs by one of export's suggested fixes."""
     axis = place.axis
     if fix.isdigit():
-        what = f"the model fixes {place} at {fix}, but {axis} was asked for"
+        what = (
+            f"the model, or an operator that it calls, fixes {place} at {fix}, "
+            f"but {axis} was asked for"
+        )
         return _Need(place, what, int(fix))
     if match := _DIM.fullmatch(fix):
         low = max(axis.min, int(match[1] or 0))

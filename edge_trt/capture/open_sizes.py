@@ -3,12 +3,14 @@
 
 The number of steps of `torch.linspace` and `affine_grid` is no symbolic size to PyTorch; written
 with `arange`, whose end is one, they take any. `tensor_split` asks which pieces are longer by one,
-and `take_along_dim` what it counts modulo.
+and `take_along_dim` by what it counts modulo. `gradient`, `vander` and adaptive maxima take no
+symbolic size at all.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import torch
@@ -16,6 +18,7 @@ from torch.nn import functional as F
 from torch.overrides import TorchFunctionMode
 
 from edge_trt.lowering.decompositions_indexing import linspace, take_along_dim
+from edge_trt.lowering.shapes import same_size
 
 
 class OpenSizes(TorchFunctionMode):
@@ -83,12 +86,65 @@ def _take_along_dim(input: Any, indices: Any, dim: int | None = None, *, out: An
     return take_along_dim(input, indices, dim)
 
 
+def _adaptive_max_pool(
+    input: Any, output_size: Any, return_indices: bool = False, *, axes: int
+) -> Any:
+    """The maximum over an axis or over equal pieces of it, where an open axis stays as it is."""
+    if return_indices or not isinstance(output_size, (tuple, list)):
+        return NotImplemented
+    first = input.dim() - axes
+    result = input
+    for axis, count in reversed(list(enumerate(output_size, start=first))):
+        size = input.shape[axis]
+        if count is None or (_is_open(count) and same_size(count, size)):
+            continue
+        if count == 1:
+            result = result.amax(axis, keepdim=True)
+        elif _is_open(size) or _is_open(count) or count == 0 or size % count:
+            return NotImplemented
+        else:
+            result = result.unflatten(axis, (count, size // count)).amax(axis + 1)
+    return result if any(map(_is_open, input.shape[first:])) else NotImplemented
+
+
+def _gradient(input: Any, *, spacing: Any = 1, dim: Any = None, edge_order: int = 1) -> Any:
+    """Differences of the neighbours of each element, at the ends of the end and its neighbour."""
+    dims = range(input.dim()) if dim is None else [dim] if isinstance(dim, int) else dim
+    steps = list(spacing) if isinstance(spacing, (tuple, list)) else [spacing] * len(dims)
+    numbers = all(isinstance(step, (int, float)) for step in steps) and len(steps) == len(dims)
+    if edge_order != 1 or not numbers or not input.is_floating_point():
+        return NotImplemented
+    if not any(_is_open(input.shape[d]) for d in dims):
+        return NotImplemented
+    return tuple(_differences(input, d, step) for d, step in zip(dims, steps, strict=True))
+
+
+def _differences(x: Any, dim: int, step: float) -> Any:
+    n = x.shape[dim]
+    inner = (x.narrow(dim, 2, n - 2) - x.narrow(dim, 0, n - 2)) / (2 * step)
+    ends = [(x.narrow(dim, i + 1, 1) - x.narrow(dim, i, 1)) / step for i in (0, n - 2)]
+    return torch.cat([ends[0], inner, ends[1]], dim)
+
+
+def _vander(x: Any, N: int | None = None, increasing: bool = False) -> Any:  # noqa: N803 (torch's)
+    """Powers of each element, as running products."""
+    if not _is_open(x.shape[0]) or not x.is_floating_point() or N == 0:
+        return NotImplemented
+    factors = x.unsqueeze(1).expand(-1, (x.shape[0] if N is None else N) - 1)
+    powers = torch.cat([torch.ones_like(x).unsqueeze(1), factors], 1).cumprod(1)
+    return powers if increasing else powers.flip(1)
+
+
 _OURS: dict[Any, Callable[..., Any]] = {
     torch.linspace: _linspace,
     F.affine_grid: _affine_grid,
     torch.affine_grid_generator: _affine_grid,
     torch.tensor_split: _tensor_split,
     torch.Tensor.tensor_split: _tensor_split,
+    F.adaptive_max_pool2d: partial(_adaptive_max_pool, axes=2),
+    F.adaptive_max_pool3d: partial(_adaptive_max_pool, axes=3),
+    torch.gradient: _gradient,
+    torch.vander: _vander,
     torch.take_along_dim: _take_along_dim,
     torch.Tensor.take_along_dim: _take_along_dim,
 }

@@ -124,6 +124,16 @@ CASES: dict[str, tuple[Function, str]] = {
     "the greatest of a row": (
         lambda x: x.take_along_dim(x.argmax(2, keepdim=True) - 20, 2), "1..2..3x3x8..16..40"
     ),
+    "maxima of columns": (
+        lambda x: F.adaptive_max_pool2d(x, (1, None)), "1..2..3x3x5x4..8..13"
+    ),
+    "maxima of pieces of columns": (
+        lambda x: F.adaptive_max_pool2d(x, (2, None)), "1..2..3x3x4x4..8..13"
+    ),
+    "gradients": (
+        lambda x: torch.cat(torch.gradient(x, spacing=[0.5, 2.0], dim=(-1, 1))), "3x2..5..8x5"
+    ),
+    "powers": (lambda x: torch.vander(x, 4) + torch.vander(x, 4, True), "1..6..9"),
     "taken flat": (
         lambda x: torch.take_along_dim(x, x.flatten().argmax()[None]), "1..2..3x8..16..40"
     ),
