@@ -44,6 +44,13 @@ _REMEDIES: tuple[tuple[str, str], ...] = (
         "end both branches of torch.cond with .contiguous()",
     ),
     (
+        r"Input-to-input aliasing detected",  # an attribute that is a view is taken for an input
+        (
+            "no two inputs of torch.cond may share memory: in its branches, write x.transpose(-2, "
+            "-1) for x.T and x.mT, and clone() an operand that is a view of another one"
+        ),
+    ),
+    (
         r"Encountered aliasing during higher order op",
         "no branch of torch.cond may give its input or a view of it: end it with .clone()",
     ),

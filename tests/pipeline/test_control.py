@@ -212,3 +212,34 @@ def test_what_torch_refuses_has_a_remedy(true: Callable[..., Any], hint: str) ->
     with pytest.raises(edge_trt.CaptureError, match=rf"\.{hint}\(\)") as caught:
         edge_trt.compile(model.eval(), (POSITIVE,))
     assert str(caught.value).count("\n") == 0
+
+
+class Squares(nn.Module):
+    """Branches that turn their input; `turned` says how."""
+
+    def __init__(self, turned) -> None:
+        super().__init__()
+        self.turned = turned
+
+    def forward(self, x):
+        turned = self.turned
+        return torch.cond(x.sum() > 0, lambda x: turned(x) @ x + 1, lambda x: turned(x) @ x, (x,))
+
+
+def test_a_view_that_torch_takes_for_an_input_has_a_way_out_that_works() -> None:
+    x = torch.randn(3, 3)
+    with pytest.raises(edge_trt.CaptureError, match=r"write x\.transpose\(-2, -1\) for x\.T"):
+        edge_trt.compile(Squares(lambda x: x.T).eval(), x)
+    with pytest.raises(edge_trt.CaptureError, match=r"no branch .* may give its input or a view"):
+        edge_trt.compile(Branches().eval(), x)
+    model = Squares(lambda x: x.transpose(-2, -1)).eval()
+    run = edge_trt.compile(model, x).module()
+    for given in (x, -x, x.abs()):
+        torch.testing.assert_close(run(given), model(given))
+
+
+class Branches(nn.Module):
+    """A branch that gives a view of its input."""
+
+    def forward(self, x):
+        return torch.cond(x.sum() > 0, lambda x: x.t(), lambda x: x + 1, (x,))
