@@ -13,7 +13,12 @@ from edge_trt.capture.call import prepare_call
 from edge_trt.capture.embeddings import bounded_embeddings
 from edge_trt.capture.gradients import refuse_gradients
 from edge_trt.capture.mixed_types import refuse_mixed_types
-from edge_trt.capture.module_state import evaluation_mode, on_cpu, warn_about_bad_weights
+from edge_trt.capture.module_state import (
+    evaluation_mode,
+    on_cpu,
+    warn_about_bad_weights,
+    with_plain_weights,
+)
 from edge_trt.capture.mutations import hides_memory, refuse_mutations
 from edge_trt.capture.narrow_float64 import narrow_examples, narrow_float64
 from edge_trt.capture.observers import plain_fake_quantizers
@@ -131,7 +136,7 @@ def _from_module(source: Source, model: nn.Module, inputs: Any, stateful: bool) 
             f"{source.name} has no example inputs",
             hint="give them, as in (torch.randn(1, 3, 224, 224),) or --input x=1x3x224x224:float32",
         )
-    model = on_cpu(model)
+    model = with_plain_weights(on_cpu(model))
     warn_about_bad_weights(model)
     call = prepare_call(model.forward, given)
     with (

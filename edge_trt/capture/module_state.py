@@ -10,6 +10,10 @@ from typing import TYPE_CHECKING
 
 import torch
 from torch import nn
+from torch._functorch._aot_autograd.subclass_parametrization import (
+    unwrap_tensor_subclass_parameters,
+)
+from torch.utils._python_dispatch import is_traceable_wrapper_subclass
 
 from edge_trt.errors import CaptureError
 from edge_trt.warning import EdgeTrtWarning, warn
@@ -62,6 +66,21 @@ def on_cpu(model: nn.Module) -> nn.Module:
     return copy.deepcopy(model).to("cpu")
 
 
+def with_plain_weights(model: nn.Module) -> nn.Module:
+    """Return the module, or a copy of it whose weights are the tensors inside of wrappers.
+
+    Weights that torchao's `quantize_` has replaced are such wrappers: levels and scales in one.
+    """
+    if not any(is_traceable_wrapper_subclass(tensor) for _, tensor in _tensors(model)):
+        return model
+    copied = copy.deepcopy(model)
+    before = set(copied.modules())
+    unwrap_tensor_subclass_parameters(copied)
+    for module in set(copied.modules()) - before:
+        module.training = False  # what puts the weights together again is no part of the model
+    return copied
+
+
 @contextmanager
 def evaluation_mode(model: nn.Module, *, tell: bool = True) -> Generator[None]:
     """Put a module into evaluation mode inside, and leave it as it was found.
@@ -93,7 +112,8 @@ def evaluation_mode(model: nn.Module, *, tell: bool = True) -> Generator[None]:
 
 def warn_about_bad_weights(model: nn.Module) -> None:
     """Warn, naming them, when weights hold NaN or infinity."""
-    floating = [(n, t.detach()) for n, t in _tensors(model) if t.is_floating_point()]
+    plain = ((n, t) for n, t in _tensors(model) if not is_traceable_wrapper_subclass(t))
+    floating = [(n, t.detach()) for n, t in plain if t.is_floating_point()]
     # A sum reads each weight once and allocates nothing; a closer look only where it overflows.
     suspects = [(name, tensor) for name, tensor in floating if not _finite(tensor.sum())]
     bad = [name for name, tensor in suspects if not _finite(tensor)]

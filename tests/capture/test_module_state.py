@@ -9,6 +9,7 @@ import pytest
 import torch
 from torch import nn
 
+import edge_trt
 from edge_trt.capture import CaptureWarning, Input, capture
 from edge_trt.errors import CaptureError
 
@@ -209,3 +210,48 @@ def test_sizes_that_warn_do_not_warn_here():
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         capture(dropout_model().eval(), Input(("n", 3), min=1, opt=2, max=8))
+
+
+class Scaled(torch.Tensor):
+    """Levels and a scale in one, as torchao's quantized weights are: it has no `sum`."""
+
+    @staticmethod
+    def __new__(cls, levels: torch.Tensor, scale: torch.Tensor):
+        return torch.Tensor._make_wrapper_subclass(cls, levels.shape, dtype=scale.dtype)
+
+    def __init__(self, levels: torch.Tensor, scale: torch.Tensor):
+        self.levels, self.scale = levels, scale
+
+    def __tensor_flatten__(self):
+        return ["levels", "scale"], None
+
+    @classmethod
+    def __tensor_unflatten__(cls, inner, meta, size, stride):
+        return cls(inner["levels"], inner["scale"])
+
+    @classmethod
+    def __torch_function__(cls, function, types, args=(), kwargs=None):
+        if function is nn.functional.linear:
+            x, weight, bias = args
+            return nn.functional.linear(x, weight.levels * weight.scale, bias)
+        with torch._C.DisableTorchFunctionSubclass():
+            return function(*args, **(kwargs or {}))
+
+    @classmethod
+    def __torch_dispatch__(cls, function, types, args=(), kwargs=None):
+        if function in (torch.ops.aten.detach.default, torch.ops.aten.clone.default):
+            return cls(args[0].levels, args[0].scale)
+        raise NotImplementedError(f"{function} of a quantized weight")
+
+
+def test_weights_in_wrappers_are_unwrapped_in_a_copy():
+    model = nn.Sequential(nn.Linear(4, 3), nn.ReLU()).eval()
+    levels = torch.randint(-127, 128, (3, 4), dtype=torch.int8)
+    wrapped = Scaled(levels, torch.tensor(0.01))
+    model[0].weight = nn.Parameter(wrapped, requires_grad=False)
+    x = torch.randn(2, 4)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        bundle = edge_trt.compile(model, (x,))
+    assert isinstance(model[0].weight, Scaled)
+    torch.testing.assert_close(bundle.module()(x), model(x))
