@@ -61,6 +61,10 @@ Progress = Callable[[int, "Convergence | None"], None]
 """Called after each batch with the samples so far, and the last look at the ranges."""
 
 
+class Enough(KeyboardInterrupt):  # no error where a pass ends by it
+    """Raised by who watches the progress: the pass ends, with the ranges of the samples so far."""
+
+
 def collect(
     observe: Observe,
     feeds: Iterable[Feed],
@@ -81,7 +85,7 @@ def collect(
         method: as `method_of` takes it, or `entropy2`.
         samples: end after so many, None for all there are.
         early: end before when the ranges stand still.
-        progress: told after each batch.
+        progress: told after each batch; ends the pass by raising `Enough`.
         remark: told what makes the ranges doubtful, a sentence each.
 
     Raises:
@@ -91,6 +95,7 @@ def collect(
     histograms: dict[str, Histogram] = {}
     seen = Samples()
     watch = _Watch(find)
+    found: list[str] = []
 
     def count(name: str, array: np.ndarray) -> None:
         histograms.setdefault(name, Histogram()).add(array)
@@ -103,8 +108,9 @@ def collect(
             if watch.is_due(seen.count, samples):
                 beside.wait()
                 watch.look(seen.count, histograms)
-            if progress is not None:
-                progress(seen.count, watch.last)
+            if progress is not None and not _goes_on(progress, seen.count, watch.last):
+                found.append(f"interrupted: these are the ranges of the first {seen.count} samples")
+                break
             if samples is not None and seen.count >= samples:
                 break
             if early and watch.last is not None and watch.last.settled >= SETTLED:
@@ -115,9 +121,18 @@ def collect(
     else:
         chosen = choose(histograms, method)
     if remark is not None:
-        for sentence in (*seen.remarks(), *_remarks(histograms)):
+        for sentence in (*found, *seen.remarks(), *_remarks(histograms)):
             remark(sentence)
     return Ranges(model, method, seen.source, chosen, histograms)
+
+
+def _goes_on(progress: Progress, count: int, last: Convergence | None) -> bool:
+    """Tells of a batch; false if whoever watches has seen enough."""
+    try:
+        progress(count, last)
+    except Enough:
+        return False
+    return True
 
 
 class _Beside:

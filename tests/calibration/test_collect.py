@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from edge_trt_calibration import CalibrationError, Convergence, collect, merge
+from edge_trt_calibration.collect import Enough
 from edge_trt_calibration.inputs import Feed
 from edge_trt_calibration.methods import BINS, entropy2
 
@@ -62,6 +63,18 @@ def test_a_second_pass_needs_the_same_samples() -> None:
         collect(_observe, _Spent(feeds), model="m", method="entropy2")
     with pytest.raises(CalibrationError, match="gave other samples than the first"):
         collect(_observe, _Spent(feeds), model="m", method="entropy2", samples=32)
+
+
+def test_who_watches_may_end_the_pass() -> None:
+    said: list[str] = []
+
+    def watch(count: int, last: Convergence | None) -> None:
+        if count == 24:
+            raise Enough
+
+    found = collect(_observe, _feeds(DATA), model="m", progress=watch, remark=said.append)
+    assert found == collect(_observe, _feeds(DATA[:24]), model="m")
+    assert said[0] == "interrupted: these are the ranges of the first 24 samples"
 
 
 def test_stops_early_when_the_ranges_stand_still() -> None:

@@ -13,6 +13,7 @@ from edge_trt_calibration import Cache, Ranges
 from tests.cli.conftest import Command
 
 MODEL = """
+import signal
 import numpy as np
 import torch
 from torch import nn
@@ -28,6 +29,12 @@ def images():
 
 def spread(run):
     return float(run(next(images())).std())
+
+def interrupted():
+    for number, batch in enumerate(images()):
+        if number == 3:
+            signal.raise_signal(signal.SIGINT)
+        yield batch
 
 def broken(run):
     return run(np.zeros((1, 3, 8, 9), np.float32))
@@ -76,6 +83,14 @@ def test_build_inspect_and_plot(edge_trt: Command, model: str) -> None:
     assert colours is not None
     assert {(90, 130, 180), (200, 40, 40)} <= {colour for _, colour in colours}
     assert edge_trt("verify", "m.edge").status == 0
+
+
+@pytest.mark.filterwarnings("default::edge_trt.EdgeTrtWarning")
+def test_an_interrupted_pass_leaves_what_it_has(edge_trt: Command, model: str) -> None:
+    done = edge_trt("calibrate", model, "--calibration", "m.py:interrupted", "-o", "part.json")
+    assert done.status == 130, done.err
+    assert "interrupted: these are the ranges of the first 32 samples" in done.err
+    assert Ranges.load("part.json").source.samples == 32
 
 
 @pytest.mark.filterwarnings("ignore:.*samples set the ranges")
