@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import logging
+import threading
 from typing import TYPE_CHECKING, Protocol
 
 from edge_trt_runtime.bundle import OpenBundle, open_bundle
@@ -17,6 +18,7 @@ from edge_trt_runtime.plan import make_plan
 if TYPE_CHECKING:
     import os
     from collections.abc import Mapping
+    from concurrent.futures import Future, ThreadPoolExecutor
     from types import TracebackType
 
     import numpy as np
@@ -51,8 +53,9 @@ def load(
             is installed and the bundle has something that runs there, else the CPU.
         threads: CPU threads that one run may use; ``None`` leaves it to the library. For PyTorch
             segments this sets the number of the whole process.
-        frames: How many runs may be in flight on a GPU at once; each has memory of its own, which
-            is allocated when it is first needed. More callers wait.
+        frames: How many runs may be in flight on a GPU at once, each with memory of its own that
+            is allocated when it is first needed, and how many of :meth:`Session.submit` anywhere.
+            More callers wait.
         graphs: Capture what runs on a GPU as CUDA graphs.
         verify: Check size and sha256 of every file first. Without it only sizes are checked.
 
@@ -101,6 +104,9 @@ class Session:
         plan = make_plan(manifest)
         self._bundle = bundle
         self._checker = InputChecker(manifest.signature)
+        self._frames = frames
+        self._workers: ThreadPoolExecutor | None = None
+        self._starting = threading.Lock()
         self._names = [result.name for result in plan.results]
         self._places: list[Place] = []
         runner = None if device == "cpu" else self._on_device(plan, device, threads, frames, graphs)
@@ -171,10 +177,30 @@ class Session:
         """
         runner = self._runner
         if runner is None:
-            raise EngineError(
-                f"the session on {self._bundle.root} is closed", hint="load the bundle again"
-            )
+            raise self._closed()
         return dict(zip(self._names, runner.run(self._checker.check(inputs)), strict=True))
+
+    def submit(self, inputs: Mapping[str, np.ndarray]) -> Future[dict[str, np.ndarray]]:
+        """Run the model in another thread; as many such runs at once as the session has frames.
+
+        Args:
+            inputs: As for :meth:`run`; not to be changed until the run is over.
+
+        Returns:
+            A future of what :meth:`run` returns or raises. Runs that have not begun can be
+            cancelled, and are when the session is closed.
+
+        Raises:
+            EngineError: When the session is closed.
+        """
+        with self._starting:
+            if self._runner is None:
+                raise self._closed()
+            if self._workers is None:
+                from concurrent.futures import ThreadPoolExecutor
+
+                self._workers = ThreadPoolExecutor(self._frames, "edge_trt")
+            return self._workers.submit(self.run, inputs)
 
     def initial_states(self) -> dict[str, np.ndarray]:
         """Return the first value of every state, by the name of its input; empty without states.
@@ -200,9 +226,18 @@ class Session:
 
     def close(self) -> None:
         """Give back engines and memory. Runs in flight in other threads finish; twice is fine."""
-        runner, self._runner = self._runner, None
+        with self._starting:
+            runner, self._runner = self._runner, None
+            workers, self._workers = self._workers, None
+        if workers is not None:
+            workers.shutdown(cancel_futures=True)
         if runner is not None:
             runner.close()
+
+    def _closed(self) -> EngineError:
+        return EngineError(
+            f"the session on {self._bundle.root} is closed", hint="load the bundle again"
+        )
 
     def __enter__(self) -> Session:
         """Return the session itself."""

@@ -278,3 +278,43 @@ def test_a_segment_that_nothing_reads_is_not_loaded(tmp_path: Path) -> None:
     draft.network("idle", ["main.0"], ["idle.0"], [node("NoSuchOperator", "main.0", "idle.0")])
     with edge_trt_runtime.load(draft.write(tmp_path / "m.edge")) as session:
         assert session.run({"x": np.ones((1, 4), np.float32)})["output"].sum() == 4
+
+
+def test_submitted_runs_give_what_run_gives(relu: Path) -> None:
+    with edge_trt_runtime.load(relu, frames=3) as session:
+        cases = [{"x": np.full((1, 4), n, np.float32)} for n in range(-5, 5)]
+        futures = [session.submit(case) for case in cases]
+        for case, future in zip(cases, futures, strict=True):
+            np.testing.assert_array_equal(future.result(10)["output"], np.maximum(case["x"], 0))
+        with pytest.raises(InputError, match="'y'"):
+            session.submit({"y": cases[0]["x"]}).result(10)
+    with pytest.raises(EngineError, match="is closed"):
+        session.submit(cases[0])
+
+
+def test_as_many_submitted_runs_at_once_as_frames_and_closing_cancels_the_rest(
+    relu: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    entered, go = threading.Semaphore(0), threading.Event()
+    run = OnnxExecutor.run
+
+    def slow(self: OnnxExecutor, inputs: list[np.ndarray]) -> list[np.ndarray]:
+        entered.release()
+        assert go.wait(10)
+        return run(self, inputs)
+
+    monkeypatch.setattr(OnnxExecutor, "run", slow)
+    session = edge_trt_runtime.load(relu, frames=2)
+    x = {"x": np.ones((1, 4), np.float32)}
+    futures = [session.submit(x) for _ in range(5)]
+    assert entered.acquire(timeout=10)
+    assert entered.acquire(timeout=10)
+    assert not entered.acquire(timeout=0.05)
+    closing = threading.Thread(target=session.close)
+    closing.start()
+    while not futures[-1].cancelled():
+        assert closing.is_alive()
+    go.set()
+    closing.join(10)
+    assert [future.cancelled() for future in futures] == [False, False, True, True, True]
+    assert all(future.result()["output"].sum() == 4 for future in futures[:2])
