@@ -255,10 +255,6 @@ def test_plans_compute_the_rest_in_half() -> None:
     assert types == {DType.FLOAT32, DType.INT8}
 
 
-def _once() -> Iterator[np.ndarray]:
-    yield IMAGES[:6]
-
-
 def test_a_batch_of_one_size_is_accounted_for_too() -> None:
     fixed = _compile(inputs=(torch.zeros(4, 3, 8, 8),))
     assert all(milliseconds > 0 for milliseconds in fixed.quantization["latency_ms"].values())
@@ -332,98 +328,6 @@ def test_ranges_can_be_chosen_anew() -> None:
     imported = Ranges("", "imported", tensors=ranges.tensors)
     with pytest.raises(CalibrationError, match="no histograms, so no other method"):
         _compile(model, ranges=imported, calibration_method="max")
-
-
-def _raises() -> Iterator[np.ndarray]:
-    yield IMAGES[:4]
-    raise KeyError("image_7")
-
-
-def _of_a_path(path: str) -> np.ndarray:
-    return np.load(path)
-
-
-BAD = {
-    "generator that fails": (
-        {"calibration": _raises}, (r"batch 1 of the calibration data could not be made: "
-        r"KeyError: 'image_7' at .*test_int8.py:\d+ in _raises: raise KeyError")
-    ),
-    "function with an argument": (
-        {"calibration": _of_a_path}, (r"_of_a_path, which gives the calibration data, failed: "
-        r"TypeError: .* argument: 'path' at .*test_int8.py:\d+: it is called without arguments")
-    ),
-    "samples of ranges": ({"ranges": "r.json", "samples": 8}, "the ranges are there already"),
-    "empty": ({"calibration": []}, "the calibration data is empty"),
-    "shape": ({"calibration": IMAGES[:, :2]}, r"image has shape \[.*\], the model takes float32"),
-    "nan": ({"calibration": IMAGES * np.nan}, "contains NaN"),
-    "no file": ({"calibration": "missing.npz"}, "missing.npz can't be read"),
-    "no object": ({"calibration": "missing.py:data"}, "there is no file missing.py"),
-    "no ranges": ({"ranges": "missing.json"}, "missing.json can't be read"),
-    "method": ({"calibration_method": "kl"}, "no calibration method 'kl'"),
-    "pattern": ({"int8_except": "haed"}, "int8_except pattern 'haed' matches no layer"),
-    "second pass": (
-        {"calibration": _once(), "calibration_method": "entropy2"}, "which can be read once"
-    ),
-    "metric": ({"metric": lambda run: 1 / 0}, "the metric <lambda> failed: ZeroDivisionError"),
-    "no number": ({"metric": lambda run: "good"}, "returned 'good': it has to return a finite"),
-}  # fmt: skip
-
-
-@pytest.mark.parametrize(("options", "message"), BAD.values(), ids=list(BAD))
-def test_bad_data_is_refused(options: dict[str, Any], message: str) -> None:
-    with pytest.raises(edge_trt.EdgeTrtError, match=message):
-        _compile(**options)
-
-
-class Pair(nn.Module):
-    """Looks indices up, and adds what belongs to each."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.table, self.last = nn.Embedding(10, 8), nn.Linear(8, 2)
-
-    def forward(self, ids, rows):
-        return self.last(self.table(ids) + rows)
-
-
-@pytest.mark.parametrize(
-    ("ids", "count", "message"),
-    [
-        (11, 4, "the model can't run batch 1: .*look at its values: indices beyond a table"),
-        (1, 3, "batch 1: batch is 4 in ids and 3 in rows"),
-    ],
-)
-def test_a_batch_that_the_model_can_not_run_is_named(ids: int, count: int, message: str) -> None:
-    inputs = (
-        edge_trt.Input(("batch",), dtype="int64", min=1, opt=2, max=8, name="ids"),
-        edge_trt.Input(("batch", 8), min=1, opt=2, max=8, name="rows"),
-    )
-    good = (np.ones(4, np.int64), np.zeros((4, 8), np.float32))
-    bad = (np.full(4, ids), np.zeros((count, 8), np.float32))
-    with pytest.raises(CalibrationError, match=message):
-        _compile(Pair().eval(), inputs, calibration=[good, bad])
-
-
-def test_a_metric_gets_all_rows_of_a_model_of_one_size() -> None:
-    shapes: list[tuple[int, ...]] = []
-
-    def rate(run: Any) -> float:
-        found = run(IMAGES[:7])
-        shapes.append(found.shape)
-        return float(np.abs(found - run(np.tile(IMAGES[6:7], (2, 1, 1, 1)))[0])[6].max())
-
-    bundle = _compile(inputs=(torch.zeros(2, 3, 8, 8),), metric=rate)
-    assert {shape[0] for shape in shapes} == {7}
-    assert bundle.quantization["metric"]["fp32"] == pytest.approx(0, abs=1e-6)
-
-
-def test_missing_files_are_noticed_before_the_model_is_captured() -> None:
-    def unread() -> nn.Module:
-        pytest.fail("this model was not needed")
-
-    for options in ({"calibration": "no.npz"}, {"metric": "no.py:f"}, {"ranges": "no.json"}):
-        with pytest.raises(edge_trt.EdgeTrtError, match=r"no\.(npz|json) can't be read|no\.py"):
-            _compile(unread, **options)
 
 
 def test_ranges_of_another_model_are_refused() -> None:
