@@ -38,7 +38,7 @@ BAD = {
     ),
     "function with an argument": (
         {"calibration": _of_a_path}, (r"_of_a_path, which gives the calibration data, failed: "
-        r"TypeError: .* argument: 'path' at .*test_int8_data.py:\d+: it is called without arguments")
+        r"TypeError: .* argument: 'path' at .*test_int8_data.py:\d+: it is called without")
     ),
     "samples of ranges": ({"ranges": "r.json", "samples": 8}, "the ranges are there already"),
     "empty": ({"calibration": []}, "the calibration data is empty"),
