@@ -196,8 +196,9 @@ def test_a_generic_scan_is_one_block(tmp_path: Path) -> None:
 
 
 def test_what_no_file_can_hold_has_a_remedy() -> None:
-    with pytest.raises(edge_trt.UnsupportedError, match="use scaled_dot_product_attention") as said:
-        edge_trt.compile(Model(attended).eval(), (POSITIVE,))
+    program = torch.export.export(Model(attended).eval(), (POSITIVE,))
+    with pytest.raises(edge_trt.UnsupportedError, match="exported before: give the module") as said:
+        edge_trt.compile(program, (POSITIVE,))
     assert "test_control.py" in str(said.value)
     assert "%" not in str(said.value), "torch's text of the whole call"
 
