@@ -57,7 +57,6 @@ class TensorSpec(msgspec.Struct, frozen=True):
     A string in ``shape`` is a symbolic size: a key of :attr:`Signature.dims`, an expression of
     such keys, or ``"?"``. Expressions are text for people; nothing here evaluates them.
     ``value`` is the same of a number that passes between segments because it is a size.
-    ``most`` are the greatest sizes, where ``shape`` has an expression and they are known.
     """
 
     name: str
@@ -65,7 +64,6 @@ class TensorSpec(msgspec.Struct, frozen=True):
     shape: list[Size]
     image: ImageSpec | None = None
     value: Size | None = None
-    most: list[int] = []
 
 
 class State(msgspec.Struct, frozen=True):

@@ -149,8 +149,7 @@ class FakeDevice:
     def stream(self) -> Stream:
         return Stream(self)
 
-    def event(self, *, timed: bool = False) -> Event:
-        del timed
+    def event(self) -> Event:
         return Event(self)
 
     def memory(self, size: int) -> Allocation:

@@ -58,14 +58,12 @@ class Memory:
 
     Attributes:
         pointer: Its address on the device.
-        size: Bytes.
     """
 
-    __slots__ = ("_allocation", "pointer", "size")
+    __slots__ = ("_allocation", "pointer")
 
     def __init__(self, driver: Any, size: int) -> None:
         """Allocate; the device must be current."""
-        self.size = size
         self._allocation = driver.mem_alloc(max(1, size))
         self.pointer = int(self._allocation)
 
@@ -150,10 +148,9 @@ class Device:
         """Make a stream; what PyCUDA calls one, with its CUDA handle in ``handle``."""
         return self._driver.Stream(_NON_BLOCKING)
 
-    def event(self, *, timed: bool = False) -> Any:
+    def event(self) -> Any:
         """Make an event, with ``record(stream)``, ``synchronize()`` and ``query()``."""
-        flags = self._driver.event_flags
-        return self._driver.Event(flags.DEFAULT if timed else flags.DISABLE_TIMING)
+        return self._driver.Event(self._driver.event_flags.DISABLE_TIMING)
 
     def memory(self, size: int) -> Memory:
         """Allocate device memory.
@@ -184,11 +181,6 @@ class Device:
         """Queue a copy from the device to a contiguous array in pinned memory."""
         if array.nbytes:
             self._driver.memcpy_dtoh_async(array, pointer, stream)
-
-    def copy(self, target: int, source: int, size: int, stream: Any) -> None:
-        """Queue a copy within the device's memory."""
-        if size:
-            self._driver.memcpy_dtod_async(target, source, size, stream)
 
     def wait(self, stream: Any, event: Any) -> None:
         """Let what is queued on a stream from now on wait for an event."""

@@ -19,16 +19,15 @@ _STICKY = (
 """After these the context is lost: every later call fails until the process is started again."""
 
 
-def explain(error: Exception, what: str, *, segment: str = "") -> EngineError:
+def explain(error: Exception, what: str) -> EngineError:
     """Make an error of ours from one of PyCUDA's, whose text is all that it carries.
 
     Args:
         error: What PyCUDA raised.
         what: What could not be done.
-        segment: The segment that ran, where one did.
     """
     text = str(error).strip().partition("\n")[0]
-    return EngineError(f"{what} ({text})", segment=segment, hint=_hint(text))
+    return EngineError(f"{what} ({text})", hint=_hint(text))
 
 
 def is_sticky(text: str) -> bool:

@@ -41,7 +41,6 @@ class _Recipe:
 
     def __init__(self) -> None:
         self.parts: list[list[_Call]] = []
-        self.signals: list[_Call | None] = []
         self.calls: list[_Call] = []
         self.bound: list[DeviceCall] = []
         self.graphs: list[Captured] = []

@@ -22,12 +22,7 @@ if TYPE_CHECKING:
 
 
 class HybridRunner:
-    """Segments where they were placed; several threads may run at once, each with a frame.
-
-    Attributes:
-        places: Where every segment runs.
-        prepared: Order and memory of a run.
-    """
+    """Segments where they were placed; several threads may run at once, each with a frame."""
 
     def __init__(
         self,
@@ -45,20 +40,19 @@ class HybridRunner:
         Raises:
             EngineError: When a segment can't be loaded, or memory is short.
         """
-        self.places = places
         lanes = [where.lane for where in places]
         with device:
-            self.prepared = prepare(bundle.manifest, plan, lanes, integrated=device.integrated)
-            self.prepared.use_graphs = graphs
-            load_executors(self.prepared, bundle, places, device, threads)
-            self._frames = _Frames(device, self.prepared, frames)
+            prepared = prepare(bundle.manifest, plan, lanes, integrated=device.integrated)
+            prepared.use_graphs = graphs
+            load_executors(prepared, bundle, places, device, threads)
+            self._frames = _Frames(device, prepared, frames)
             try:
                 self._frames.add()
             except BaseException:
-                self.prepared.close()
+                prepared.close()
                 raise
         self._device = device
-        self._close = weakref.finalize(self, _close, device, self._frames, self.prepared)
+        self._close = weakref.finalize(self, _close, device, self._frames, prepared)
 
     def run(self, inputs: list[np.ndarray]) -> list[np.ndarray]:
         """Run once; inputs and results in the order of the signature.

@@ -14,13 +14,10 @@ if TYPE_CHECKING:
 
 def greatest_size(signature: Signature, spec: TensorSpec) -> int | None:
     """Return the bytes that a value needs at most, or None when the bundle does not say."""
-    if spec.most:
-        sizes: list[int] = spec.most
-    else:
-        limits = [size if isinstance(size, int) else _limit(signature, size) for size in spec.shape]
-        sizes = [limit for limit in limits if limit is not None]
-        if len(sizes) != len(limits):
-            return None
+    limits = [size if isinstance(size, int) else _limit(signature, size) for size in spec.shape]
+    sizes = [limit for limit in limits if limit is not None]
+    if len(sizes) != len(limits):
+        return None
     return prod(sizes) * NUMPY_DTYPES[spec.dtype].itemsize
 
 
