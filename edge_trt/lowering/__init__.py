@@ -30,6 +30,7 @@ from edge_trt.lowering.remove_dead_code import remove_dead_code
 from edge_trt.lowering.remove_no_ops import remove_no_ops
 from edge_trt.lowering.retracing import retrace
 from edge_trt.lowering.rewrite_strided_views import rewrite_strided_views
+from edge_trt.lowering.threads import one_thread
 from edge_trt.lowering.unlifting import STATE, unlift
 
 if TYPE_CHECKING:
@@ -76,6 +77,7 @@ PASSES: tuple[Pass, ...] = (*FUNCTIONALISATION, *SIMPLIFICATION)
 """Every pass in the order of a run without a decomposition."""
 
 
+@one_thread()
 def lower(
     program: ExportedProgram,
     on_pass: Callable[[str], None] | None = None,

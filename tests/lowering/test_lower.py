@@ -76,6 +76,19 @@ def test_lowering_twice_changes_nothing(tiny):
     assert [step.__name__ for step in SIMPLIFICATION if step(gm)] == []
 
 
+def test_one_thread_lowers_and_torch_has_its_threads_again_afterwards(tiny):
+    before = torch.get_num_threads()
+    torch.set_num_threads(3)
+    seen: set[int] = set()
+    try:
+        program = export(tiny, torch.randn(2, 3, 4, 4))
+        lower(program, on_pass=lambda name: seen.add(torch.get_num_threads()))
+        assert seen == {1}
+        assert torch.get_num_threads() == 3
+    finally:
+        torch.set_num_threads(before)
+
+
 def test_the_callback_hears_every_pass(tiny):
     names = []
     lower(export(tiny, torch.randn(2, 3, 4, 4)), on_pass=names.append)
