@@ -12,8 +12,8 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, cast
 
 from edge_trt.bundle.bundle import Bundle, Part
+from edge_trt.early_checks import check_data, check_files, checked
 from edge_trt.engines.plans import build_plans
-from edge_trt.errors import OptionError
 from edge_trt.option_checks import INT8, needs_data
 from edge_trt.options import CompileOptions
 from edge_trt.precision import Patterns, to_fp16
@@ -41,9 +41,6 @@ __all__ = [
     "compile_networks",
     "tune",
 ]
-
-QUANTIZED = ("quantized_decomposed.", "torchao.")
-"""Beginnings of the operators of programs that another tool has quantized."""
 
 
 def compile(
@@ -155,7 +152,7 @@ def _in_fp32(model: object, inputs: Any, options: CompileOptions, stages: Stages
     """What int8 is made of: a bundle as it is given, or the model compiled as far as networks."""
     if options.calibration is None and options.ranges is None:
         raise needs_data()
-    _check_files(options)
+    check_files(options)
     if not isinstance(model, Bundle):
         default = CompileOptions()
         names = ("precision", "fp32_layers", "metric", *INT8)
@@ -169,7 +166,13 @@ def _in_fp32(model: object, inputs: Any, options: CompileOptions, stages: Stages
     return model
 
 
-def compile_networks(model: object, inputs: Any, options: CompileOptions, stages: Stages) -> Bundle:
+def compile_networks(
+    model: object,
+    inputs: Any,
+    options: CompileOptions,
+    stages: Stages,
+    keep: Path | None = None,
+) -> Bundle:
     """The stages of `compile` that need torch: a bundle without plans, with `dryrun` a report.
 
     Args:
@@ -177,6 +180,7 @@ def compile_networks(model: object, inputs: Any, options: CompileOptions, stages
         inputs: example arguments.
         options: what to compile.
         stages: runs and times the stages.
+        keep: a file for the ranges of int8, in case that something fails after the calibration.
 
     Raises:
         EdgeTrtError: as `compile`, except for what TensorRT's builder refuses.
@@ -184,11 +188,11 @@ def compile_networks(model: object, inputs: Any, options: CompileOptions, stages
     from edge_trt.capture import capture
     from edge_trt.conversion.registry import load_plugins
 
-    chosen = _checked(options)
-    _check_files(options)
+    chosen = checked(options)
+    check_files(options)
     load_plugins()  # first: a saved program can't be read where its operators are not declared
     captured = stages.run("capture", capture, model, inputs, chosen)
-    _check_data(captured, chosen)
+    check_data(captured, chosen)
     graph = stages.run("lowering", _lower, captured)
     partition, coverage = stages.run("partitioning", _partition, graph, chosen)
     fallbacks = stages.run("fallback", _save_fallbacks, partition, captured, chosen.fallback)
@@ -202,7 +206,7 @@ def compile_networks(model: object, inputs: Any, options: CompileOptions, stages
     bundle.parts = stages.run("conversion", _convert, partition, captured, fallbacks)
     bundle.results = dict(zip(captured.output_names, partition.results, strict=True))
     if chosen.precision == "int8":
-        samples = stages.run("calibration", _quantize, bundle, captured, on_step=True)
+        samples = stages.run("calibration", _quantize, bundle, captured, keep, on_step=True)
         bundle.vectors = stages.run("self-test", _self_test_of, captured, samples, chosen.self_test)
     stages.run("precision", _set_precision, bundle)
     bundle.states = {name: state.numpy() for name, state in captured.states.items()}
@@ -245,35 +249,6 @@ def add_engines(
         optimization_level=options.optimization_level,
     )
     bundle.path = None
-
-
-def _checked(options: CompileOptions) -> CompileOptions:
-    """Refuses what no stage would read."""
-    if options.fp32_layers and options.precision == "fp32":
-        raise OptionError(
-            "fp32_layers says what stays fp32, and with precision='fp32' everything does",
-            option="fp32_layers",
-            hint="add precision='fp16', or leave it out",
-        )
-    return options
-
-
-def _check_files(options: CompileOptions) -> None:
-    """Notices a missing file before work is spent."""
-    if options.precision == "int8":
-        from edge_trt.precision.given import check_files
-
-        check_files(options)
-
-
-def _check_data(captured: Captured, options: CompileOptions) -> None:
-    """Refuses int8 without data early, unless the model may be quantized already."""
-    given = options.calibration is not None or options.ranges is not None
-    if options.precision != "int8" or given:
-        return
-    targets = {str(node.target) for node in captured.program.graph.nodes}
-    if not any(target.startswith(QUANTIZED) for target in targets):
-        raise needs_data()
 
 
 def _lower(captured: Captured) -> fx.GraphModule:
@@ -351,14 +326,17 @@ def _set_precision(bundle: Bundle) -> None:
             bundle.kept += [k.as_dict() for k in kept]
 
 
-def _quantize(bundle: Bundle, captured: Captured, step: Step) -> list[dict[str, Any]]:
+def _quantize(
+    bundle: Bundle, captured: Captured, keep: Path | None, step: Step
+) -> list[dict[str, Any]]:
     """Gives some of the samples."""
     from edge_trt.lowering.eager import eager_by_name
     from edge_trt.precision.given import load_data
     from edge_trt.precision.quantization import quantize
 
     model = eager_by_name(captured.program, captured.input_names, captured.output_names)
-    return quantize(bundle, load_data(bundle.options, bundle.signature), model, step, warn)
+    data = load_data(bundle.options, bundle.signature)
+    return quantize(bundle, data, model, step, warn, keep)
 
 
 def _self_test(captured: Captured, count: int) -> Mapping[str, Any]:

@@ -31,13 +31,15 @@ import dataclasses
 import os
 import time
 import warnings
+from collections.abc import Generator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from edge_trt.cli.inputs import add_arguments as add_input_arguments
 from edge_trt.cli.inputs import is_bundle
-from edge_trt.errors import OptionError
+from edge_trt.errors import EdgeTrtError, OptionError
 from edge_trt.options import CompileOptions, from_arguments, option_of
 from edge_trt.options import add_arguments as add_option_arguments
 
@@ -94,9 +96,10 @@ def _compile(arguments: argparse.Namespace, options: CompileOptions) -> Bundle:
         with progress_or_silence(quiet=quiet) as progress, output.sibling("portable") as folder:
             portable = os.path.join(folder, "model.edge")
             request = Request(
-                arguments.model, arguments.input, arguments.image, options.as_dict(), portable
-            )
-            with ThreadPoolExecutor(1) as beside:
+                arguments.model, arguments.input, arguments.image, options.as_dict(), portable,
+                f"{output.target}.ranges.json",
+            )  # fmt: skip
+            with _calibration_kept(request.keep), ThreadPoolExecutor(1) as beside:
                 ready = beside.submit(_prepare_engines, options)
                 front.compile(request, progress, print_warning, ready)
                 from edge_trt.bundle.reader import read_bundle
@@ -109,6 +112,38 @@ def _compile(arguments: argparse.Namespace, options: CompileOptions) -> Bundle:
                 synced.result()  # what the disk refuses is told once, to who asks first
                 bundle.save(arguments.output)
     return bundle
+
+
+@contextmanager
+def _calibration_kept(path: str) -> Generator[None]:
+    """Says where the ranges are when a build fails after measuring them; else takes them away.
+
+    Raises:
+        EdgeTrtError: what the block raised, and how to go on.
+    """
+    before = _changed(path)
+    hint = f"the calibration is kept, --ranges {os.path.relpath(path)} goes on from it"
+    try:
+        yield
+    except (EdgeTrtError, KeyboardInterrupt) as stop:
+        if _changed(path) == before:
+            raise
+        if isinstance(stop, EdgeTrtError):
+            raise EdgeTrtError(str(stop), hint=hint) from stop
+        from edge_trt.cli.console import print_warning
+
+        print_warning(hint)
+        raise
+    if _changed(path) != before:
+        os.unlink(path)
+
+
+def _changed(path: str) -> int:
+    """When a file was written, 0 for none."""
+    try:
+        return os.stat(path).st_mtime_ns
+    except OSError:
+        return 0
 
 
 def _prepare_engines(options: CompileOptions) -> None:

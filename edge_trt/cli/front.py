@@ -21,6 +21,7 @@ from collections.abc import Callable, Generator
 from concurrent.futures import Future
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, BinaryIO
 
 import msgspec
@@ -38,6 +39,7 @@ class Request(msgspec.Struct):
     images: list[str]
     options: dict[str, Any]
     output: str
+    keep: str = ""  # a file for the ranges of int8, in case that something fails afterwards
 
 
 class Message(msgspec.Struct):
@@ -172,7 +174,8 @@ def _compile(request: Request, out: BinaryIO) -> None:
     stages = Stages(progress)
     inputs = parse_inputs(request.inputs, request.images)
     options = CompileOptions(**request.options)
-    bundle = compile_networks(request.model, inputs, options, stages)
+    keep = Path(request.keep) if request.keep else None
+    bundle = compile_networks(request.model, inputs, options, stages, keep)
     save_bundle(bundle, request.output, durable=False)
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Collection, Iterator, Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
@@ -22,6 +23,7 @@ from edge_trt.precision.exceptions import Patterns
 from edge_trt.precision.given import Data, load_data
 from edge_trt.precision.guarded import guarded, running
 from edge_trt.precision.int8 import to_int8, with_twins
+from edge_trt.precision.kept import keeping
 from edge_trt.precision.metric import RunFeed
 from edge_trt.precision.observed import (
     ObservedModel,
@@ -199,6 +201,7 @@ def quantize(
     eager: RunFeed | None = None,
     step: Step | None = None,
     remark: Callable[[str], None] | None = None,
+    keep: Path | None = None,
 ) -> list[Group]:
     """Puts networks in int8 into a bundle, with the ranges, the exceptions and an account.
 
@@ -208,12 +211,14 @@ def quantize(
         eager: the model itself, to be compared with.
         step: told how far it is.
         remark: told what makes the ranges doubtful.
+        keep: a file for the ranges that were measured, in case that something fails afterwards.
 
     Returns:
         Some batches of the data, if there was any.
 
     Raises:
         CalibrationError: the data or the ranges don't fit.
+        CalibratedError: something failed afterwards, and there was no file to keep the ranges in.
         OptionError: a pattern matches nothing.
     """
     step = step or (lambda fraction, note: None)
@@ -221,9 +226,11 @@ def quantize(
     with TemporaryDirectory(prefix="edge_trt-") as folder:
         stage = Quantization(bundle, bundle.options, Path(folder))
         ranges = stage.ranges_of(data, step, remark)
-        networks, kept = stage.networks(ranges)
-        quantized = with_networks(bundle, networks)
-        account = Account(stage, ranges, quantized).as_dict(data.metric, eager)
+        measured = data.ranges is None and data.samples is not None
+        with keeping(ranges, keep) if measured else nullcontext():
+            networks, kept = stage.networks(ranges)
+            quantized = with_networks(bundle, networks)
+            account = Account(stage, ranges, quantized).as_dict(data.metric, eager)
     bundle.parts, bundle.kept = quantized.parts, kept
     bundle.ranges, bundle.quantization = ranges, account
     return stage.probes

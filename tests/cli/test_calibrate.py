@@ -166,6 +166,21 @@ def test_refusals_are_one_line_and_leave_nothing(
     assert not Path("m.edge").exists()
 
 
+def test_a_failed_metric_leaves_the_calibration(edge_trt: Command, model: str) -> None:
+    common = ["build", model, "--precision", "int8", "-o", "m.edge"]
+    done = edge_trt(*common, "--calibration", "m.py:images", "--metric", "m.py:broken")
+    assert done.status == 1
+    assert "--ranges m.edge.ranges.json goes on from it" in done.err
+    assert Ranges.load("m.edge.ranges.json").source.samples == 128
+    done = edge_trt(*common, "--ranges", "m.edge.ranges.json", "--metric", "m.py:spread")
+    assert done.status == 0, done.err
+    assert Path("m.edge.ranges.json").exists()  # an input, which is not ours to delete
+    Path("m.edge.ranges.json").unlink()
+    done = edge_trt(*common, "--calibration", "m.py:images")
+    assert done.status == 0, done.err
+    assert not Path("m.edge.ranges.json").exists()
+
+
 def test_tune(edge_trt: Command, model: str) -> None:
     common = ["tune", model, "--calibration", "m.py:images", "--metric", "m.py:spread"]
     done = edge_trt(*common, "--drop", "1", "-o", "best.edge")

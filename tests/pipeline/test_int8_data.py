@@ -13,6 +13,7 @@ from torch import nn
 
 import edge_trt
 from edge_trt_calibration import CalibrationError
+from tests.pipeline.models import net
 from tests.pipeline.test_int8 import IMAGES, _compile
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*samples? set the ranges.*")
@@ -61,6 +62,18 @@ BAD = {
 def test_bad_data_is_refused(options: dict[str, Any], message: str) -> None:
     with pytest.raises(edge_trt.EdgeTrtError, match=message):
         _compile(**options)
+
+
+def test_a_failed_metric_hands_the_ranges_on() -> None:
+    def rate(run: Any) -> float:
+        return float(run(IMAGES[:4, :2]).sum())
+
+    model = net()
+    with pytest.raises(edge_trt.EdgeTrtError, match=r"ranges=error\.ranges goes on") as caught:
+        _compile(model, metric=rate)
+    wanted = _compile(model)
+    ranges: Any = caught.value.ranges  # type: ignore[attr-defined]
+    assert str(_compile(model, ranges=ranges).networks) == str(wanted.networks)
 
 
 class Pair(nn.Module):

@@ -1,0 +1,45 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a build refuses before work is spent on it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from edge_trt.errors import OptionError
+from edge_trt.option_checks import needs_data
+
+if TYPE_CHECKING:
+    from edge_trt.capture import Captured
+    from edge_trt.options import CompileOptions
+
+QUANTIZED = ("quantized_decomposed.", "torchao.")
+"""Beginnings of the operators of programs that another tool has quantized."""
+
+
+def checked(options: CompileOptions) -> CompileOptions:
+    """Refuses what no stage would read."""
+    if options.fp32_layers and options.precision == "fp32":
+        raise OptionError(
+            "fp32_layers says what stays fp32, and with precision='fp32' everything does",
+            option="fp32_layers",
+            hint="add precision='fp16', or leave it out",
+        )
+    return options
+
+
+def check_files(options: CompileOptions) -> None:
+    """Notices a missing file before work is spent."""
+    if options.precision == "int8":
+        from edge_trt.precision import given
+
+        given.check_files(options)
+
+
+def check_data(captured: Captured, options: CompileOptions) -> None:
+    """Refuses int8 without data early, unless the model may be quantized already."""
+    given = options.calibration is not None or options.ranges is not None
+    if options.precision != "int8" or given:
+        return
+    targets = {str(node.target) for node in captured.program.graph.nodes}
+    if not any(target.startswith(QUANTIZED) for target in targets):
+        raise needs_data()
