@@ -249,9 +249,14 @@ def _count(bins: np.ndarray, values: np.ndarray, amax: float) -> None:
     bins += np.bincount(index, minlength=BINS)
 
 
+def empty() -> CalibrationError:
+    """What is said of data without samples."""
+    return CalibrationError("the calibration data is empty", hint="it needs some samples")
+
+
 def _check(seen: Samples, histograms: Mapping[str, Histogram]) -> None:
     if not seen.count:
-        raise CalibrationError("the calibration data is empty", hint="it needs some samples")
+        raise empty()
     if lost := [name for name, h in histograms.items() if not h.total and h.nan]:
         raise CalibrationError(
             f"nothing but NaN in {listed(lost)}",

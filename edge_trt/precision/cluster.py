@@ -12,14 +12,17 @@ import importlib
 import itertools
 import shutil
 import tempfile
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from edge_trt.errors import OptionError
+from edge_trt.errors import EdgeTrtError, OptionError
+from edge_trt.precision.guarded import running
 from edge_trt.precision.observed import ObservedModel, digest, fallback_executors
-from edge_trt_calibration import CalibrationError, Histogram, Ranges
+from edge_trt.user_code import reason
+from edge_trt_calibration import CalibrationError, Feeds, Histogram, Ranges
+from edge_trt_calibration.collect import empty
 from edge_trt_calibration.inputs import Feed
 from edge_trt_calibration.methods import FROM_DATA
 from edge_trt_calibration.ranges import choose
@@ -36,12 +39,15 @@ AHEAD = 2
 
 Files = dict[str, bytes]
 
+Numbered = tuple[int, Feed]
+"""A batch, and the number of that of the user's that it came from."""
+
 
 def collect_on(
     address: str,
     bundle: Bundle,
     names: Mapping[str, list[str]],
-    feeds: Iterable[Feed],
+    feeds: Feeds,
     *,
     method: str,
     samples: int,
@@ -78,21 +84,40 @@ def collect_on(
         )
         waiting = list(itertools.islice(tasks, AHEAD * workers))
         while waiting:
-            found: dict[str, Histogram] = waiting.pop(0).result()
+            found: dict[str, Histogram] = _result(waiting.pop(0))
             for name, histogram in found.items():
                 histograms.setdefault(name, Histogram()).merge(histogram)
             waiting.extend(itertools.islice(tasks, 1))
     if not seen.count:
-        raise CalibrationError("the calibration data is empty", hint="it needs some samples")
+        raise empty()
     return Ranges(digest(bundle), method, seen.source, choose(histograms, method), histograms)
 
 
-def count(model: Files, names: Mapping[str, list[str]], feeds: list[Feed]) -> dict[str, Histogram]:
+def _result(task: Any) -> dict[str, Histogram]:
+    """What a worker counted.
+
+    Raises:
+        CalibrationError: it failed, or went away.
+    """
+    try:
+        return task.result()
+    except EdgeTrtError:
+        raise
+    except Exception as error:
+        raise CalibrationError(
+            f"a worker of the cluster failed: {reason(error)}",
+            hint="each needs this version of edge_trt with ONNX Runtime, and memory for the model",
+        ) from error
+
+
+def count(
+    model: Files, names: Mapping[str, list[str]], feeds: list[Numbered]
+) -> dict[str, Histogram]:
     """What a worker does: runs batches and counts."""
     observed = _opened(_Packed(model, names))
     found: dict[str, Histogram] = {}
-    for feed in feeds:
-        for group in observed.observe(feed):
+    for number, feed in feeds:
+        for group in running(observed.observe, lambda number=number: number)(feed):
             for name, array in group.items():
                 found.setdefault(name, Histogram()).add(array)
     return found
@@ -156,14 +181,14 @@ def _client(address: str) -> Any:
         ) from error
 
 
-def _counted(feeds: Iterable[Feed], seen: Samples, most: int) -> Iterator[Feed]:
+def _counted(feeds: Feeds, seen: Samples, most: int) -> Iterator[Numbered]:
     for feed in feeds:
         seen.add(feed)
-        yield feed
+        yield feeds.number, feed
         if seen.count >= most:
             return
 
 
-def _chunks(feeds: Iterator[Feed]) -> Iterator[list[Feed]]:
+def _chunks(feeds: Iterator[Numbered]) -> Iterator[list[Numbered]]:
     while chunk := list(itertools.islice(feeds, BATCHES)):
         yield chunk

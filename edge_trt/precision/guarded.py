@@ -12,7 +12,7 @@ import numpy as np
 from edge_trt.engines.onnx.observer import Group
 from edge_trt.errors import EdgeTrtError
 from edge_trt.user_code import reason, user_line
-from edge_trt_calibration import CalibrationError, Feeds
+from edge_trt_calibration import CalibrationError
 
 
 def guarded(data: Any) -> Any:
@@ -27,9 +27,14 @@ def guarded(data: Any) -> Any:
 
 
 def running(
-    observe: Callable[[Group], Iterator[Group]], feeds: Feeds
+    observe: Callable[[Group], Iterator[Group]], number: Callable[[], int]
 ) -> Callable[[Group], Iterator[Group]]:
-    """The function that runs the model on a batch, which names the batch where it fails."""
+    """The function that runs the model on a batch, which names the batch where it fails.
+
+    Args:
+        observe: runs the model.
+        number: tells which batch of the user's this is.
+    """
 
     def named(feed: Group) -> Iterator[Group]:
         try:
@@ -38,7 +43,7 @@ def running(
             raise
         except Exception as error:
             raise CalibrationError(
-                f"the model can't run batch {feeds.number}: {reason(error)}",
+                f"the model can't run batch {number()}: {reason(error)}",
                 hint="look at its values: indices beyond a table, sizes that don't go together",
             ) from error
 

@@ -16,9 +16,12 @@ from typing import Any, cast
 
 import numpy as np
 
+_USED = ("__call__", "__iter__")
+"""What an object of the user's is used by."""
+
 
 def identity(function: object) -> str:
-    """A digest of a function, a bound method, a partial, or an object that can be called."""
+    """A digest of a function, a bound method, a partial, data, or an object that is used so."""
     return _Identity().of(function)
 
 
@@ -65,7 +68,7 @@ class _Identity:
         elif isinstance(value, functools.partial):
             found = cast("functools.partial[Any]", value)
             yield from self._all(found.func, found.args, found.keywords)
-        elif isinstance(type(value).__dict__.get("__call__"), FunctionType):
+        elif any(isinstance(type(value).__dict__.get(name), FunctionType) for name in _USED):
             yield from self._all(*self._state(value))
 
     def _all(self, *values: object) -> Iterator[bytes]:

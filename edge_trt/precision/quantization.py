@@ -39,7 +39,7 @@ from edge_trt.precision.observed import (
 from edge_trt.precision.sharing import share
 from edge_trt.precision.sites import Keep, Sites, find_sites, weighted
 from edge_trt_calibration import CalibrationError, Feeds, Ranges, collect
-from edge_trt_calibration.collect import SAMPLES, Convergence
+from edge_trt_calibration.collect import SAMPLES, Convergence, empty
 
 if TYPE_CHECKING:
     from edge_trt.bundle.bundle import Bundle
@@ -83,7 +83,7 @@ class Quantization:
 
         feeds = self.feeds(data)
         ranges = collect(
-            running(self.model.observe, feeds),
+            running(self.model.observe, lambda: feeds.number),
             _Remembered(feeds, self.probes),
             model=digest(self.bundle),
             method=FIRST if method == "best" else method,
@@ -142,9 +142,18 @@ class Quantization:
         return Feeds(guarded(data), self.inputs, limit=self.options.samples)
 
     def probe(self, data: Any) -> None:
-        """Keeps the first batches of data whose ranges are known already."""
-        for _ in zip(range(PROBES), _Remembered(self.feeds(data), self.probes)):  # noqa: B905
-            pass
+        """Keeps the first batches of data whose ranges are known already, and tries them.
+
+        Raises:
+            CalibrationError: there are none, or the model can't run one; the text names it.
+        """
+        feeds = self.feeds(data)
+        run = running(self.model.observe, lambda: feeds.number)
+        for _, feed in zip(range(PROBES), _Remembered(feeds, self.probes)):  # noqa: B905
+            for _ in run(feed):
+                pass
+        if not self.probes:
+            raise empty()
 
     def without(self, excluded: Collection[str]) -> Quantization:
         """The same with further layers that are not to be in int8, by `key`."""

@@ -19,6 +19,7 @@ from edge_trt.precision.identity import identity
 from edge_trt.precision.metric import name_of
 from edge_trt.precision.observed import runner, with_networks
 from edge_trt.precision.quantization import Quantization
+from edge_trt.precision.resumed import resumed_ranges
 from edge_trt.precision.tuning import Record, Step, Trial, Tuner
 
 if TYPE_CHECKING:
@@ -59,7 +60,7 @@ def tuned(
         bundle: a model in fp32.
         options: data, metric and how to quantize.
         drop: how much smaller than that of fp32 the metric may be.
-        output: where the bundle is going to be; the record lies beside it.
+        output: where the bundle is going to be; record and ranges lie beside it.
         finish: builds engines and saves.
         remark: told what makes the ranges doubtful.
         step: told how far it is.
@@ -77,7 +78,8 @@ def tuned(
         raise OptionError(f"a drop of {drop} can't be held", option="drop", hint="say 0.5")
     with TemporaryDirectory(prefix="edge_trt-") as folder:
         stage = Quantization(bundle, options, Path(folder))
-        ranges = stage.ranges_of(data, lambda f, n: step(f * 0.2, n), remark)
+        kept = Path(f"{output}.tune.ranges.json")
+        ranges = resumed_ranges(stage, data, kept, lambda f, n: step(f * 0.2, n), remark)
         record = Record.open(
             Path(f"{output}.tune.json"), _belongs(bundle, ranges, options, data.metric)
         )

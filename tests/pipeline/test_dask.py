@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
 import edge_trt
 from tests.pipeline.models import Hybrid, batch, net
@@ -71,6 +72,30 @@ def test_bad_data_is_refused(
     given = {"calibration": IMAGES} | options
     with pytest.raises(getattr(edge_trt, error), match=message):
         edge_trt.calibrate(net(), (batch(3, 8, 8),), dask=address, **given)
+
+
+def test_a_batch_that_a_worker_can_not_run_is_named(address: str) -> None:
+    table = torch.nn.Embedding(10, 8)
+    model = torch.nn.Sequential(table, torch.nn.Linear(8, 2)).eval()
+    rows = [np.ones((4,), np.int64), np.full((4,), 11)]
+    inputs = (edge_trt.Input(("b",), dtype="int64", min=1, opt=2, max=8),)
+    with pytest.raises(edge_trt.EdgeTrtError, match=r"the model can't run batch 1: .*look at its"):
+        edge_trt.calibrate(model, inputs, dask=address, calibration=rows)
+
+
+def test_data_that_fails_is_blamed_where_it_fails(address: str) -> None:
+    def rows() -> Iterator[np.ndarray]:
+        yield IMAGES[:8]
+        raise KeyError("image_9")
+
+    with pytest.raises(edge_trt.EdgeTrtError, match="batch 1 of the calibration data could not"):
+        edge_trt.calibrate(net(), (batch(3, 8, 8),), dask=address, calibration=rows)
+
+
+def test_a_worker_that_dies_is_one_sentence(address: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("edge_trt.precision.cluster._packed", lambda *_: {"x": b""})
+    with pytest.raises(edge_trt.EdgeTrtError, match="worker of the cluster failed: KeyError"):
+        edge_trt.calibrate(net(), (batch(3, 8, 8),), dask=address, calibration=IMAGES)
 
 
 def test_an_address_without_a_scheduler_is_refused() -> None:

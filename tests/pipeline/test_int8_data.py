@@ -105,6 +105,21 @@ def test_a_batch_that_the_model_can_not_run_is_named(ids: int, count: int, messa
         _compile(Pair().eval(), inputs, calibration=[good, bad])
 
 
+def test_data_beside_ranges_is_checked_too() -> None:
+    inputs = (edge_trt.Input(("batch",), dtype="int64", min=1, opt=2, max=8, name="ids"),)
+    table = nn.Sequential(nn.Embedding(10, 8), nn.Linear(8, 2)).eval()
+    ranges = edge_trt.calibrate(table, inputs, calibration=[np.arange(4)])
+    rows = {
+        "the model can't run batch 1: ": [np.ones(4, np.int64), np.full(4, 11)],
+        "the calibration data is empty": [],
+    }
+    for message, data in rows.items():
+        for method in (None, "best"):
+            given = {"ranges": ranges, "calibration": data, "calibration_method": method}
+            with pytest.raises(CalibrationError, match=message):
+                _compile(table, inputs, **given)
+
+
 def test_a_metric_gets_all_rows_of_a_model_of_one_size() -> None:
     shapes: list[tuple[int, ...]] = []
 

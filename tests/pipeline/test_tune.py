@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from torch import nn
 
 import edge_trt
 from edge_trt.network.layers import Quantize
+from edge_trt_calibration import Ranges
 from edge_trt_runtime import run_self_test
 from tests.pipeline.models import Hybrid, batch
 
@@ -176,6 +178,52 @@ def test_measurements_of_another_search_are_not_used(tmp_path: Path) -> None:
     for damaged in ("", "[]", "{}"):
         path.write_text(damaged)
         assert _tune(tmp_path / "best.edge", 99).baseline == 100
+
+
+class Rows:
+    """Batches, of which it is counted how many were read."""
+
+    def __init__(self, rows: np.ndarray) -> None:
+        self._rows = rows
+
+    def __iter__(self) -> Iterator[np.ndarray]:
+        for row in np.split(self._rows, 32):
+            READ.append(0)
+            yield row
+
+
+READ: list[int] = []
+
+
+def _rows() -> Iterator[np.ndarray]:
+    return iter(Rows(DATA))
+
+
+def _metric_that_fails(run: Any) -> float:
+    raise KeyError("label")
+
+
+@pytest.mark.parametrize("data", [Rows(DATA), _rows], ids=["object", "function"])
+def test_going_on_does_not_calibrate_again(data: Any, tmp_path: Path) -> None:
+    READ.clear()
+    path = tmp_path / "best.edge"
+    with pytest.raises(edge_trt.EdgeTrtError, match="the metric _metric_that_fails failed"):
+        _tune(path, 99, calibration=data, metric=_metric_that_fails)
+    assert len(READ) > 32  # the probes, and one pass over all
+    READ.clear()
+    found = _tune(path, 99, calibration=data)
+    assert found.holds
+    assert len(READ) == 16
+    kept = Ranges.load(tmp_path / "best.edge.tune.ranges.json")
+    assert edge_trt.load(path).ranges.tensors == kept.tensors
+    for other in ({"samples": 40}, {"calibration": Rows(DATA * 2)}, {"int8_except": "first"}):
+        READ.clear()
+        _tune(path, 99, **({"calibration": data} | other))
+        assert len(READ) > 16, other
+
+
+def test_a_generator_is_read_once(tmp_path: Path) -> None:
+    assert _tune(tmp_path / "best.edge", 99, calibration=_rows()).holds
 
 
 @pytest.mark.parametrize(
