@@ -9,7 +9,7 @@ the program is compared with the model itself.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -150,11 +150,15 @@ def forget_broken(program: ExportedProgram, places: Places) -> None:
     if not symbols:
         return
     environment: Any = next(iter(symbols.values()))[0].node.shape_env
-    kept = [
-        g for g in environment.guards if not _breaks(environment.replace(g.expr), places, symbols)
-    ]
-    if len(kept) == len(environment.guards):
+    gone = [g for g in environment.guards if _breaks(environment.replace(g.expr), places, symbols)]
+    drop_guards(environment, gone)
+
+
+def drop_guards(environment: Any, gone: Sequence[Any]) -> None:
+    """Take guards back from what a program knows of sizes, with all that followed from them."""
+    if not gone:
         return
+    kept = [guard for guard in environment.guards if not any(guard is other for other in gone)]
     environment.guards[:] = kept
     environment.axioms.clear()
     environment.divisible.clear()

@@ -52,15 +52,29 @@ def retrace(program: ExportedProgram) -> ExportedProgram:
     Nothing else is decomposed.
 
     Raises:
-        UnsupportedError: A write goes through a view of which torch gets the way back wrong.
+        UnsupportedError: A write goes through a view of which torch gets the way back wrong, or
+            the way back is right for some sizes only.
     """
+    # Not above: capture traces again too.
+    from edge_trt.capture.oblivious import oblivious
+    from edge_trt.capture.rename import rename_inputs
+    from edge_trt.capture.retraced import environment_of, settle_sizes
+    from edge_trt.capture.signature import user_inputs
+
     _refuse_lossy_writes(program.graph_module)
     table: dict[Any, Callable[..., Any]] = {op: partial(_composite, op) for op in _HIDDEN_VIEWS}
     table[aten.einsum.default] = _einsum
-    with warnings.catch_warnings(), _safe_splits(program.graph):
+    environment = environment_of(program)
+    guards = len(environment.guards) if environment is not None else 0
+    with warnings.catch_warnings(), _safe_splits(program.graph), oblivious():
         # torch 2.13 trips over its own deprecation
         warnings.filterwarnings("ignore", message=".*LeafSpec", category=FutureWarning)
-        return program.run_decompositions(table)
+        retraced = program.run_decompositions(table)
+    # Torch names some inputs after their place again: those of `forward(*images)` are `images_0`.
+    pairs = zip(user_inputs(retraced), user_inputs(program), strict=True)
+    rename_inputs(retraced, {now.name: before.name for now, before in pairs})
+    settle_sizes(program, retraced, guards)
+    return retraced
 
 
 def _refuse_lossy_writes(gm: fx.GraphModule) -> None:
