@@ -335,7 +335,7 @@ def _quantize(
     from edge_trt.precision.quantization import quantize
 
     model = eager_by_name(captured.program, captured.input_names, captured.output_names)
-    data = load_data(bundle.options, bundle.signature)
+    data = load_data(bundle.options, bundle.signature, warn)
     return quantize(bundle, data, model, step, warn, keep)
 
 

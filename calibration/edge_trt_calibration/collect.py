@@ -11,7 +11,7 @@ may use the arrays of a group again once the group after the next is asked for.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 
@@ -75,6 +75,7 @@ def collect(
     early: bool = True,
     progress: Progress | None = None,
     remark: Callable[[str], None] | None = None,
+    pixels: Collection[str] = (),
 ) -> Ranges:
     """Calibrates.
 
@@ -87,13 +88,14 @@ def collect(
         early: end before when the ranges stand still.
         progress: told after each batch; ends the pass by raising `Enough`.
         remark: told what makes the ranges doubtful, a sentence each.
+        pixels: names of inputs that are images with values from 0 to 255.
 
     Raises:
         CalibrationError: there are no samples, or a tensor has no number in it.
     """
     find = method_of("max" if method == "entropy2" else method)
     histograms: dict[str, Histogram] = {}
-    seen = Samples()
+    seen = Samples(pixels=pixels)
     watch = _Watch(find)
     found: list[str] = []
 
@@ -257,9 +259,9 @@ def empty() -> CalibrationError:
 def _check(seen: Samples, histograms: Mapping[str, Histogram]) -> None:
     if not seen.count:
         raise empty()
-    if lost := [name for name, h in histograms.items() if not h.total and h.nan]:
+    if lost := [n for n, h in histograms.items() if not h.total and h.nan + h.infinite]:
         raise CalibrationError(
-            f"nothing but NaN in {listed(lost)}",
+            f"nothing but NaN and infinity in {listed(lost)}",
             names=lost,
             hint="the model or its inputs are broken; run it on one sample",
         )

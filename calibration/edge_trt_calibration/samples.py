@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -23,10 +23,16 @@ class Samples:
 
     A sample is a row of the first axis where all inputs have the same number of them, otherwise
     a whole batch.
+
+    Attributes:
+        count: how many there were.
+        duplicates: how many of them repeat others.
+        pixels: names of inputs that are images with values from 0 to 255.
     """
 
     count: int = 0
     duplicates: int = 0
+    pixels: Collection[str] = ()
     _digests: set[int] = field(default_factory=set[int])
     _total: int = 0
     _low: dict[str, float] = field(default_factory=dict[str, float])
@@ -42,7 +48,7 @@ class Samples:
             self._digests.add(digest)
             self._total = (self._total + digest) % (1 << 128)
         for name, array in feed.items():
-            if not array.size or array.dtype.kind != "f":
+            if not array.size or (array.dtype.kind != "f" and name not in self.pixels):
                 continue
             self._low[name] = min(self._low.get(name, np.inf), float(array.min()))
             self._high[name] = max(self._high.get(name, -np.inf), float(array.max()))
@@ -68,6 +74,12 @@ class Samples:
             high = self._high[name]
             if low == high:
                 found.append(f"input {name} is {low:g} in all samples: is the data loaded?")
+            elif name in self.pixels:
+                if high <= 1:
+                    found.append(
+                        f"input {name} holds {low:g} to {high:g}, and the model takes pixels from "
+                        "0 to 255: are they divided already?"
+                    )
             elif self._whole[name] and low >= 0 and 1 < high <= _BYTES and high > _BYTES / 2:
                 found.append(
                     f"input {name} holds whole numbers from {low:g} to {high:g}: is the "

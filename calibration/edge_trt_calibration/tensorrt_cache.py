@@ -101,6 +101,12 @@ def header_version(tensorrt: str) -> str:
     return f"{major}{minor}{patch:02d}"
 
 
+def cache_header(text: str) -> str:
+    """The version in the first line of a calibration cache, empty where the text is none."""
+    found = _HEADER.match(text)
+    return found[1] if found else ""
+
+
 def from_scales(scales: Mapping[str, float]) -> Ranges:
     """Ranges out of scales that another tool found."""
     tensors = {name: TensorRange(scale * LEVELS, "imported") for name, scale in scales.items()}

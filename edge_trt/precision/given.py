@@ -3,15 +3,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from edge_trt.errors import CaptureError
 from edge_trt.image_files import image_batches, images_in
 from edge_trt.precision.metric import Metric
 from edge_trt.user_code import load_object
 from edge_trt_calibration import CalibrationError, Ranges, parse_ranges
+from edge_trt_calibration.tensorrt_cache import cache_header
 
 if TYPE_CHECKING:
     from edge_trt.options import CompileOptions
@@ -33,12 +37,13 @@ class Data:
     metric: Metric | None = None
 
 
-def load_data(options: CompileOptions, signature: Signature) -> Data:
+def load_data(options: CompileOptions, signature: Signature, remark: Callable[[str], None]) -> Data:
     """What the options name: files are read, objects of Python files imported.
 
     Args:
         options: what the user gave.
         signature: the model's inputs, for folders of images.
+        remark: told what makes the ranges doubtful.
 
     Raises:
         CaptureError: a Python file has no such object, or fails.
@@ -50,12 +55,34 @@ def load_data(options: CompileOptions, signature: Signature) -> Data:
         samples = load_object(samples)
     elif isinstance(samples, str) and (images := images_in(Path(samples))):
         samples = image_batches(signature, images)
+        _remark_on_images(signature, remark)
     if isinstance(ranges, str):
-        ranges = read_ranges(ranges)
+        ranges = _read_ranges(ranges, options, remark)
     if isinstance(metric, str):
         metric = load_object(metric)
     # Data that knows what it is for rates the models too.
     return Data(samples, ranges, metric or getattr(samples, "evaluate", None))
+
+
+def _remark_on_images(signature: Signature, remark: Callable[[str], None]) -> None:
+    (spec,) = signature.inputs
+    if spec.image is None and np.dtype(spec.dtype).kind == "f":
+        remark(
+            f"the model says no normalization of {spec.name}, so the images are pixels from 0 to "
+            "1: if it was trained with one, say so with --image nhwc:uint8:imagenet "
+            "(edge_trt.ImageInput), or give arrays that are normalized"
+        )
+
+
+def _read_ranges(path: str, options: CompileOptions, remark: Callable[[str], None]) -> Ranges:
+    """The ranges of a file; of a calibration cache it is said if its TensorRT is another one."""
+    ranges = read_ranges(path)
+    if header := cache_header(Path(path).read_text()):
+        from edge_trt.precision.cache_version import remark_on
+
+        if sentence := remark_on(path, header, options.targets):
+            remark(sentence)
+    return ranges
 
 
 def check_files(options: CompileOptions) -> None:

@@ -33,7 +33,7 @@ from edge_trt_calibration.ranges import listed
 if TYPE_CHECKING:
     from edge_trt.bundle.bundle import Bundle
     from edge_trt_runtime.executors import Executor
-    from edge_trt_runtime.manifest import Signature, TensorSpec
+    from edge_trt_runtime.manifest import ImageSpec, Signature, TensorSpec
 
     Fallbacks = Mapping[str, Executor]
 
@@ -175,8 +175,14 @@ def input_specs(signature: Signature, most_rows: int) -> list[InputSpec]:
             low, high = shape[0]
             shape[0] = (low, max(low, min(high, most_rows)))
         names = tuple(s if isinstance(s, str) and s in signature.dims else None for s in spec.shape)
-        specs.append(InputSpec(spec.name, spec.dtype, tuple(shape), names))
+        pixels = spec.image is not None and _is_raw(spec.image)
+        specs.append(InputSpec(spec.name, spec.dtype, tuple(shape), names, pixels))
     return specs
+
+
+def _is_raw(image: ImageSpec) -> bool:
+    """Whether an image goes in as it is read, and the network prepares it."""
+    return image.scale == 1 and not any(image.mean) and all(std == 1 for std in image.std)
 
 
 def _usual(spec: TensorSpec, signature: Signature) -> tuple[int, ...]:

@@ -91,6 +91,7 @@ class Quantization:
             early=asked is None,
             progress=progress,
             remark=remark,
+            pixels=[spec.name for spec in self.inputs if spec.pixels],
         )
         if feeds.dropped:
             remark(f"{feeds.dropped} samples that made no whole batch were left out")
@@ -264,7 +265,7 @@ def measured_ranges(
     Raises:
         CalibrationError: the data does not fit, or there is none.
     """
-    data = load_data(options, bundle.signature)
+    data = load_data(options, bundle.signature, remark)
     if data.samples is None:
         raise CalibrationError("there is no data to calibrate with", hint="add --calibration DATA")
     with TemporaryDirectory(prefix="edge_trt-") as folder:

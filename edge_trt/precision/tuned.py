@@ -69,7 +69,7 @@ def tuned(
         OptionError: there is no metric, or the drop is no number from 0 on.
         CalibrationError: the data does not fit the model.
     """
-    data = load_data(options, bundle.signature)
+    data = load_data(options, bundle.signature, remark)
     if data.metric is None:
         raise OptionError(
             "tuning needs a metric", option="metric", hint="add --metric FILE.py:FUNCTION"

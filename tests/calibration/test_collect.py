@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import pytest
@@ -97,9 +97,9 @@ def test_ends_after_as_many_samples_as_asked() -> None:
     assert collect(_observe, _feeds(DATA), model="m", samples=20).source.samples == 24
 
 
-def _remarks(data: np.ndarray) -> str:
+def _remarks(data: np.ndarray, pixels: Sequence[str] = ()) -> str:
     found: list[str] = []
-    collect(_observe, _feeds(data), model="m", remark=found.append)
+    collect(_observe, _feeds(data), model="m", remark=found.append, pixels=pixels)
     return "; ".join(found)
 
 
@@ -112,7 +112,7 @@ def _remarks(data: np.ndarray) -> str:
         (np.full_like(DATA, 3), "input x is 3 in all samples: is the data loaded?"),
         (np.floor(np.abs(DATA) % 1 * 256), "input x holds whole numbers from 0 to 255"),
         (np.zeros_like(DATA), "x, square: zero in all samples"),
-        (DATA * 1e30, "NaN or infinity in square: left out of the ranges"),
+        (DATA * 1e19, "NaN or infinity in square: left out of the ranges"),
     ],
 )
 def test_doubtful_data_is_remarked_on(data: np.ndarray, remark: str) -> None:
@@ -121,6 +121,13 @@ def test_doubtful_data_is_remarked_on(data: np.ndarray, remark: str) -> None:
 
 def test_good_data_is_not_remarked_on() -> None:
     assert _remarks(DATA) == ""
+    assert _remarks(np.floor(np.abs(DATA) % 1 * 256), pixels=["x"]) == ""
+
+
+def test_pixels_that_are_divided_already_are_remarked_on() -> None:
+    assert "input x holds 0 to 1, and the model takes pixels" in _remarks(
+        np.clip(DATA, 0, 1), pixels=["x"]
+    )
 
 
 def test_empty_data_is_refused() -> None:
@@ -129,5 +136,5 @@ def test_empty_data_is_refused() -> None:
 
 
 def test_a_tensor_of_nothing_but_nan_is_refused() -> None:
-    with pytest.raises(CalibrationError, match="nothing but NaN in y"):
+    with pytest.raises(CalibrationError, match="nothing but NaN and infinity in y"):
         collect(lambda feed: [{"y": feed["x"] * np.nan}], _feeds(DATA), model="m")

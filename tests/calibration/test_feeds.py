@@ -141,12 +141,15 @@ def test_a_generator_is_read_once() -> None:
 NAN = ROWS[:2].copy()
 NAN[1, 1] = np.nan
 
+INFINITE = np.where(np.isnan(NAN), np.inf, NAN)
+
 WRONG: dict[str, tuple[Any, str]] = {
     "number": (3, "int is no calibration data"),
     "shape": ([ROWS[:2, :2]], r"batch 0: image has shape \[2, 2\], the model takes float32"),
     "rank": ([ROWS[0]], r"batch 0: image has shape \[3\]"),
     "type": ([ROWS[:2] > 0], "batch 0: image is bool, the model takes float32"),
     "nan": ([ROWS[:2], NAN], "batch 1: image contains NaN: leave such samples out"),
+    "infinity": ([ROWS[:2], INFINITE], "batch 1: image contains infinity: leave such samples out"),
     "missing": ([{"picture": ROWS}], "batch 0 lacks image: it has picture"),
     "too many": ([(ROWS, ROWS, ROWS)], "batch 0 has 3 elements, the model takes 1"),
     "ragged": ([[[[1], [2, 3]]]], "batch 0: image is no array"),
@@ -158,6 +161,29 @@ WRONG: dict[str, tuple[Any, str]] = {
 def test_what_does_not_fit_is_refused(data: Any, message: str) -> None:
     with pytest.raises(CalibrationError, match=message):
         list(Feeds(data, [IMAGE]))
+
+
+def test_a_mask_may_be_minus_infinity() -> None:
+    mask = np.where(ROWS[:2] > ROWS[:2].mean(), 0, -np.inf).astype(np.float32)
+    assert len(list(Feeds([mask], [IMAGE]))) == 1
+
+
+PIXELS = np.array([[0, 128, 255]])
+
+ODD_PIXELS: dict[str, tuple[str, np.ndarray, str]] = {
+    "too large": ("uint8", PIXELS + 1, "holds 1 to 256, beyond 0 to 255: convert it to uint8"),
+    "negative": ("uint8", PIXELS - 1, "holds -1 to 254, beyond 0 to 255"),
+    "fractions": ("uint8", PIXELS / 255, "holds fractions from 0 to 1: convert it"),
+    "normalized": ("float32", PIXELS / 128 - 1, "holds -1 to 0.992188, and the model takes pixels"),
+}
+
+
+@pytest.mark.parametrize(("dtype", "data", "message"), ODD_PIXELS.values(), ids=list(ODD_PIXELS))
+def test_what_is_no_pixel_is_refused(dtype: str, data: np.ndarray, message: str) -> None:
+    spec = InputSpec("image", dtype, ((1, 4), 3), pixels=True)
+    assert len(list(Feeds([PIXELS.astype(dtype)], [spec]))) == 1
+    with pytest.raises(CalibrationError, match=f"batch 0: image .*{message}"):
+        list(Feeds([data], [spec]))
 
 
 def test_one_array_for_two_inputs_is_refused() -> None:

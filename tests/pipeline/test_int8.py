@@ -94,6 +94,7 @@ def test_a_bundle_is_calibrated_without_the_model(tmp_path: Path) -> None:
     assert found == edge_trt.calibrate(model, DYNAMIC, calibration=IMAGES)
 
 
+@pytest.mark.filterwarnings("ignore:the model says no normalization")
 def test_a_folder_of_images_is_data(tmp_path: Path) -> None:
     folder = tmp_path / "photos"
     (folder / "more").mkdir(parents=True)

@@ -3,18 +3,23 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 from torch import nn
 
 import edge_trt
+from edge_trt.precision import cache_version
 from edge_trt_calibration import CalibrationError
+from edge_trt_calibration.tensorrt_cache import to_cache
 from tests.pipeline.models import net
-from tests.pipeline.test_int8 import IMAGES, _compile
+from tests.pipeline.test_int8 import DYNAMIC, IMAGES, _compile
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*samples? set the ranges.*")
 
@@ -131,6 +136,58 @@ def test_a_metric_gets_all_rows_of_a_model_of_one_size() -> None:
     bundle = _compile(inputs=(torch.zeros(2, 3, 8, 8),), metric=rate)
     assert {shape[0] for shape in shapes} == {7}
     assert bundle.quantization["metric"]["fp32"] == pytest.approx(0, abs=1e-6)
+
+
+def _folder(place: Path) -> Path:
+    for i in range(3):
+        pixels = np.random.default_rng(i).integers(0, 256, (8, 8, 3), np.uint8)
+        Image.fromarray(pixels).save(place / f"{i}.png")
+    return place
+
+
+def test_images_without_a_normalization_are_remarked_on(tmp_path: Path) -> None:
+    folder = _folder(tmp_path)
+    with pytest.warns(
+        edge_trt.EdgeTrtWarning, match=r"says no normalization of image, so .*--image"
+    ):
+        edge_trt.calibrate(net(), DYNAMIC, calibration=folder)
+    for dtype in ("uint8", "float32"):
+        prepared = edge_trt.ImageInput(
+            min=(1, 8, 8, 3), opt=(2, 8, 8, 3), max=(8, 8, 8, 3), dtype=dtype, mean="imagenet"
+        )
+        edge_trt.calibrate(net(), (prepared,), calibration=folder)  # and no warning
+        with pytest.raises(CalibrationError, match=r"holds .* to .*, "):
+            edge_trt.calibrate(net(), (prepared,), calibration=[np.full((2, 8, 8, 3), 300.0)])
+
+
+@pytest.mark.parametrize(
+    ("version", "target", "message"),
+    [
+        ("8.6.1", "agx-orin-64gb", "written by TensorRT 8.6.1, and this build is for TensorRT 10."),
+        ("8.6.1", "cpu", ""),
+        ("10.3.0", "agx-orin-64gb", ""),
+    ],
+)
+def test_a_cache_of_another_tensorrt_is_remarked_on(
+    version: str, target: str, message: str, tmp_path: Path
+) -> None:
+    model, path = net(), tmp_path / "calib.cache"
+    ranges = edge_trt.calibrate(model, DYNAMIC, calibration=IMAGES)
+    path.write_text(str(to_cache(ranges, version)))
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        _compile(model, ranges=path, target=("cpu", target))
+    said = [str(w.message) for w in caught if "was written by" in str(w.message)]
+    assert len(said) == bool(message)
+    assert message in "".join(said)
+
+
+def test_an_installed_tensorrt_is_compared_with(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("importlib.metadata.version", lambda name: "10.13.3.9")
+    assert cache_version.remark_on("c", "101303", ["cpu"]) is None
+    said = cache_version.remark_on("c", "100300", ["cpu", "agx-orin-64gb"])
+    assert said is not None
+    assert "by TensorRT 10.3.0, and this build is for TensorRT 10.13.3" in said
 
 
 def test_missing_files_are_noticed_before_the_model_is_captured() -> None:
