@@ -18,8 +18,8 @@ import torch
 from torch import nn
 
 from edge_trt.capture import capture
-from edge_trt.engines.tensorrt.sizes import size_range
 from edge_trt.lowering.eager import eager, vary
+from edge_trt.network.size_bounds import size_range
 from edge_trt.pipeline import compile
 from edge_trt_runtime import load
 from edge_trt_runtime.manifest import Range, Signature, TensorSpec

@@ -6,6 +6,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 from edge_trt._version import __version__
@@ -25,9 +26,11 @@ from edge_trt.bundle.layout import (
 from edge_trt.bundle.onnx_program import relocated
 from edge_trt.bundle.tolerance import tolerance
 from edge_trt.bundle.writer import BundleWriter
-from edge_trt.errors import EdgeTrtError
+from edge_trt.errors import BuildError, EdgeTrtError
 from edge_trt.network.graph import Tensor
 from edge_trt.network.serialize import dump
+from edge_trt.network.size_bounds import size_range
+from edge_trt.network.types import UNKNOWN
 from edge_trt.network.weights import WeightStore
 from edge_trt_runtime.manifest import Engine, Manifest, Segment, SelfTest
 
@@ -159,7 +162,23 @@ def _manifest(bundle: Bundle, engines: list[Engine], self_test: SelfTest | None)
         self_test=self_test,
         initial_states=STATES if bundle.states else None,
         options=bundle.options.as_dict(),
+        greatest=_greatest(bundle),
     )
+
+
+def _greatest(bundle: Bundle) -> dict[str, int]:
+    """The greatest value of every expression among the sizes of values between segments.
+
+    A device plans its memory by these. What depends on data has none, and stays on the host.
+    """
+    dims = bundle.signature.dims
+    sizes = {s for part in bundle.parts for spec in part.tensors for s in spec.shape}
+    names = sorted(s for s in sizes if isinstance(s, str) and s != UNKNOWN and s not in dims)
+    found: dict[str, int] = {}
+    for name in names:
+        with suppress(BuildError):  # an expression that nothing is known of
+            found[name] = size_range(name, dims, "a value").max
+    return found
 
 
 def _segment(part: Part) -> Segment:

@@ -11,8 +11,8 @@ import msgspec
 import numpy as np
 import torch
 
-from edge_trt.engines.tensorrt.sizes import size_range
 from edge_trt.errors import OptionError
+from edge_trt.network.size_bounds import size_range
 from edge_trt.option_values import read_profile
 from edge_trt_runtime.manifest import Range
 from edge_trt_runtime.names import did_you_mean

@@ -30,7 +30,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="an input (repeat it for each)",
     )
     parser.add_argument("--output", metavar="FILE", help="write the outputs to a .npz file")
-    parser.add_argument("--device", default="auto", help="auto (default) or cpu")
+    parser.add_argument(
+        "--device", default="auto", help="auto (default), cpu, or a GPU such as cuda:0"
+    )
     parser.add_argument("--threads", type=int, metavar="N", help="CPU threads of a run")
 
 

@@ -12,14 +12,18 @@ import argparse
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the flags."""
     parser.add_argument("bundle", help="directory that `edge_trt build` wrote")
+    parser.add_argument(
+        "--device", default="auto", help="auto (default), cpu, or a GPU such as cuda:0"
+    )
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Check the files, then run the recorded cases."""
     from edge_trt.cli.console import print_table
     from edge_trt_runtime.bundle import verify_bundle
+    from edge_trt_runtime.describe import describe_places
     from edge_trt_runtime.selftest import run_self_test
-    from edge_trt_runtime.session import Session
+    from edge_trt_runtime.session import load
 
     bundle = verify_bundle(arguments.bundle)
     print(f"{len(bundle.manifest.files)} files are as built")
@@ -27,7 +31,8 @@ def run(arguments: argparse.Namespace) -> int:
     if test is None:
         print("no recorded cases (built with --self-test 0): only the files were checked")
         return 0
-    with Session(bundle) as session:
+    with load(arguments.bundle, device=arguments.device, verify=False) as session:
+        print(describe_places(session.places))
         results = run_self_test(session)
     rows = [
         (

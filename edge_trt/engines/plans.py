@@ -22,6 +22,8 @@ from edge_trt.errors import BuildError
 from edge_trt.network.graph import Network
 from edge_trt.network.types import Dim
 from edge_trt.options import CompileOptions
+from edge_trt_runtime.cuda import open_device
+from edge_trt_runtime.errors import EngineError
 from edge_trt_runtime.manifest import Detail, Range
 
 
@@ -169,6 +171,7 @@ def _plan(
     file: PlanFile | None,
 ) -> Plan:
     result = build_plan(network, flavour=flavour, settings=settings, progress=progress, file=file)
+    gpu = _gpu() if flavour.needs_gpu else ""
     details: dict[str, Detail] = {
         "version": flavour.version,
         "layers": result.layers,
@@ -177,5 +180,18 @@ def _plan(
     }
     if result.timing_cache:
         details["timing_cache"] = result.timing_cache
-    name = fingerprint(target, flavour, settings)
+    if gpu:
+        details["compute_capability"] = gpu
+    name = fingerprint(target, flavour, settings, gpu=gpu)
     return Plan(network.name, target, flavour.name, name, result.plan, details, file)
+
+
+def _gpu() -> str:
+    """Compute capability of the GPU that the builder measures kernels on.
+
+    Empty where nothing tells it: the runtime then leaves it to TensorRT to refuse another GPU.
+    """
+    try:
+        return ".".join(map(str, open_device().capability))
+    except EngineError:
+        return ""

@@ -29,13 +29,14 @@ if TYPE_CHECKING:
     )
     from edge_trt_runtime.selftest import SelfTestResult, run_self_test
     from edge_trt_runtime.session import Session, load
+    from edge_trt_runtime.tensorrt.shared import EngineInfo, engines
 
 __version__ = "0.1.0"
 
 # fmt: off
 __all__ = [  # noqa: RUF022 (grouped by use)
     # running
-    "load", "Session",
+    "load", "Session", "engines", "EngineInfo",
     # proving
     "verify_bundle", "run_self_test", "SelfTestResult",
     # looking inside
@@ -48,6 +49,7 @@ __all__ = [  # noqa: RUF022 (grouped by use)
 
 _HOME = {
     **dict.fromkeys(("load", "Session"), "session"),
+    **dict.fromkeys(("engines", "EngineInfo"), "tensorrt.shared"),
     **dict.fromkeys(("run_self_test", "SelfTestResult"), "selftest"),
     **dict.fromkeys(("open_bundle", "verify_bundle", "OpenBundle"), "bundle"),
     **dict.fromkeys(("EdgeTrtError", "BundleError", "InputError", "EngineError"), "errors"),

@@ -8,7 +8,7 @@ import os
 import sys
 
 from edge_trt_runtime.bundle import open_bundle, verify_bundle
-from edge_trt_runtime.describe import describe
+from edge_trt_runtime.describe import describe, describe_places
 from edge_trt_runtime.errors import EdgeTrtError
 
 
@@ -19,10 +19,15 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument(
         "--verify", action="store_true", help="check every file and run the recorded self-test"
     )
+    parser.add_argument(
+        "--device",
+        default="auto",
+        help="for --verify: auto (default), cpu, or a GPU such as cuda:0",
+    )
     options = parser.parse_args(arguments)
     try:
         print(describe(open_bundle(options.bundle)))
-        return _verify(options.bundle) if options.verify else 0
+        return _verify(options.bundle, options.device) if options.verify else 0
     except EdgeTrtError as error:
         if os.environ.get("EDGE_TRT_DEBUG") == "1":
             raise
@@ -30,13 +35,14 @@ def main(arguments: list[str] | None = None) -> int:
         return 1
 
 
-def _verify(path: str) -> int:
+def _verify(path: str, device: str) -> int:
     from edge_trt_runtime.selftest import run_self_test
-    from edge_trt_runtime.session import Session
+    from edge_trt_runtime.session import load
 
     bundle = verify_bundle(path)
     print(f"files: {len(bundle.manifest.files)} as built")
-    with Session(bundle) as session:
+    with load(path, device=device, verify=False) as session:
+        print(describe_places(session.places))
         results = run_self_test(session)
     for result in results:
         verdict = f"FAILED: {result.problem}" if result.problem else "passed"

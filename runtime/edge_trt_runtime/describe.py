@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING
 from edge_trt_runtime.complaints import format_profile, format_ranges, format_shape
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from edge_trt_runtime.bundle import OpenBundle
+    from edge_trt_runtime.hybrid.place import Place
     from edge_trt_runtime.manifest import Signature, TensorSpec
 
 
@@ -60,3 +61,13 @@ def _specs(signature: Signature, specs: list[TensorSpec]) -> Iterator[str]:
     for spec in specs:
         ranges = format_ranges(signature, spec)
         yield f"  {spec.name}  {spec.dtype}{format_shape(spec)}{f'  {ranges}' if ranges else ''}"
+
+
+def describe_places(places: Sequence[Place]) -> str:
+    """Return where a session's segments run: ``runs on the CPU``, or a line per segment."""
+    if not places:
+        return "runs on the CPU"
+    return "\n".join(
+        f"{where.segment} runs on {where.lane}{f' ({where.reason})' if where.reason else ''}"
+        for where in places
+    )

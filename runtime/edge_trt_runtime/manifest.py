@@ -158,6 +158,8 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     """A safetensors file with the first value of every state's input."""
     files: dict[str, FileEntry] = {}
     options: dict[str, Any] = {}
+    greatest: dict[str, int] = {}
+    """The greatest value of every size in a segment's shapes that is an expression."""
     digest: str = ""
     """sha256 of ``manifest.json`` itself, with zeros in the place of this digest."""
 

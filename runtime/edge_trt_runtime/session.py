@@ -119,10 +119,13 @@ class Session:
         device = find_device(name)
         if device is None:
             return None
-        from edge_trt_runtime.hybrid.runner import HybridRunner, place_all, uses_device
+        from edge_trt_runtime.hybrid.place import place_all
+        from edge_trt_runtime.hybrid.runner import HybridRunner
 
-        places = place_all(self._bundle, plan, device)
-        if not uses_device(places):
+        with device:
+            placement = place_all(self._bundle, plan, device, insist=name != "auto")
+        places = placement.places
+        if not placement.uses_device:
             reasons = "; ".join(f"{p.segment}: {p.reason}" for p in places if p.reason)
             if name == "auto":
                 log.info("nothing of %s runs on the GPU (%s)", self._bundle.root, reasons)
@@ -134,7 +137,7 @@ class Session:
             )
         self._places = places
         return HybridRunner(
-            self._bundle, plan, places, device, threads=threads, frames=frames, graphs=graphs
+            self._bundle, plan, placement, device, threads=threads, frames=frames, graphs=graphs
         )
 
     @property

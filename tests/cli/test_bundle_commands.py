@@ -65,6 +65,10 @@ def test_verify(edge_trt: Command, bundle: Path) -> None:
     assert done.status == 0
     assert done.out.count("passed") == 2
     assert "FAILED" not in done.out
+    assert "runs on the CPU" in done.out
+    done = edge_trt("verify", bundle, "--device", "tpu")
+    assert done.status == 1
+    assert "unknown device 'tpu'" in done.err
 
 
 def test_verify_fails_on_other_results(edge_trt: Command, tmp_path: Path) -> None:

@@ -25,7 +25,6 @@ from edge_trt.engines.tensorrt import (
 )
 from edge_trt.engines.tensorrt.flavours import network_flags
 from edge_trt.engines.tensorrt.interrupt import interrupts_to
-from edge_trt.engines.tensorrt.recorder import Messages, clean, error_recorder, logging_to
 from edge_trt.errors import BuildError
 from edge_trt.network.graph import Network, Node, Origin, Tensor
 from edge_trt.network.layers import (
@@ -40,6 +39,7 @@ from edge_trt.network.types import DType, TensorType
 from edge_trt.network.weights import WeightStore, read_weights
 from edge_trt_runtime.checksums import file_entry
 from edge_trt_runtime.manifest import Range
+from edge_trt_runtime.tensorrt.messages import Messages, clean, error_recorder, logging_to
 from tests.support.layer_networks import CASES
 
 FLOAT = DType.FLOAT32

@@ -16,13 +16,13 @@ import pytest
 from edge_trt.engines.plan_file import PlanFile
 from edge_trt.engines.tensorrt import BuildSettings, Flavour, build_plan, emit
 from edge_trt.engines.tensorrt.emitter import Emitter
-from edge_trt.engines.tensorrt.recorder import Messages, error_recorder
 from edge_trt.errors import BuildError
 from edge_trt.network.graph import Network
 from edge_trt.network.layers import Cumulative
 from edge_trt.network.types import DType, TensorType
 from edge_trt_runtime.checksums import file_entry
 from edge_trt_runtime.manifest import Range
+from edge_trt_runtime.tensorrt.messages import Messages, error_recorder
 from tests.support.layer_networks import CASES, Case
 from tests.support.trt_contract import VERSIONS, Contract, ViolationError, is_fixed, read_table
 

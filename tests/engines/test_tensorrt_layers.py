@@ -11,11 +11,11 @@ import pytest
 from edge_trt.engines.tensorrt import BuildSettings, Emitted, emit
 from edge_trt.engines.tensorrt.flavours import network_flags
 from edge_trt.engines.tensorrt.profiles import add_profiles
-from edge_trt.engines.tensorrt.recorder import Messages, error_recorder, logging_to
 from edge_trt.network.graph import Network, Tensor
 from edge_trt.network.layer import Layer
 from edge_trt.network.types import UNKNOWN, DType
 from edge_trt_runtime.manifest import Range
+from edge_trt_runtime.tensorrt.messages import Messages, error_recorder, logging_to
 from tests.support.layer_networks import CASES, Case
 
 trt = pytest.importorskip("tensorrt_rtx")

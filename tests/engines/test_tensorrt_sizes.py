@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edge_trt.engines.tensorrt.sizes import size_range
 from edge_trt.errors import BuildError
+from edge_trt.network.size_bounds import size_range
 from edge_trt_runtime.manifest import Range
 
 RANGES = {"a": Range(1, 3, 4), "b": Range(2, 5, 9)}

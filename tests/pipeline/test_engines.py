@@ -9,6 +9,8 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
+from unittest.mock import MagicMock
 
 import pytest
 
@@ -20,6 +22,7 @@ from edge_trt.pipeline import add_engines
 from edge_trt_runtime.bundle import open_bundle
 from tests.cli.conftest import Command, run_without
 from tests.pipeline.models import FACTORY, IMAGE, X, assert_as_eager, batch, hybrid, net
+from tests.support.fake_cuda import FakeDevice
 
 BOARD = "agx-orin-64gb"
 
@@ -177,6 +180,28 @@ def test_a_refusal_of_the_builder_names_the_module(monkeypatch: pytest.MonkeyPat
         add_engines(bundle, CompileOptions(target="rtx"))
     assert caught.value.module == "conv"
     assert bundle == before
+
+
+@pytest.mark.parametrize(
+    ("gpu", "expected", "folder"),
+    [(FakeDevice(), "8.7", "cuda-10.3.0-sm87"), (edge_trt_runtime.EngineError("no GPU"), None,
+     "cuda-10.3.0-anygpu")],
+)  # fmt: skip
+def test_a_plan_says_for_which_gpu_it_is(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, gpu: Any, expected: str | None, folder: str
+) -> None:
+    from edge_trt.engines import plans
+    from edge_trt.engines.tensorrt import Flavour
+    from edge_trt.engines.tensorrt.build import PlanResult
+
+    built = PlanResult(memoryview(b"ftrt"), 3, 0.0, 0.0, "", ())
+    monkeypatch.setattr(plans, "load_flavour", lambda name: Flavour(name, None, "10.3.0"))
+    monkeypatch.setattr(plans, "build_plan", lambda *_, **__: built)
+    monkeypatch.setattr(plans, "open_device", MagicMock(side_effect=[gpu]))
+    path = edge_trt.compile(net(), (IMAGE,), target=("cpu", "cuda")).save(tmp_path / "m.edge")
+    engine = edge_trt_runtime.open_bundle(path).manifest.engines[-1]
+    assert engine.details.get("compute_capability") == expected
+    assert engine.fingerprint.startswith(folder)
 
 
 def test_a_missing_builder_ends_the_command_before_the_model_is_compiled(tmp_path):

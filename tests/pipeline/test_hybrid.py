@@ -18,6 +18,8 @@ import edge_trt_runtime
 from edge_trt.bundle.onnx_program import OnnxProgram
 from edge_trt.network.weights import Extent
 from edge_trt_runtime.executors.external_data import external_tensors
+from edge_trt_runtime.hybrid.sizes import greatest_size
+from edge_trt_runtime.manifest import TensorSpec
 from tests.pipeline.models import FACTORY, X, assert_as_eager, batch, hybrid
 
 WITHOUT_TORCH = """
@@ -53,6 +55,31 @@ def run_without_torch(bundle: Path, tmp_path: Path, **values: Any) -> str:
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     return done.stdout
+
+
+class Halves(nn.Module):
+    """Three blocks; the sizes between them are expressions."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        x = torch.nn.functional.max_pool2d(x, 2)
+        x = torch.sin(x)  # what is taken out
+        return torch.cat([x.relu(), x], 1).flatten(2)
+
+
+def test_the_greatest_sizes_between_blocks_are_written_down(tmp_path: Path) -> None:
+    """A device plans its memory by them."""
+    sizes = edge_trt.Input((2, 3, "h", 32), min=16, opt=32, max=48)
+    bundle = edge_trt.compile(Halves().eval(), (sizes,), fallback_ops="aten.sin", min_block_size=1)
+    manifest = edge_trt_runtime.open_bundle(bundle.save(tmp_path / "m.edge")).manifest
+    assert len(manifest.segments) == 3
+    names = {s for seg in manifest.segments for t in seg.tensors for s in t.shape if s != "?"}
+    expressions = {s for s in names if isinstance(s, str)} - manifest.signature.dims.keys()
+    assert manifest.greatest.keys() == expressions
+    between = next(t for t in manifest.segments[1].tensors if isinstance(t.shape[2], str))
+    assert manifest.greatest[str(between.shape[2])] == 24
+    assert greatest_size(manifest, between) == 2 * 3 * 24 * 16 * 4
+    unknown = TensorSpec("v", "float32", [2, "?"])
+    assert greatest_size(manifest, unknown) is None
 
 
 def test_a_hybrid_bundle_runs_where_torch_is_not(tmp_path: Path) -> None:

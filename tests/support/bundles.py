@@ -81,6 +81,14 @@ class Draft:
         )
         return self._segment(name, "network", inputs, outputs)
 
+    def plan(self, segment: str, data: bytes, **engine: Any) -> Draft:
+        """Add a TensorRT plan to a segment that is there already."""
+        chosen = {"target": "cuda", "flavour": "tensorrt", **engine}
+        path = f"engines/{chosen['target']}/{segment}.plan"
+        self.files[path] = data
+        self.engines.append(Engine(segment=segment, fingerprint="f", path=path, **chosen))
+        return self
+
     def torch(self, name: str, inputs: list[str], outputs: list[str], program: bytes) -> Draft:
         """Add a segment that is a PyTorch program."""
         path = f"fallback/{name}.pt2"

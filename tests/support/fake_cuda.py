@@ -216,10 +216,13 @@ class FakeExecutor:
         capturable: bool = True,
     ) -> None:
         self.device, self.function, self.capturable = device, function, capturable
-        self.calls = 0
+        self.calls = self.scratch = 0
         self.closed = False
 
-    def bind(self, inputs: list[DeviceArray], outputs: list[DeviceSpace], stream: int) -> FakeCall:
+    def bind(
+        self, inputs: list[DeviceArray], outputs: list[DeviceSpace], stream: int, scratch: int
+    ) -> FakeCall:
+        del scratch
         self.calls += 1
         return FakeCall(self, inputs, outputs, self.device.streams[stream - 1])
 

@@ -31,11 +31,11 @@ from edge_trt.engines.onnx import CpuRunner
 from edge_trt.engines.tensorrt import BuildSettings, Emitted, Flavour, build_plan, emit
 from edge_trt.engines.tensorrt import load_flavour as _load_flavour
 from edge_trt.engines.tensorrt.flavours import network_flags
-from edge_trt.engines.tensorrt.recorder import Messages, error_recorder
 from edge_trt.errors import BuildError
 from edge_trt.lowering import lower
 from edge_trt.network.graph import Network
 from edge_trt.network.types import UNKNOWN, DType, TensorType
+from edge_trt_runtime.tensorrt.messages import Messages, error_recorder
 from tests.support.compare import assert_close, relative_error
 from tests.support.random_inputs import Inputs, Ranges, random_like
 from tests.support.trt_interpreter import Interpreter, layer_kinds

@@ -4,8 +4,8 @@
     python -m tests.support.trt_api_table FULL.json tests/data/tensorrt_api/10.3.0.json
 
 FULL.json lists a version's whole API as class -> attribute -> signature, `property` or `method`,
-and enum -> members, as its bindings report them. Kept are the parts that building a network needs,
-with signatures in one spelling; layers list only what `ILayer` has not.
+and enum -> members, as its bindings report them. Kept are the parts that building a network and
+running a plan need, with signatures in one spelling; layers list only what `ILayer` has not.
 """
 
 from __future__ import annotations
@@ -17,9 +17,10 @@ from pathlib import Path
 from typing import Any
 
 KEPT = (
-    "Builder", "Dims", "IBuilderConfig", "IErrorRecorder", "IHostMemory", "ILayer", "ILogger",
-    "IIfConditional", "ILoop", "INetworkDefinition", "IOptimizationProfile", "IProgressMonitor",
-    "IStreamWriter", "ITensor", "ITimingCache", "Permutation", "Weights",
+    "Builder", "Dims", "IBuilderConfig", "ICudaEngine", "IErrorRecorder", "IExecutionContext",
+    "IHostMemory", "IIfConditional", "ILayer", "ILogger", "ILoop", "INetworkDefinition",
+    "IOptimizationProfile", "IProgressMonitor", "IStreamWriter", "ITensor", "ITimingCache",
+    "Permutation", "Runtime", "Weights",
 )  # fmt: skip
 
 LAYER = "input: ITensor"
@@ -44,6 +45,11 @@ OVERLOADS = {
     "Builder.build_serialized_network": [
         "(network: INetworkDefinition, config: IBuilderConfig) -> IHostMemory",
     ],
+    "Runtime.deserialize_cuda_engine": ["(serialized_engine: buffer) -> ICudaEngine"],
+    "ICudaEngine.create_execution_context": [
+        "(strategy: ExecutionContextAllocationStrategy) -> IExecutionContext",
+    ],
+    "IExecutionContext.set_input_shape": ["(name: str, shape: Dims) -> bool"],
     "IStreamWriter.write": ["(data: bytes) -> int"],  # what is overridden; the bindings show C++'s
     "Weights.__init__": [
         "(type: DataType)",
@@ -58,7 +64,7 @@ OVERLOADS = {
 def compact(version: str, full: dict[str, Any]) -> dict[str, Any]:
     """The table of one version."""
     classes = {
-        name: _class(name, full[name], full["ILayer"])
+        name: _class(name, full[name], full.get("ILayer", {}))
         for name in sorted(full)
         if name in KEPT or re.fullmatch(r"I\w+Layer", name)
     }

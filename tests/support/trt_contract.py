@@ -33,11 +33,16 @@ DATA = Path(__file__).parents[1] / "data" / "tensorrt_api"
 VERSIONS = ("10.3.0", "10.13.3", "11.4.0")
 INTERFACES = ("IErrorRecorder", "ILogger", "IProgressMonitor", "IStreamWriter")
 READ_ONLY = {
-    "INetworkDefinition.flags", "MAX_DESC_LENGTH", "all_build_routes", "attention", "builder",
-    "conditional", "dtype", "is_execution_tensor", "is_network_input", "is_network_output",
-    "is_shape_tensor", "is_v2", "kind", "logger", "loop", "max_DLA_batch_size", "nbytes",
-    "num_DLA_cores", "num_inputs", "num_layers", "num_optimization_profiles", "num_outputs",
-    "plugin", "size", "type",
+    "ICudaEngine.engine_capability", "ICudaEngine.hardware_compatibility_level",
+    "ICudaEngine.name", "ICudaEngine.num_aux_streams", "ICudaEngine.profiling_verbosity",
+    "ICudaEngine.tactic_sources", "INetworkDefinition.flags", "MAX_DESC_LENGTH",
+    "active_optimization_profile", "all_binding_shapes_specified", "all_build_routes", "attention",
+    "builder", "conditional", "device_memory_size_v2", "dtype", "engine", "engine_header_size",
+    "is_execution_tensor", "is_network_input", "is_network_output", "is_shape_tensor", "is_v2",
+    "kind", "logger", "loop", "max_DLA_batch_size", "nbytes", "num_DLA_cores", "num_inputs",
+    "num_io_tensors", "num_layers", "num_optimization_profiles", "num_outputs", "plugin",
+    "refittable", "size", "streamable_weights_size", "type", "weight_streaming_scratch_memory_size",
+    "weights_loaded",
 }  # fmt: skip
 """Properties without a setter, by name or as `Class.name`."""
 

@@ -17,13 +17,13 @@ from edge_trt.engines.tensorrt.flavours import Flavour, network_flags
 from edge_trt.engines.tensorrt.interrupt import interrupts_to
 from edge_trt.engines.tensorrt.profiles import add_profiles
 from edge_trt.engines.tensorrt.progress import BuildProgress, Progress, progress_monitor
-from edge_trt.engines.tensorrt.recorder import Messages, error_recorder, logging_to
 from edge_trt.engines.tensorrt.serialize import serialize
 from edge_trt.engines.tensorrt.settings import BuildSettings
 from edge_trt.engines.tensorrt.timing_cache import TimingCache
 from edge_trt.errors import BuildError
 from edge_trt.network.graph import Network, Node
 from edge_trt.network.weights import release
+from edge_trt_runtime.tensorrt.messages import Messages, error_recorder, logging_to
 
 LONGEST_REASON = 500
 """Characters of TensorRT's text in an error's message; `BuildError.log` has all of it."""

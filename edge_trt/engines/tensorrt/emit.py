@@ -19,10 +19,10 @@ import numpy as np
 import edge_trt.engines.tensorrt.layers  # noqa: F401  (registers the layer kinds)
 from edge_trt.engines.tensorrt.emitter import Emitter
 from edge_trt.engines.tensorrt.nodes import emit_nodes
-from edge_trt.engines.tensorrt.recorder import Messages
 from edge_trt.errors import BuildError
 from edge_trt.network.graph import Network, Node, Tensor
 from edge_trt.network.types import UNKNOWN, DType
+from edge_trt_runtime.tensorrt.messages import Messages
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,11 +11,11 @@ import numpy as np
 
 from edge_trt.engines.tensorrt.datatypes import data_type, dims, weights
 from edge_trt.engines.tensorrt.flavours import has_layer
-from edge_trt.engines.tensorrt.recorder import Messages
 from edge_trt.errors import BuildError
 from edge_trt.network.graph import Network, Node, Tensor
 from edge_trt.network.layers import Dequantize
 from edge_trt.network.types import Dim, DType
+from edge_trt_runtime.tensorrt.messages import Messages
 
 
 class Emitter:

@@ -7,12 +7,12 @@ from collections.abc import Mapping
 from typing import Any
 
 from edge_trt.engines.tensorrt.emit import Emitted
-from edge_trt.engines.tensorrt.recorder import Messages
 from edge_trt.engines.tensorrt.settings import BuildSettings
-from edge_trt.engines.tensorrt.sizes import size_range
 from edge_trt.errors import BuildError
 from edge_trt.network.graph import Network, Tensor
+from edge_trt.network.size_bounds import size_range
 from edge_trt_runtime.manifest import Range
+from edge_trt_runtime.tensorrt.messages import Messages
 
 
 def add_profiles(

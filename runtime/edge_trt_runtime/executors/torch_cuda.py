@@ -37,6 +37,7 @@ class TorchCudaExecutor:
     """A ``.pt2`` program moved to a GPU."""
 
     capturable = True
+    scratch = 0  # PyTorch has an allocator of its own
 
     def __init__(self, bundle: OpenBundle, step: Step, path: str, ordinal: int) -> None:
         """Load the program at ``path`` of ``bundle``.
@@ -66,9 +67,10 @@ class TorchCudaExecutor:
         self.wanted = [i for i, value in enumerate(outputs) if value in step.wanted]
 
     def bind(
-        self, inputs: list[DeviceArray], outputs: list[DeviceSpace], stream: int
+        self, inputs: list[DeviceArray], outputs: list[DeviceSpace], stream: int, scratch: int
     ) -> TorchCudaCall:
         """Prepare calls; see :class:`edge_trt_runtime.hybrid.arrays.DeviceExecutor`."""
+        del scratch
         return TorchCudaCall(self, inputs, outputs, stream)
 
     def capture(self, work: Callable[[], None], stream: int) -> TorchGraph:

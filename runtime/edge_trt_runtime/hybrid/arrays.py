@@ -68,12 +68,14 @@ class DeviceExecutor(Protocol):
 
     Attributes:
         capturable: Whether a CUDA graph may hold it.
+        scratch: Bytes of device memory that a call needs while it runs.
     """
 
     capturable: bool
+    scratch: int
 
     def bind(
-        self, inputs: list[DeviceArray], outputs: list[DeviceSpace], stream: int
+        self, inputs: list[DeviceArray], outputs: list[DeviceSpace], stream: int, scratch: int
     ) -> DeviceCall:
         """Prepare calls at fixed addresses and shapes.
 
@@ -81,6 +83,7 @@ class DeviceExecutor(Protocol):
             inputs: The segment's inputs in order.
             outputs: Room for its wanted outputs, as large as the bundle says they can be.
             stream: CUDA's handle of the stream that calls are queued on.
+            scratch: Address of :attr:`scratch` bytes, used by nobody else while a call runs.
 
         Raises:
             EngineError: When the segment can't take such shapes.

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import threading
 from functools import partial
+from itertools import accumulate
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -65,7 +66,13 @@ class Frame:
         """
         self._device = device
         self._prepared = prepared
-        self._memory = device.memory(prepared.device_layout.size)
+        # Values first, then what the segments of each lane need, one after the other.
+        scratch = prepared.scratch()
+        offsets = [*accumulate(scratch.values(), initial=prepared.device_layout.size)]
+        self._memory = device.memory(offsets.pop())
+        self._scratch = {
+            lane: self._memory.pointer + at for lane, at in zip(scratch, offsets, strict=True)
+        }
         try:
             self._pinned = device.pinned(prepared.pinned_layout.size, mapped=bool(prepared.mapped))
         except BaseException:
@@ -206,7 +213,8 @@ class Frame:
             for s in step.outputs
         ]
         executor = self._prepared.device_executors[op.subject]
-        call = executor.bind(inputs, outputs, int(self._streams[op.lane].handle))
+        stream = int(self._streams[op.lane].handle)
+        call = executor.bind(inputs, outputs, stream, self._scratch[op.lane])
         recipe.bound.append(call)
         self._do(part, call.enqueue)
         for slot, shape in zip(step.outputs, call.shapes, strict=True):

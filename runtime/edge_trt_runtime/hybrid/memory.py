@@ -39,7 +39,7 @@ def plan_memory(
     Returns:
         Offsets, all multiples of :data:`ALIGNMENT`.
     """
-    rounded = {slot: _round_up(sizes[slot]) for slot in uses}
+    rounded = {slot: aligned(sizes[slot]) for slot in uses}
     placed: dict[int, int] = {}
     for slot in sorted(uses, key=lambda slot: (-rounded[slot], slot)):
         taken = sorted(
@@ -73,6 +73,6 @@ def _best_gap(taken: Sequence[tuple[int, int]], size: int) -> int:
     return end if best is None else best[1]
 
 
-def _round_up(size: int) -> int:
+def aligned(size: int) -> int:
     """Round up to the alignment; an empty value still has an address of its own."""
     return max(1, -(-size // ALIGNMENT)) * ALIGNMENT

@@ -4,8 +4,10 @@
 from __future__ import annotations
 
 import importlib.util
+import logging
 from typing import TYPE_CHECKING, NamedTuple
 
+from edge_trt_runtime.errors import EngineError
 from edge_trt_runtime.hybrid.schedule import HOST
 from edge_trt_runtime.hybrid.sizes import greatest_size
 
@@ -13,6 +15,10 @@ if TYPE_CHECKING:
     from edge_trt_runtime.bundle import OpenBundle
     from edge_trt_runtime.cuda import Device
     from edge_trt_runtime.manifest import Segment
+    from edge_trt_runtime.plan import Plan
+    from edge_trt_runtime.tensorrt.shared import Lease
+
+log = logging.getLogger("edge_trt_runtime")
 
 
 class Place(NamedTuple):
@@ -29,22 +35,86 @@ class Place(NamedTuple):
     reason: str = ""
 
 
-def place(bundle: OpenBundle, segment: Segment, device: Device) -> Place:
-    """Choose the lane of a segment on a machine with a GPU."""
+class Placement(NamedTuple):
+    """Where the steps of a plan run.
+
+    Attributes:
+        places: By step.
+        leases: TensorRT's plans that were loaded for them, by segment.
+    """
+
+    places: list[Place]
+    leases: dict[str, Lease]
+
+    @property
+    def uses_device(self) -> bool:
+        """Whether anything runs on the device at all."""
+        return any(where.lane != HOST for where in self.places)
+
+    def release(self) -> None:
+        """Give back the plans that no executor has given back."""
+        for lease in self.leases.values():
+            lease.release()
+
+
+def place_all(bundle: OpenBundle, plan: Plan, device: Device, *, insist: bool) -> Placement:
+    """Choose the lane of every step of a plan; the device must be current.
+
+    Args:
+        bundle: Where engines are.
+        plan: The steps.
+        device: The GPU.
+        insist: Whether a plan that fits and that TensorRT refuses is an error; otherwise its
+            segment runs on the host, and a warning says so.
+
+    Raises:
+        EngineError: As ``insist`` says.
+    """
+    placement = Placement([], {})
+    try:
+        for step in plan.steps:
+            where = _place(bundle, step.segment, device)
+            if step.segment.kind == "network" and where.lane != HOST:
+                where = _with_plan(bundle, step.segment, where, device, placement.leases, insist)
+            placement.places.append(where)
+    except BaseException:
+        placement.release()
+        raise
+    return placement
+
+
+def _with_plan(
+    bundle: OpenBundle,
+    segment: Segment,
+    where: Place,
+    device: Device,
+    leases: dict[str, Lease],
+    insist: bool,
+) -> Place:
+    """Load the segment's plan, or move the segment to the host."""
+    from edge_trt_runtime.tensorrt.choice import find_plan, load_plan
+
+    found = find_plan(bundle, segment, device)
+    if isinstance(found, str):
+        return Place(segment.name, HOST, found)
+    try:
+        leases[segment.name] = load_plan(bundle, segment, *found, device)
+    except EngineError as error:
+        if insist:
+            raise
+        log.warning("%s; it runs on the CPU", error)
+        return Place(segment.name, HOST, str(error))
+    return where
+
+
+def _place(bundle: OpenBundle, segment: Segment, device: Device) -> Place:
     if segment.kind == "onnx":
         return Place(segment.name, HOST)
     if segment.kind == "network":
-        return Place(segment.name, HOST, _no_plan(bundle, segment, device))
+        problem = _open_sizes(bundle, segment)
+        return Place(segment.name, HOST if problem else segment.device, problem)
     problem = _open_sizes(bundle, segment) or _no_torch(device)
     return Place(segment.name, HOST if problem else "gpu", problem)
-
-
-def _no_plan(bundle: OpenBundle, segment: Segment, device: Device) -> str:
-    engines = [e for e in bundle.manifest.engines if e.segment == segment.name]
-    plans = [engine.target for engine in engines if engine.flavour != "onnx"]
-    if plans:
-        return f"its plans are for {', '.join(plans)}, and this is {device.describe()}"
-    return f"the bundle has no plan for {device.describe()}"
 
 
 def _open_sizes(bundle: OpenBundle, segment: Segment) -> str:
@@ -52,7 +122,7 @@ def _open_sizes(bundle: OpenBundle, segment: Segment) -> str:
     for spec in segment.tensors:
         if spec.value is not None:
             return f"it takes {spec.name}, a size that changes from run to run, as a number"
-        if greatest_size(bundle.manifest.signature, spec) is None:
+        if greatest_size(bundle.manifest, spec) is None:
             return f"the bundle does not say how large {spec.name} can be"
     return ""
 

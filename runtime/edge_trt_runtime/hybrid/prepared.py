@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from edge_trt_runtime.dtypes import NUMPY_DTYPES
+from edge_trt_runtime.errors import EngineError
 from edge_trt_runtime.executors import open_executor
 from edge_trt_runtime.hybrid.memory import Layout, plan_memory
 from edge_trt_runtime.hybrid.schedule import HOST, Schedule, make_schedule, orders
@@ -23,8 +24,9 @@ if TYPE_CHECKING:
     from edge_trt_runtime.cuda import Device
     from edge_trt_runtime.executors import Executor
     from edge_trt_runtime.hybrid.arrays import DeviceExecutor
-    from edge_trt_runtime.hybrid.place import Place
+    from edge_trt_runtime.hybrid.place import Place, Placement
     from edge_trt_runtime.manifest import Manifest
+    from edge_trt_runtime.tensorrt.shared import Lease
 
 log = logging.getLogger("edge_trt_runtime")
 
@@ -63,6 +65,15 @@ class Prepared:
     host_executors: dict[int, Executor] = field(default_factory=dict)
     capturable: frozenset[int] = frozenset()
     use_graphs: bool = True
+
+    def scratch(self) -> dict[str, int]:
+        """Return by lane of a device what the greediest of its segments needs while it runs."""
+        most: dict[str, int] = {}
+        for op in self.schedule.ops:
+            if op.kind == "segment" and op.lane != HOST:
+                size = self.device_executors[op.subject].scratch
+                most[op.lane] = max(size, most.get(op.lane, 0))
+        return most
 
     def give_up_graphs(self, error: Exception) -> None:
         """Go on without CUDA graphs, and say so once."""
@@ -113,19 +124,31 @@ def prepare(manifest: Manifest, plan: Plan, lanes: Sequence[str], *, integrated:
 def load_executors(
     prepared: Prepared,
     bundle: OpenBundle,
-    places: Sequence[Place],
+    placement: Placement,
     device: Device,
     threads: int | None,
 ) -> None:
     """Load every segment where it was placed.
 
+    Args:
+        prepared: Gets the executors.
+        bundle: Where programs and CPU engines are.
+        placement: Where each step runs, and the plans that are loaded already.
+        device: The GPU.
+        threads: CPU threads for segments of the host.
+
     Raises:
         EngineError: When one can't be loaded; those that were are given back.
     """
     try:
-        for number, (step, where) in enumerate(zip(prepared.plan.steps, places, strict=True)):
+        for number, (step, where) in enumerate(
+            zip(prepared.plan.steps, placement.places, strict=True)
+        ):
             if where.lane == HOST:
-                prepared.host_executors[number] = open_executor(bundle, step, threads)
+                prepared.host_executors[number] = _open_on_host(bundle, step, where, threads)
+            elif where.segment in placement.leases:
+                executor = _open_plan(bundle, step, where, placement.leases[where.segment])
+                prepared.device_executors[number] = executor
             else:
                 prepared.device_executors[number] = _open_on_device(bundle, step, device)
     except BaseException:
@@ -134,6 +157,28 @@ def load_executors(
     prepared.capturable = frozenset(
         number for number, e in prepared.device_executors.items() if e.capturable
     )
+
+
+def _open_on_host(bundle: OpenBundle, step: Step, where: Place, threads: int | None) -> Executor:
+    try:
+        return open_executor(bundle, step, threads)
+    except EngineError as error:
+        if not where.reason:
+            raise
+        raise EngineError(
+            f"segment {where.segment!r} can't run on the GPU ({where.reason}), and not on the "
+            f"host either: {error.message}",
+            segment=where.segment,
+            hint=error.hint,
+        ) from error
+
+
+def _open_plan(bundle: OpenBundle, step: Step, where: Place, lease: Lease) -> DeviceExecutor:
+    from edge_trt_runtime.tensorrt.executor import TensorRtExecutor
+
+    manifest = bundle.manifest
+    greatest = {spec.name: greatest_size(manifest, spec) or 0 for spec in step.segment.tensors}
+    return TensorRtExecutor(lease, step, greatest, gpu=where.lane == "gpu")
 
 
 def _open_on_device(bundle: OpenBundle, step: Step, device: Device) -> DeviceExecutor:
@@ -152,7 +197,7 @@ def _types(
         specs = {spec.name: spec for spec in step.segment.tensors}
         names = [*step.segment.inputs, *step.wanted]
         for name, slot in zip(names, [*step.inputs, *step.outputs], strict=True):
-            size = greatest_size(manifest.signature, specs[name])
+            size = greatest_size(manifest, specs[name])
             if lane != HOST and size is not None:
                 sizes[slot] = size
                 dtypes[slot] = NUMPY_DTYPES[specs[name].dtype]

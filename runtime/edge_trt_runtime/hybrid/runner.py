@@ -9,15 +9,14 @@ from typing import TYPE_CHECKING
 
 from edge_trt_runtime.errors import EngineError
 from edge_trt_runtime.hybrid.frame import Frame
-from edge_trt_runtime.hybrid.place import Place, place
 from edge_trt_runtime.hybrid.prepared import Prepared, load_executors, prepare
-from edge_trt_runtime.hybrid.schedule import HOST
 
 if TYPE_CHECKING:
     import numpy as np
 
     from edge_trt_runtime.bundle import OpenBundle
     from edge_trt_runtime.cuda import Device
+    from edge_trt_runtime.hybrid.place import Placement
     from edge_trt_runtime.plan import Plan
 
 
@@ -28,7 +27,7 @@ class HybridRunner:
         self,
         bundle: OpenBundle,
         plan: Plan,
-        places: list[Place],
+        placement: Placement,
         device: Device,
         *,
         threads: int | None,
@@ -37,14 +36,20 @@ class HybridRunner:
     ) -> None:
         """Load every segment, and allocate one frame.
 
+        The runner owns the plans of the placement, and has given them back when it can't be made.
+
         Raises:
             EngineError: When a segment can't be loaded, or memory is short.
         """
-        lanes = [where.lane for where in places]
+        lanes = [where.lane for where in placement.places]
         with device:
-            prepared = prepare(bundle.manifest, plan, lanes, integrated=device.integrated)
-            prepared.use_graphs = graphs
-            load_executors(prepared, bundle, places, device, threads)
+            try:
+                prepared = prepare(bundle.manifest, plan, lanes, integrated=device.integrated)
+                prepared.use_graphs = graphs
+                load_executors(prepared, bundle, placement, device, threads)
+            except BaseException:
+                placement.release()
+                raise
             self._frames = _Frames(device, prepared, frames)
             try:
                 self._frames.add()
@@ -139,13 +144,3 @@ def _close(device: Device, frames: _Frames, prepared: Prepared) -> None:
     with device:
         frames.close()
         prepared.close()
-
-
-def place_all(bundle: OpenBundle, plan: Plan, device: Device) -> list[Place]:
-    """Choose the lane of every step of a plan."""
-    return [place(bundle, step.segment, device) for step in plan.steps]
-
-
-def uses_device(places: list[Place]) -> bool:
-    """Whether anything runs on the device at all."""
-    return any(where.lane != HOST for where in places)

@@ -6,8 +6,10 @@ from __future__ import annotations
 import contextlib
 import functools
 import re
-from collections.abc import Generator
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Generator
 
 HARMLESS = (
     # Building ahead of time on a machine without an NVIDIA driver, or without a GPU: queries of the
@@ -17,7 +19,7 @@ HARMLESS = (
     # Somebody else in this process used TensorRT first: warnings then go to their logger.
     "The logger passed into createInfer",
 )
-"""Messages that say nothing about the network; they are dropped wherever texts are collected."""
+"""Messages that say nothing about a network; they count only where nothing else is said."""
 
 _LOCATION = re.compile(r"\s+(?:In|at)\s+\S+\s+at\s+\S+:\d+")
 _COMPILER = re.compile(r"^\[[\w.]+:\d+: ~?\w+\]\s*")

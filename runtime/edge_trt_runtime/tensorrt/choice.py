@@ -1,0 +1,129 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Which of a segment's plans a device can run, and why it is none."""
+
+from __future__ import annotations
+
+import mmap
+from typing import TYPE_CHECKING
+
+from edge_trt_runtime.errors import EngineError
+from edge_trt_runtime.tensorrt.engine import LoadedPlan
+from edge_trt_runtime.tensorrt.header import read_header
+from edge_trt_runtime.tensorrt.library import Library, open_library, release
+from edge_trt_runtime.tensorrt.shared import PLANS, Key, Lease
+
+if TYPE_CHECKING:
+    from edge_trt_runtime.bundle import OpenBundle
+    from edge_trt_runtime.cuda import Device
+    from edge_trt_runtime.manifest import Engine, Segment
+
+_FAMILY = {"tensorrt_lean": "tensorrt", "tensorrt_dispatch": "tensorrt"}
+"""Whose plans a flavour runs, where not its own."""
+
+
+def find_plan(bundle: OpenBundle, segment: Segment, device: Device) -> tuple[Engine, Library] | str:
+    """Choose a plan of a segment for a device.
+
+    The files are only looked at: nothing of them is given to TensorRT.
+
+    Returns:
+        The plan and the library that runs it, or why there is none, as a sentence.
+    """
+    engines = [e for e in bundle.manifest.engines if e.segment == segment.name]
+    plans = [engine for engine in engines if engine.flavour != "onnx"]
+    if not plans:
+        return f"the bundle has no plan for {device.describe()}"
+    reasons: list[str] = []
+    for engine in plans:
+        try:
+            library = open_library(engine.flavour)
+            _check(bundle, engine, library, device)
+        except EngineError as error:
+            reasons.append(f"its plan for {engine.target} can't be used: {error}")
+        else:
+            return engine, library
+    return "; ".join(reasons)
+
+
+def load_plan(
+    bundle: OpenBundle, segment: Segment, engine: Engine, library: Library, device: Device
+) -> Lease:
+    """Deserialize a plan from its file, or share it; the device must be current.
+
+    Raises:
+        EngineError: When TensorRT refuses it, or there is no room for it.
+    """
+    kind, _, core = segment.device.partition(":")
+    entry = bundle.manifest.files[engine.path]
+
+    def load() -> LoadedPlan:
+        # TensorRT takes what it needs while it deserializes, so nothing is copied before.
+        with (
+            open(bundle.path(engine.path), "rb") as file,
+            mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as mapped,
+            memoryview(mapped) as data,
+        ):
+            number = int(core) if kind == "dla" else None
+            return LoadedPlan(library, data, segment.name, number)
+
+    key = Key(device.ordinal, segment.device, entry.sha256)
+    return PLANS.acquire(key, device, segment.name, entry.size, load)
+
+
+def _check(bundle: OpenBundle, engine: Engine, library: Library, device: Device) -> None:
+    """Refuse a plan of another GPU, TensorRT or length."""
+    wanted = str(engine.details.get("compute_capability", ""))
+    here = ".".join(map(str, device.capability))
+    if wanted and wanted != here:
+        raise EngineError(
+            f"it was built for compute capability {wanted}, and this is {device.describe()}",
+            hint=_rebuild(bundle),
+        )
+    with open(bundle.path(engine.path), "rb") as file:
+        header = read_header(file.read(64))
+    if header is None:
+        raise EngineError(f"{engine.path!r} is no plan of TensorRT", hint=_rebuild(bundle))
+    family = _FAMILY.get(library.flavour, library.flavour)
+    if header.flavour != family:
+        raise EngineError(
+            f"{engine.path!r} was written by {header.flavour}, not by {family}",
+            hint=_rebuild(bundle),
+        )
+    size = bundle.manifest.files[engine.path].size
+    if header.size and header.size != size:
+        raise EngineError(
+            f"{engine.path!r} says that it has {header.size} bytes, and has {size}",
+            hint="copy the whole bundle again, or build it again",
+        )
+    _check_version(bundle, engine, library, header.release)
+
+
+def _check_version(
+    bundle: OpenBundle, engine: Engine, library: Library, built: tuple[int, ...]
+) -> None:
+    """Refuse a plan of another version, unless it was built for that."""
+    said = release(str(engine.details.get("version", "")))
+    if said and said != built:
+        raise EngineError(
+            f"{engine.path!r} is from version {_text(built)}, and its manifest says {_text(said)}",
+            hint="copy the whole bundle again, or build it again",
+        )
+    if engine.details.get("version_compatible"):
+        if built <= library.release:
+            return
+        hint = f"update {library.flavour} to {_text(built)}, or build it again here"
+    elif built == library.release:
+        return
+    else:
+        hint = _rebuild(bundle)
+    raise EngineError(
+        f"it was built by version {_text(built)}, and this machine has {library}", hint=hint
+    )
+
+
+def _text(numbers: tuple[int, ...]) -> str:
+    return ".".join(map(str, numbers))
+
+
+def _rebuild(bundle: OpenBundle) -> str:
+    return f"build it again on this machine: `edge_trt build {bundle.root}`"

@@ -1,0 +1,149 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Running a plan on a lane of the GPU or of a DLA core."""
+
+from __future__ import annotations
+
+from math import prod
+from typing import TYPE_CHECKING, Any
+
+from edge_trt_runtime.errors import EngineError
+from edge_trt_runtime.hybrid.memory import aligned
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from edge_trt_runtime.hybrid.arrays import DeviceArray, DeviceSpace
+    from edge_trt_runtime.plan import Step
+    from edge_trt_runtime.tensorrt.engine import LoadedPlan
+    from edge_trt_runtime.tensorrt.shared import Lease
+
+
+class TensorRtExecutor:
+    """A plan, shared with whoever else loaded the same one.
+
+    Attributes:
+        capturable: Whether a CUDA graph may hold it: DLA can't be captured, and weights that are
+            streamed neither.
+        scratch: Bytes of device memory that a call uses while it runs. Calls that follow each
+            other on a lane share them.
+    """
+
+    def __init__(self, lease: Lease, step: Step, greatest: Mapping[str, int], *, gpu: bool) -> None:
+        """Take over a loaded plan.
+
+        Args:
+            lease: Holds the plan; given back by :meth:`close`.
+            step: The segment, and which of its outputs are needed.
+            greatest: Bytes at most of every value of the segment.
+            gpu: Whether it runs on the GPU alone.
+
+        Raises:
+            EngineError: When the plan is not the segment's.
+        """
+        self.segment = step.segment.name
+        self.plan: LoadedPlan = lease.plan
+        self.inputs = step.segment.inputs
+        self.outputs = step.wanted
+        self.capturable = gpu and not self.plan.streams_weights
+        self._lease = lease
+        self.plan.check_names(self.inputs, step.segment.outputs)
+        self.scratch = aligned(self.plan.memory)
+        # TensorRT writes every output. What nobody reads goes behind its own scratch.
+        self.unread: dict[str, int] = {}
+        for name in self.plan.outputs:
+            if name not in self.outputs:
+                self.unread[name] = self.scratch
+                self.scratch += aligned(greatest[name])
+
+    def bind(
+        self, inputs: list[DeviceArray], outputs: list[DeviceSpace], stream: int, scratch: int
+    ) -> TensorRtCall:
+        """Prepare calls; see :class:`edge_trt_runtime.hybrid.arrays.DeviceExecutor`."""
+        return TensorRtCall(self, inputs, outputs, stream, scratch)
+
+    def capture(self, work: Callable[[], None], stream: int) -> None:
+        """Leave it to CUDA."""
+        del work, stream
+
+    def close(self) -> None:
+        """Give the plan back."""
+        self._lease.release()
+
+
+class TensorRtCall:
+    """An execution context with shapes and addresses set: a call is one call of TensorRT's.
+
+    Every set of shapes has a context of its own, as a captured graph needs one that stays as it
+    was. Contexts have no memory of their own, so they are small.
+    """
+
+    def __init__(
+        self,
+        executor: TensorRtExecutor,
+        inputs: Sequence[DeviceArray],
+        outputs: Sequence[DeviceSpace],
+        stream: int,
+        scratch: int,
+    ) -> None:
+        """Use :meth:`TensorRtExecutor.bind`."""
+        self._executor = executor
+        self._stream = stream
+        plan = executor.plan
+        self._context: Any = plan.context()
+        self._context.set_device_memory(scratch, plan.memory)
+        shapes = dict(zip(executor.inputs, (array.shape for array in inputs), strict=True))
+        self._set_shapes(shapes, stream)
+        self.shapes = [self._fit(n, s) for n, s in zip(executor.outputs, outputs, strict=True)]
+        pointers = dict(zip(executor.inputs, (array.pointer for array in inputs), strict=True))
+        pointers.update(zip(executor.outputs, (space.pointer for space in outputs), strict=True))
+        pointers.update({name: scratch + offset for name, offset in executor.unread.items()})
+        for name, pointer in pointers.items():
+            if not self._context.set_tensor_address(name, pointer):
+                raise plan.failure(f"refuses the address of {name!r}")
+        self._execute: Callable[[int], bool] = self._context.execute_async_v3
+
+    def enqueue(self) -> None:
+        """Queue the plan.
+
+        Raises:
+            EngineError: When TensorRT fails.
+        """
+        if not self._execute(self._stream):
+            raise self._executor.plan.failure("TensorRT failed while queueing it")
+
+    def close(self) -> None:
+        """Destroy the context."""
+        self._execute = _closed
+        self._context = None
+
+    def _set_shapes(self, shapes: Mapping[str, tuple[int, ...]], stream: int) -> None:
+        plan, context = self._executor.plan, self._context
+        index = plan.profile_for(shapes)
+        if context.active_optimization_profile != index and not (
+            context.set_optimization_profile_async(index, stream)
+        ):
+            raise plan.failure(f"refuses profile {index}")
+        for name in plan.profiles[index] if plan.profiles else ():
+            if not context.set_input_shape(name, shapes[name]):
+                raise plan.failure(f"refuses shape {list(shapes[name])} of input {name!r}")
+        missing = context.infer_shapes()
+        if missing:
+            raise plan.failure(f"can't tell its shapes without {', '.join(missing)}")
+
+    def _fit(self, name: str, space: DeviceSpace) -> tuple[int, ...]:
+        """Return the shape of an output, which must have room."""
+        shape = tuple(int(size) for size in self._context.get_tensor_shape(name))
+        size = prod(shape) * space.dtype.itemsize
+        if min(shape, default=0) < 0 or size > space.capacity:
+            raise EngineError(
+                f"segment {self._executor.segment!r} gives {name!r} of shape {list(shape)} where "
+                f"the bundle says at most {space.capacity} bytes",
+                segment=self._executor.segment,
+                hint="build the bundle again",
+            )
+        return shape
+
+
+def _closed(stream: int) -> bool:
+    del stream
+    return False

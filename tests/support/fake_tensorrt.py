@@ -1,0 +1,208 @@
+# SPDX-License-Identifier: Apache-2.0
+"""TensorRT's runtime half with the Python API of one version, running plans that are made up.
+
+A plan is a header as TensorRT writes it, and a description in JSON. What it computes is a function
+of numpy, which runs on the memory of a `FakeDevice` when its stream comes to it. Names, arguments
+and types of every call are judged by the version's table. It shows nothing of TensorRT itself.
+"""
+
+from __future__ import annotations
+
+import json
+import struct
+import weakref
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from tests.support.fake_cuda import FakeDevice
+from tests.support.trt_contract import Contract
+
+MAGIC = {"tensorrt": b"ftrt", "tensorrt_rtx": b"vtrt"}
+GARBAGE = 0x5A
+
+Function = Callable[[list[np.ndarray]], list[np.ndarray]]
+FUNCTIONS: dict[str, Function] = {
+    "relu": lambda a: [np.maximum(a[0], 0)],
+    "relu and sum": lambda a: [np.maximum(a[0], 0), a[0].sum(-1)],
+    "twice": lambda a: [a[0] * 2],
+}
+
+
+def plan_bytes(
+    function: str,
+    inputs: Mapping[str, Sequence[int]],
+    outputs: Mapping[str, Sequence[int]],
+    *,
+    profiles: Sequence[Mapping[str, Sequence[Sequence[int]]]] = (),
+    release: tuple[int, int, int] = (10, 3, 0),
+    flavour: str = "tensorrt",
+    memory: int = 1000,
+    host: Sequence[str] = (),
+    streamed: int = 0,
+) -> bytes:
+    """A plan; -1 is an open size, and a profile gives least, usual and greatest of these inputs."""
+    facts = {
+        "function": function, "inputs": inputs, "outputs": outputs, "profiles": profiles,
+        "memory": memory, "host": host, "streamed": streamed,
+    }  # fmt: skip
+    body = json.dumps(facts).encode()
+    header = bytearray(64)
+    header[:4] = MAGIC[flavour]
+    struct.pack_into("<Q", header, 16, len(header) + len(body))
+    header[24:27] = bytes(release)
+    return bytes(header) + body
+
+
+class FakeTensorRt(Contract):
+    """The module, over one device.
+
+    Attributes:
+        cores: How many DLA cores it finds.
+        refuses: What it reports in place of deserializing a plan.
+        fails: Whether an enqueue fails.
+        deserialized: By plan: the DLA core that was chosen before, or None.
+        contexts: Those that live.
+        torn_down: How many contexts lived when an engine died; all 0 where the order is right.
+    """
+
+    def __init__(self, version: str, device: FakeDevice, *, cores: int = 0) -> None:
+        super().__init__(version)
+        self.device, self.cores = device, cores
+        self.refuses, self.fails = "", False
+        self.deserialized: list[int | None] = []
+        self.contexts: weakref.WeakSet[Any] = weakref.WeakSet()
+        self.torn_down: list[int] = []
+        self.__version__ = version.rpartition("-")[2]
+
+    def read(self, thing: Any, name: str) -> Any:
+        if (type(thing).__name__, name) == ("Runtime", "num_DLA_cores"):
+            return self.cores
+        return super().read(thing, name)
+
+    def _made(self, kind: str, facts: dict[str, Any], **properties: Any) -> Any:
+        """An object whose properties all exist in this version."""
+        known = self.classes[kind].properties
+        assert known >= properties.keys(), f"{self.version}: no {properties.keys() - known}"
+        return self.classes[kind](_facts=facts, **properties)
+
+    # -- Runtime -----------------------------------------------------------------------------
+
+    def _deserialize_cuda_engine(self, runtime: Any, serialized_engine: Any) -> Any:
+        data = bytes(serialized_engine)
+        if self.refuses or data[:4] not in MAGIC.values():
+            text = self.refuses or "Serialization assertion magicTag == kEXPECTED_MAGIC_TAG failed"
+            message = f"IRuntime::deserializeCudaEngine: Error Code 1: Serialization ({text}.)"
+            runtime.error_recorder.report_error(None, message)
+            return None
+        facts = json.loads(data[64:])
+        self.deserialized.append(runtime.__dict__.get("DLA_core"))
+        engine = self._made(
+            "ICudaEngine",
+            facts,
+            num_io_tensors=len(facts["inputs"]) + len(facts["outputs"]),
+            num_optimization_profiles=max(1, len(facts["profiles"])),
+            device_memory_size_v2=facts["memory"],
+            streamable_weights_size=facts["streamed"],
+        )
+        weakref.finalize(engine, lambda: self.torn_down.append(len(self.contexts)))
+        return engine
+
+    # -- ICudaEngine -------------------------------------------------------------------------
+
+    def _get_tensor_name(self, engine: Any, index: int) -> str:
+        return [*engine._facts["outputs"], *engine._facts["inputs"]][index]
+
+    def _get_tensor_mode(self, engine: Any, name: str) -> Any:
+        mode = "INPUT" if name in engine._facts["inputs"] else "OUTPUT"
+        return getattr(self.enums["TensorIOMode"], mode)
+
+    def _get_tensor_location(self, engine: Any, name: str) -> Any:
+        location = "HOST" if name in engine._facts["host"] else "DEVICE"
+        return getattr(self.enums["TensorLocation"], location)
+
+    def _get_tensor_profile_shape(self, engine: Any, name: str, profile_index: int) -> Any:
+        return engine._facts["profiles"][profile_index][name]
+
+    def _create_execution_context(self, engine: Any, strategy: Any) -> Any:
+        assert strategy.name == "USER_MANAGED", "contexts are to have no memory of their own"
+        facts: dict[str, Any] = {
+            "engine": engine._facts,
+            "shapes": {},
+            "addresses": {},
+            "scratch": (0, 0),
+        }
+        context = self._made("IExecutionContext", facts, active_optimization_profile=0)
+        self.contexts.add(context)
+        return context
+
+    # -- IExecutionContext -------------------------------------------------------------------
+
+    def _set_device_memory(self, context: Any, memory: int, size: int) -> None:
+        assert size >= context._facts["engine"]["memory"]
+        context._facts["scratch"] = (memory, size)
+
+    def _set_optimization_profile_async(
+        self, context: Any, profile_index: int, stream_handle: int
+    ) -> bool:
+        assert stream_handle > 0
+        context.__dict__["active_optimization_profile"] = profile_index
+        context._facts["shapes"].clear()
+        return True
+
+    def _set_input_shape(self, context: Any, name: str, shape: Any) -> bool:
+        profiles = context._facts["engine"]["profiles"]
+        least, _, most = profiles[context.active_optimization_profile][name]
+        held = all(a <= n <= b for a, n, b in zip(least, shape, most, strict=True))
+        context._facts["shapes"][name] = tuple(shape)
+        return held
+
+    def _infer_shapes(self, context: Any) -> list[str]:
+        inputs = context._facts["engine"]["inputs"]
+        return [n for n, s in inputs.items() if -1 in s and n not in context._facts["shapes"]]
+
+    def _get_tensor_shape(self, thing: Any, name: str) -> tuple[int, ...]:
+        facts = thing._facts
+        if type(thing).__name__ == "ICudaEngine":
+            return tuple({**facts["inputs"], **facts["outputs"]}[name])
+        engine = facts["engine"]
+        if name in engine["inputs"]:
+            return facts["shapes"].get(name, tuple(engine["inputs"][name]))
+        results = self._results(facts, [np.zeros(s, np.float32) for s in self._shapes(facts)])
+        return results[name].shape
+
+    def _set_tensor_address(self, context: Any, name: str, memory: int) -> bool:
+        context._facts["addresses"][name] = memory
+        return memory > 0 and memory % 256 == 0
+
+    def _execute_async_v3(self, context: Any, stream_handle: int) -> bool:
+        self.device.note("enqueue")
+        if self.fails:
+            return False
+        facts = context._facts
+        names = {*facts["engine"]["inputs"], *facts["engine"]["outputs"]}
+        assert names == facts["addresses"].keys(), "every tensor needs an address"
+        snapshot = {**facts, "shapes": dict(facts["shapes"])}  # as it is when it is captured
+        self.device.streams[stream_handle - 1].queue(lambda: self._run(snapshot))
+        return True
+
+    # -- what a plan does --------------------------------------------------------------------
+
+    def _run(self, facts: dict[str, Any]) -> None:
+        device, addresses = self.device, facts["addresses"]
+        names = facts["engine"]["inputs"]
+        inputs = [
+            device.read(addresses[n], s, np.dtype(np.float32)).copy()
+            for n, s in zip(names, self._shapes(facts), strict=True)
+        ]
+        device.read(facts["scratch"][0], (facts["scratch"][1],), np.dtype(np.uint8))[:] = GARBAGE
+        for name, result in self._results(facts, inputs).items():
+            device.write(addresses[name], result)
+
+    def _shapes(self, facts: dict[str, Any]) -> list[tuple[int, ...]]:
+        return [facts["shapes"].get(n, tuple(s)) for n, s in facts["engine"]["inputs"].items()]
+
+    def _results(self, facts: dict[str, Any], inputs: list[np.ndarray]) -> dict[str, np.ndarray]:
+        results = FUNCTIONS[facts["engine"]["function"]](inputs)
+        return dict(zip(facts["engine"]["outputs"], results, strict=True))
