@@ -32,7 +32,10 @@ def _refuse_what_is_not_there_yet(options: CompileOptions) -> None:
         )
 
 
-INT8 = ("calibration", "ranges", "calibration_method", "samples", "int8_except", "int8_scheme")
+INT8 = (
+    "calibration", "ranges", "calibration_method", "samples", "int8_except", "int8_scheme",
+    "int8_weights",
+)  # fmt: skip
 """Options that int8 alone reads, besides the metric."""
 
 

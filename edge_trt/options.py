@@ -212,6 +212,13 @@ class CompileOptions:
         "wants it (dense)",
         choices=("sparse", "dense"),
     )
+    int8_weights: str = _field(
+        "max",
+        "--int8-weights",
+        "scales of int8 weights, for each output channel: nothing is clipped (max), or the squared "
+        "error is smallest (mse)",
+        choices=("max", "mse"),
+    )
     metric: Any = _field(
         None,
         "--metric",

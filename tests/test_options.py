@@ -187,6 +187,7 @@ CHANGES_INT8 = {
     "samples": 100,
     "int8_except": ("head.*",),
     "int8_scheme": "dense",
+    "int8_weights": "mse",
 }
 NOT_YET = {"dla"}
 

@@ -30,7 +30,8 @@ def print_summary(found: Mapping[str, Any]) -> None:
     print(
         f"{found['tensors']} tensors and {found['layers_int8']} layers in int8, "
         f"{found['layers_higher']} layers with weights or products left at a higher precision "
-        f"(method {found['method']}, {found['samples']} samples)"
+        f"(method {found['method']}, weights by {found.get('weights', 'max')}, "
+        f"{found['samples']} samples)"
     )
 
 

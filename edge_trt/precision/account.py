@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from edge_trt.engines.onnx.observer import Group
+from edge_trt.precision.exceptions import exact_name
 from edge_trt.precision.metric import Metric, RunFeed, evaluate, name_of
 from edge_trt.precision.observed import key, runner
 
@@ -48,6 +49,7 @@ class Account:
         found: dict[str, Any] = {
             "scheme": stage.options.int8_scheme,
             "method": self._ranges.method,
+            "weights": stage.options.int8_weights,
             "samples": self._ranges.source.samples,
             "tensors": sum(len(s.tensors) for s in sites),
             "layers_int8": sum(len(s.weights) + len(s.elsewhere) for s in sites),
@@ -77,12 +79,12 @@ class Account:
         damage = self._stage.damage(self._ranges, self._quantized)
         many = len(self._stage.sites) > 1
         layers: list[dict[str, Any]] = []
-        for network, sites in self._stage.sites.items():
-            for node in sites.weights:
-                name = key(network, node.outputs[0].name, many=many)
+        for network in self._stage.bundle.networks:
+            for node in self._stage.sites[network.name].weights:
+                name = key(network.name, node.outputs[0].name, many=many)
                 layers.append(
                     {
-                        "layer": node.name,
+                        "layer": exact_name(network, node),
                         "kind": node.layer.kind,
                         "module": node.origin.module,
                         "source": node.origin.source,

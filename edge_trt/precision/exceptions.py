@@ -58,12 +58,17 @@ class Patterns:
         """Patterns that match no layer of these networks, each with the names closest to it."""
         nodes = [node for network in networks for node in network.nodes]
         lost = [p for p in self.patterns if not any(self._matches(p, node) for node in nodes)]
-        known = sorted({node.origin.module for node in nodes} | set(Layer.kinds))
+        known = sorted({n.origin.module for n in nodes} | set(Layer.kinds) | set(self._words))
         return {p: difflib.get_close_matches(p, known) for p in lost}
 
     def _matches(self, pattern: str, node: Node) -> bool:
         named = self._words.get(pattern)
         return _matches(pattern, node) if named is None else named is node
+
+
+def exact_name(network: Network, node: Node) -> str:
+    """A name that no other layer of the model has, nor any module: `block0/conv2d_1`."""
+    return f"{network.name}/{node.name}"
 
 
 def _matches(pattern: str, node: Node) -> bool:

@@ -57,7 +57,12 @@ def to_int8(
 
 
 def with_twins(
-    network: Network, sites: Sites, ranges: Mapping[str, float], *, dense: bool = False
+    network: Network,
+    sites: Sites,
+    ranges: Mapping[str, float],
+    *,
+    weights: str = "max",
+    dense: bool = False,
 ) -> tuple[Network, dict[str, str]]:
     """The network with a quantized twin beside each quantized layer, which nothing reads.
 
@@ -65,7 +70,7 @@ def with_twins(
         The network, and the name of the twin's result by that of the layer's.
     """
     scales = activation_scales(network, sites.tensors, ranges, dense=dense)
-    change = _Twins(sites, scales, "max")
+    change = _Twins(sites, scales, weights)
     return rewrite(network, change), change.twins
 
 

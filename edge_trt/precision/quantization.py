@@ -19,7 +19,7 @@ from edge_trt.option_checks import needs_data
 from edge_trt.precision.account import Account
 from edge_trt.precision.best import FIRST, pick
 from edge_trt.precision.damage import Damage, measure
-from edge_trt.precision.exceptions import Patterns
+from edge_trt.precision.exceptions import Patterns, exact_name
 from edge_trt.precision.given import Data, load_data
 from edge_trt.precision.guarded import guarded, running
 from edge_trt.precision.int8 import to_int8, with_twins
@@ -64,6 +64,7 @@ class Quantization:
         self.bundle = bundle
         self.options = options
         self.dense = options.int8_scheme == "dense"
+        self._rewriting: Any = {"weights": options.int8_weights, "dense": self.dense}
         self._keep = exceptions(bundle.networks, options)
         self.sites = {n.name: find_sites(n, self._keep, dense=self.dense) for n in bundle.networks}
         self.fallbacks = fallback_executors(bundle, folder)
@@ -157,7 +158,7 @@ class Quantization:
             raise empty()
 
     def without(self, excluded: Collection[str]) -> Quantization:
-        """The same with further layers that are not to be in int8, by `key`."""
+        """The same with further layers that are not to be in int8, by `exact_name`."""
         changed = copy.copy(self)
         changed.sites = {n.name: self._sites_without(n, excluded) for n in self.bundle.networks}
         return changed
@@ -169,15 +170,13 @@ class Quantization:
         for network in self.bundle.networks:
             sites = self.sites[network.name]
             amax = network_ranges(ranges, network, many=len(self.sites) > 1)
-            found[network.name], kept = to_int8(network, sites, amax, dense=self.dense)
+            found[network.name], kept = to_int8(network, sites, amax, **self._rewriting)
             rows += [k.as_dict() for k in kept]
         return found, rows
 
     def _sites_without(self, network: Network, excluded: Collection[str]) -> Sites:
-        many = len(self.sites) > 1
-
         def keep(node: Node) -> str | None:
-            tuned = key(network.name, node.name, many=many) in excluded
+            tuned = exact_name(network, node) in excluded
             return "left out so that the metric holds" if tuned else self._keep(node)
 
         return find_sites(network, keep, dense=self.dense)
@@ -192,7 +191,7 @@ class Quantization:
         for network in self.bundle.networks:
             amax = network_ranges(ranges, network, many=many)
             networks[network.name], pairs = with_twins(
-                network, self.sites[network.name], amax, dense=self.dense
+                network, self.sites[network.name], amax, **self._rewriting
             )
             results[network.name] = [*pairs]
             names[network.name] = [*pairs, *pairs.values()]
@@ -301,6 +300,7 @@ def exceptions(networks: Sequence[Network], options: CompileOptions) -> Keep:
     """The user's exceptions: what stays fp32, and what is not to be int8."""
     nodes = [node for network in networks for node in weighted(network)]
     words = {"first": nodes[0], "last": nodes[-1]} if nodes else {}
+    words |= {exact_name(network, node): node for network in networks for node in weighted(network)}
     rules = (
         Patterns(tuple(options.fp32_layers)),
         Patterns(tuple(options.int8_except), "int8_except", words),

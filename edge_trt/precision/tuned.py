@@ -100,7 +100,7 @@ def _belongs(bundle: Bundle, ranges: Ranges, options: CompileOptions, metric: ob
     state.update("".join(map(str, bundle.networks)).encode())
     state.update(f"{ranges.model} {ranges.method} {ranges.source} {options.int8_scheme}".encode())
     state.update(repr(sorted((n, r.amax) for n, r in ranges.tensors.items())).encode())
-    state.update(repr((options.int8_except, options.fp32_layers)).encode())
+    state.update(repr((options.int8_except, options.fp32_layers, options.int8_weights)).encode())
     state.update(identity(metric).encode())  # an edited function is another one
     return state.hexdigest()
 
@@ -114,7 +114,7 @@ def _bundle(tuner: Tuner, trial: Trial, options: CompileOptions, ranges: Ranges)
     account["metric"] = {
         "name": name_of(tuner.metric), "fp32": tuner.baseline(), "int8": trial.metric,
     }  # fmt: skip
-    names = (*options.int8_except, *(name.rpartition("/")[2] for name in trial.excluded))
+    names = (*options.int8_except, *trial.excluded)
     return replace(
         found,
         options=replace(options, int8_except=tuple(names)),

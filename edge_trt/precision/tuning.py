@@ -19,8 +19,9 @@ from typing import TYPE_CHECKING, Any
 
 from edge_trt.network.graph import Network
 from edge_trt.precision.damage import Noise
+from edge_trt.precision.exceptions import exact_name
 from edge_trt.precision.metric import Metric, RunFeed, evaluate
-from edge_trt.precision.observed import key, runner, usual_shapes, with_networks
+from edge_trt.precision.observed import runner, usual_shapes, with_networks
 from edge_trt.precision.quantization import Quantization
 from edge_trt.precision.work import products
 from edge_trt_calibration import CalibrationError, Ranges
@@ -104,12 +105,11 @@ class Tuner:
         self.ranges = ranges
         self.metric = metric
         self._record = record
-        self._many = len(stage.sites) > 1
         self._products = _products_of(stage)
         self.layers = [
-            key(network, node.name, many=self._many)
-            for network, sites in stage.sites.items()
-            for node in sites.weights
+            exact_name(network, node)
+            for network in stage.bundle.networks
+            for node in stage.sites[network.name].weights
         ]
         if not self.layers:
             raise CalibrationError("no layer of this model can be in int8", hint="use fp16")
@@ -212,10 +212,9 @@ def _better(new: Trial, old: Trial, least: float) -> bool:
 
 def _products_of(stage: Quantization) -> dict[str, int]:
     shapes = usual_shapes(stage.bundle)
-    many = len(stage.sites) > 1
 
     def named(network: Network) -> dict[str, int]:
         found = products(network, shapes)
-        return {key(network.name, name, many=many): count for name, count in found.items()}
+        return {exact_name(network, n): found[n.name] for n in network.nodes if n.name in found}
 
     return {name: n for network in stage.bundle.networks for name, n in named(network).items()}

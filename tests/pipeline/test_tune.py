@@ -86,6 +86,32 @@ def test_the_choice_can_be_built_again(tmp_path: Path) -> None:
     assert str(again.networks[0]) == str(tuned.networks[0])
 
 
+class Twice(nn.Module):
+    """Two blocks with a layer of one name each, and a module that is called as a layer is."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.linear = nn.Sequential(nn.Linear(8, 8), nn.Tanh(), nn.Linear(8, 8))
+        self.last = nn.Linear(5, 8)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.last(torch.fft.rfft(self.linear(x)).abs())
+
+
+def test_every_name_that_tune_gives_is_that_of_one_layer() -> None:
+    model, rows = Twice().eval(), DATA[:, :8]
+    given = {"precision": "int8", "calibration": rows}
+    whole = edge_trt.compile(model, (batch(8),), **given)
+    names = [layer["layer"] for layer in whole.quantization["noise"]]
+    assert len(whole.networks) == 2
+    assert len(names) == len(set(names)) == 3
+    for name in names:
+        bundle = edge_trt.compile(model, (batch(8),), int8_except=name, **given)
+        left = [layer["layer"] for layer in bundle.quantization["noise"]]
+        assert left == [other for other in names if other != name]
+
+
 def test_nothing_is_left_out_where_nothing_has_to_be(tmp_path: Path) -> None:
     found = _tune(tmp_path / "best.edge", drop=99)
     assert found.holds
