@@ -10,6 +10,7 @@ from sympy import sympify
 from torch import fx
 from torch.utils import _pytree as pytree
 
+from edge_trt.capture.kept_state import copies_of_state, left_as_found
 from edge_trt.lowering.eager import harmless
 
 if TYPE_CHECKING:
@@ -78,19 +79,10 @@ def checked_results(
 
 
 def answers(model: nn.Module, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
-    """What the model gives; inputs, its buffers and attributes (it may keep a grid) stay."""
+    """What the model gives; inputs, the model and what it keeps (it may keep a grid) stay."""
     args, named = pytree.tree_map_only(torch.Tensor, torch.Tensor.clone, (args, dict(kwargs)))
-    buffers = {name: buffer.clone() for name, buffer in model.named_buffers()}
-    attributes = [(vars(module), dict(vars(module))) for module in model.modules()]
-    try:
-        for now, before in attributes:
-            now.update({k: v.clone() for k, v in before.items() if isinstance(v, torch.Tensor)})
-        with torch.inference_mode():
-            return torch.func.functional_call(model, buffers, args, named)
-    finally:
-        for now, before in attributes:
-            now.clear()
-            now.update(before)
+    with left_as_found(model), torch.inference_mode():
+        return torch.func.functional_call(model, copies_of_state(model), args, named)
 
 
 class _OtherShapeError(Exception):

@@ -12,6 +12,7 @@ from torch.export import ExportedProgram
 from edge_trt.capture.call import prepare_call
 from edge_trt.capture.embeddings import bounded_embeddings
 from edge_trt.capture.gradients import refuse_gradients
+from edge_trt.capture.kept_state import left_as_found
 from edge_trt.capture.mixed_types import refuse_mixed_types
 from edge_trt.capture.module_state import (
     evaluation_mode,
@@ -140,6 +141,7 @@ def _from_module(source: Source, model: nn.Module, inputs: Any, stateful: bool) 
     warn_about_bad_weights(model)
     call = prepare_call(model.forward, given)
     with (
+        left_as_found(model),
         evaluation_mode(model, tell=not source.ours),
         bounded_embeddings(model),
         prepared_images(model, call),

@@ -16,10 +16,13 @@ LOST = (
     r"Nested forward mode AD|functorch tensor"
 )
 """What torch.export says where it can't follow a gradient."""
-REASON = "it loses values that forward computes by a gradient, as torch.func.grad does"
+REASON = (
+    "it loses values that forward reads through .data, or computes by a gradient, as "
+    "torch.func.grad does"
+)
 REMEDY = (
-    "trace it first, for fixed sizes, and compile what comes out: "
-    "torch.fx.experimental.proxy_tensor.make_fx(model)(*inputs).eval()"
+    "write .detach() for .data; trace a gradient first, for fixed sizes, and compile what comes "
+    "out: torch.fx.experimental.proxy_tensor.make_fx(model)(*inputs).eval()"
 )
 
 

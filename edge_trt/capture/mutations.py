@@ -47,7 +47,7 @@ def refuse_mutations(program: ExportedProgram, *, buffers: bool = True) -> None:
                 source=where.removeprefix(" at "),
                 hint="use the operator without '_', or clone the input first",
             )
-        if buffers and node.graph is not program.graph:
+        if buffers and node.graph is not program.graph and spec.kind not in _NO_STATE:
             continue  # lowering says whether what is left by a region matters
         if buffers and spec.kind is InputKind.BUFFER:
             raise _buffer_error(str(spec.target), where)

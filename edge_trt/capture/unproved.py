@@ -33,6 +33,7 @@ from edge_trt.capture.conditions import (
 )
 from edge_trt.capture.constraints import SPECIAL
 from edge_trt.capture.places import arguments_of, tensors_at, traced_size
+from edge_trt.capture.quiet import quiet
 from edge_trt.capture.samples import Sizes, spread
 from edge_trt.capture.signature import user_inputs
 from edge_trt.errors import CaptureError
@@ -207,7 +208,8 @@ def _near_least(places: Places) -> Iterator[Sizes]:
 
 def _failure(model: nn.Module, call: Call, places: Places, sizes: Sizes) -> Exception | None:
     try:
-        answers(model, *arguments_of(call, tensors_at(call, places, sizes)))
+        with quiet():  # torch.cond compiles its branches, and logs what they raise
+            answers(model, *arguments_of(call, tensors_at(call, places, sizes)))
     except Exception as error:  # a model raises what it likes
         return error
     return None

@@ -1,0 +1,120 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A module is left as it was found, whatever its forward writes to, and however capture ends."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+import torch
+from torch import nn
+
+import edge_trt
+from edge_trt.errors import EdgeTrtError
+
+WEIGHT = r"weight 'w' .*keep what changes in a buffer"
+
+
+class _Keeping(nn.Module):
+    """Runs a function, which may keep what it likes."""
+
+    def __init__(self, function) -> None:
+        super().__init__()
+        self.w = nn.Parameter(torch.ones(4))
+        self.register_buffer("c", torch.zeros(4))
+        self.plain, self.kept, self.named = torch.zeros(4), [torch.zeros(4)], {"k": torch.zeros(4)}
+        self.function = function
+
+    def forward(self, x):
+        with torch.no_grad():
+            return self.function(self, x)
+
+
+def _weight(m, x):
+    m.w.add_(x.mean(0))
+    return x * m.w
+
+
+def _weight_then_cut(m, x):
+    m.w.copy_(x[0])
+    return x[1:-1] * m.w
+
+
+def _weight_by_a_view(m, x):
+    m.w.detach()[:2].zero_()
+    return x[:, : x.shape[1]] * m.w
+
+
+def _weight_and_choice(m, x):
+    m.w.mul_(2)
+    return x * m.w if x.shape[0] % 2 == 0 else x + m.w
+
+
+def _data(m, x):
+    m.w.data.mul_(2)
+    return x * m.w
+
+
+def _new_weight(m, x):
+    m.w = nn.Parameter(m.w + 1)
+    return x * m.w
+
+
+def _attributes(m, x):
+    m.c.add_(1)
+    m.plain.add_(1)
+    return x * m.plain
+
+
+def _new_attributes(m, x):
+    m.c = m.c + 1
+    m.cache, m.count = x, getattr(m, "count", 0) + 1
+    return x * m.c
+
+
+def _containers(m, x):
+    m.kept[0].add_(1)
+    m.kept.append(x)
+    m.named["k"] = x
+    m.named["l"] = x
+    return x * m.kept[0]
+
+
+def _contents(model):
+    """Every attribute: tensors as themselves and their values, lists and dicts with theirs."""
+
+    def content(value):
+        if isinstance(value, torch.Tensor):
+            return id(value), value.tolist()
+        if isinstance(value, dict):
+            return {key: content(item) for key, item in value.items()}
+        return [content(item) for item in value] if isinstance(value, list) else value
+
+    return content(vars(model))
+
+
+@pytest.mark.parametrize("rows", ["5", "3..5..8", "1..5..8"])
+@pytest.mark.parametrize(
+    ("forward", "message"),
+    [
+        (_weight, WEIGHT),
+        (_weight_then_cut, WEIGHT),
+        (_weight_by_a_view, WEIGHT),
+        (_weight_and_choice, f"{WEIGHT}|chooses by a condition"),
+        (_data, r"write .detach\(\) for .data"),
+        (_new_weight, None),
+        (_attributes, "writes to its tensor 'plain'"),
+        (_new_attributes, "attribute self.cache was assigned|buffer 'c' is updated"),
+        (_containers, "attributes self.kept|writes to its tensor"),
+    ],
+)
+def test_the_module_is_left_as_it_was(forward, message, rows):
+    model = _Keeping(forward).eval()
+    before = _contents(model)
+    try:
+        edge_trt.compile(model, edge_trt.Input.parse(f"x={rows}x4"), target="cpu", dryrun=True)
+        said = None
+    except EdgeTrtError as error:
+        said = str(error)
+    assert _contents(model) == before
+    assert (said is None) if message is None else re.search(message, said or "")
