@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     )
     from edge_trt_runtime.selftest import SelfTestResult, run_self_test
     from edge_trt_runtime.session import Session, load
+    from edge_trt_runtime.streaming import Stream, StreamResult
     from edge_trt_runtime.tensorrt.shared import EngineInfo, engines
 
 __version__ = "0.1.0"
@@ -36,7 +37,7 @@ __version__ = "0.1.0"
 # fmt: off
 __all__ = [  # noqa: RUF022 (grouped by use)
     # running
-    "load", "Session", "engines", "EngineInfo",
+    "load", "Session", "Stream", "StreamResult", "engines", "EngineInfo",
     # proving
     "verify_bundle", "run_self_test", "SelfTestResult",
     # looking inside
@@ -49,6 +50,7 @@ __all__ = [  # noqa: RUF022 (grouped by use)
 
 _HOME = {
     **dict.fromkeys(("load", "Session"), "session"),
+    **dict.fromkeys(("Stream", "StreamResult"), "streaming"),
     **dict.fromkeys(("engines", "EngineInfo"), "tensorrt.shared"),
     **dict.fromkeys(("run_self_test", "SelfTestResult"), "selftest"),
     **dict.fromkeys(("open_bundle", "verify_bundle", "OpenBundle"), "bundle"),

@@ -6,9 +6,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from edge_trt_runtime.executors import open_executor
+from edge_trt_runtime.results import deliver
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     import numpy as np
 
@@ -35,15 +36,19 @@ class HostRunner:
             for step in plan.steps
         )
 
-    def run(self, inputs: list[np.ndarray]) -> list[np.ndarray]:
-        """Run once; inputs and results in the order of the signature."""
+    def run(
+        self, inputs: list[np.ndarray], targets: Sequence[np.ndarray | None] = ()
+    ) -> list[np.ndarray]:
+        """Run once; inputs, results and their targets in the order of the signature."""
         values: list[Any] = inputs + self._blank
-        for execute, sources, targets, dead in self._stages:
+        for execute, sources, places, dead in self._stages:
             outputs = execute([values[slot] for slot in sources])
-            for slot, value in zip(targets, outputs):  # noqa: B905 (hot; executors give all)
+            for slot, value in zip(places, outputs):  # noqa: B905 (hot; executors give all)
                 values[slot] = value
             for slot in dead:
                 values[slot] = None
+        if targets:
+            return deliver(values, self._results, targets)
         return [values[slot].copy() if copy else values[slot] for _, slot, copy in self._results]
 
     def close(self) -> None:

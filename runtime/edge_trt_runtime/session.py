@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import logging
 import threading
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from edge_trt_runtime.bundle import OpenBundle, open_bundle
 from edge_trt_runtime.devices import check_device, find_device
@@ -14,10 +14,11 @@ from edge_trt_runtime.errors import EngineError
 from edge_trt_runtime.host import HostRunner
 from edge_trt_runtime.inputs import InputChecker
 from edge_trt_runtime.plan import make_plan
+from edge_trt_runtime.results import targets_of
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Mapping
+    from collections.abc import Callable, Iterable, Mapping, Sequence
     from concurrent.futures import Future, ThreadPoolExecutor
     from types import TracebackType
 
@@ -26,12 +27,15 @@ if TYPE_CHECKING:
     from edge_trt_runtime.hybrid.place import Place
     from edge_trt_runtime.manifest import Manifest, Segment, Signature
     from edge_trt_runtime.plan import Plan
+    from edge_trt_runtime.streaming import Policy, Stream
 
 log = logging.getLogger("edge_trt_runtime")
 
 
 class _Runner(Protocol):
-    def run(self, inputs: list[np.ndarray]) -> list[np.ndarray]: ...
+    def run(
+        self, inputs: list[np.ndarray], targets: Sequence[np.ndarray | None] = ()
+    ) -> list[np.ndarray]: ...
 
     def close(self) -> None: ...
 
@@ -165,14 +169,17 @@ class Session:
         """Where each segment runs, and why it is the host; empty on a session of the CPU."""
         return self._places
 
-    def run(self, inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    def run(
+        self, inputs: Mapping[str, np.ndarray], *, out: Mapping[str, np.ndarray] | None = None
+    ) -> dict[str, np.ndarray]:
         """Run the model once.
 
         Args:
             inputs: An array for every input of the signature, in any memory layout.
+            out: Arrays that outputs are written to, by name; all outputs or some.
 
         Returns:
-            A fresh array for every output, which the caller owns.
+            An array for every output: the one of ``out``, or a fresh one that the caller owns.
 
         Raises:
             InputError: When a name, shape or type does not fit the signature.
@@ -181,7 +188,9 @@ class Session:
         runner = self._runner
         if runner is None:
             raise self._closed()
-        return dict(zip(self._names, runner.run(self._checker.check(inputs)), strict=True))
+        arrays = self._checker.check(inputs)
+        targets = () if out is None else targets_of(out, self._names)
+        return dict(zip(self._names, runner.run(arrays, targets), strict=True))
 
     def submit(self, inputs: Mapping[str, np.ndarray]) -> Future[dict[str, np.ndarray]]:
         """Run the model in another thread; as many such runs at once as the session has frames.
@@ -204,6 +213,62 @@ class Session:
 
                 self._workers = ThreadPoolExecutor(self._frames, "edge_trt")
             return self._workers.submit(self.run, inputs)
+
+    async def arun(self, inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+        """Run the model once, in another thread, while the event loop goes on.
+
+        Args:
+            inputs: As for :meth:`submit`.
+
+        Raises:
+            InputError: As :meth:`run`.
+            EngineError: Likewise.
+        """
+        from asyncio import wrap_future
+
+        return await wrap_future(self.submit(inputs))
+
+    def stream(
+        self,
+        frames: Iterable[Any],
+        *,
+        depth: int = 2,
+        policy: Policy = "block",
+        deadline: float | None = None,
+        prepare: Callable[[Any], Mapping[str, np.ndarray]] | None = None,
+    ) -> Stream:
+        """Run the model on one frame after the other, several of them at the same time.
+
+        ::
+
+            for result in session.stream(camera, policy="latest"):
+                show(result.frame, result.outputs)
+
+        Args:
+            frames: The source, which is read in a thread of its own.
+            depth: How many frames may be running or wait to be taken, at the same time as the
+                next one is read; of a GPU no more than the session has ``frames``.
+            policy: What to do with a frame while ``depth`` of them wait already: ``block`` does
+                not read it before there is room, ``drop-oldest`` drops the one that waits
+                longest, and ``latest`` keeps one waiting frame alone, the newest.
+            deadline: Seconds after it was read within which a result is of use: older frames are
+                dropped, and results that come later are marked.
+            prepare: Makes the inputs of :meth:`run` from a frame, in one of ``depth`` threads.
+                Without it a frame is these inputs, or the array of the only input, for which a
+                first dimension of 1 may be left out.
+
+        Returns:
+            An iterator over results in the order of the frames, and a context manager.
+
+        Raises:
+            EngineError: When the session is closed, or an option is wrong.
+        """
+        from edge_trt_runtime.streaming import Stream, inputs_of
+
+        if self._runner is None:
+            raise self._closed()
+        make = prepare or inputs_of(self.signature)
+        return Stream(self.run, make, frames, depth=depth, policy=policy, deadline=deadline)
 
     def initial_states(self) -> dict[str, np.ndarray]:
         """Return the first value of every state, by the name of its input; empty without states.

@@ -19,6 +19,7 @@ from edge_trt_runtime.errors import EngineError
 from edge_trt_runtime.hybrid.arrays import DeviceArray, DeviceSpace
 from edge_trt_runtime.hybrid.schedule import HOST
 from edge_trt_runtime.hybrid.stretches import find_stretches
+from edge_trt_runtime.results import deliver
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -88,8 +89,10 @@ class Frame:
         self._shapes: dict[int, tuple[int, ...]] = {}
         self._recipes: dict[tuple[tuple[int, ...], ...], _Recipe] = {}
 
-    def run(self, inputs: Sequence[np.ndarray]) -> list[np.ndarray]:
-        """Run once; inputs and results in the order of the signature.
+    def run(
+        self, inputs: Sequence[np.ndarray], targets: Sequence[np.ndarray | None] = ()
+    ) -> list[np.ndarray]:
+        """Run once; inputs, results and their targets in the order of the signature.
 
         Raises:
             EngineError: When a segment fails.
@@ -107,6 +110,8 @@ class Frame:
             else:
                 self._walk(recipe)
             recipe.runs += 1
+            if targets:
+                return deliver(values, self._prepared.results, targets)
             return [
                 values[slot].copy() if copy else values[slot]
                 for _, slot, copy in self._prepared.results

@@ -12,6 +12,8 @@ from edge_trt_runtime.hybrid.frame import Frame
 from edge_trt_runtime.hybrid.prepared import Prepared, load_executors, prepare
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     import numpy as np
 
     from edge_trt_runtime.bundle import OpenBundle
@@ -59,8 +61,10 @@ class HybridRunner:
         self._device = device
         self._close = weakref.finalize(self, _close, device, self._frames, prepared)
 
-    def run(self, inputs: list[np.ndarray]) -> list[np.ndarray]:
-        """Run once; inputs and results in the order of the signature.
+    def run(
+        self, inputs: list[np.ndarray], targets: Sequence[np.ndarray | None] = ()
+    ) -> list[np.ndarray]:
+        """Run once; inputs, results and their targets in the order of the signature.
 
         Raises:
             EngineError: When a segment fails, or the session was closed.
@@ -68,7 +72,7 @@ class HybridRunner:
         with self._device:
             frame = self._frames.take()
             try:
-                return frame.run(inputs)
+                return frame.run(inputs, targets)
             finally:
                 self._frames.give(frame)
 

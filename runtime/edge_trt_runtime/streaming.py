@@ -1,0 +1,284 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A session over a sequence of frames: reading, running and taking results go on side by side.
+
+One thread reads frames, as many as the stream is deep run them, and who iterates takes the
+results in the order of the frames. A run starts only when fewer than ``depth`` are running or wait
+to be taken, so a slow reader of results holds back the source, or has frames dropped, and memory
+does not grow.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import deque
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+
+import numpy as np
+
+from edge_trt_runtime.errors import EngineError
+from edge_trt_runtime.names import did_you_mean
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping
+    from types import TracebackType
+
+    from edge_trt_runtime.manifest import Signature
+
+    Run = Callable[[Mapping[str, np.ndarray]], dict[str, np.ndarray]]
+    Prepare = Callable[[Any], Mapping[str, np.ndarray]]
+
+Policy = Literal["block", "latest", "drop-oldest"]
+POLICIES: tuple[Policy, ...] = ("block", "latest", "drop-oldest")
+
+
+class StreamResult(NamedTuple):
+    """What became of a frame.
+
+    Attributes:
+        outputs: As of ``Session.run``.
+        frame: The frame as the source gave it.
+        number: Its number in the source, from 0; dropped frames leave gaps.
+        waited: Seconds from when it was read until its run began.
+        prepared: Seconds that ``prepare`` took.
+        ran: Seconds that the run took.
+        late: Whether the result came later after the reading than the deadline.
+    """
+
+    outputs: dict[str, np.ndarray]
+    frame: Any
+    number: int
+    waited: float
+    prepared: float
+    ran: float
+    late: bool
+
+
+class _Job:
+    """A frame on its way."""
+
+    __slots__ = ("error", "frame", "index", "number", "outputs", "read", "times")
+
+    def __init__(self, frame: Any, index: int) -> None:
+        self.frame = frame
+        self.index = index
+        self.number = -1  # among those that run
+        self.read = time.perf_counter()
+        self.times = (0.0, 0.0, 0.0)
+        self.outputs: dict[str, np.ndarray] = {}
+        self.error: BaseException | None = None
+
+
+class Stream:
+    """Iterate over it for results; it ends with its frames, or when it is closed.
+
+    Attributes:
+        dropped: Frames that were not run: another took their place, or they were too old.
+    """
+
+    def __init__(
+        self,
+        run: Run,
+        prepare: Prepare,
+        frames: Iterable[Any],
+        *,
+        depth: int,
+        policy: Policy,
+        deadline: float | None,
+    ) -> None:
+        """Use :meth:`edge_trt_runtime.Session.stream`."""
+        _check(depth, policy, deadline)
+        self.dropped = 0
+        self._run, self._prepare = run, prepare
+        self._frames = iter(frames)
+        self._depth, self._policy, self._deadline = depth, policy, deadline
+        self._room = 1 if policy == "latest" else depth
+        self._changed = threading.Condition()
+        self._waiting: deque[_Job] = deque()
+        self._done: dict[int, _Job] = {}
+        self._started = self._taken = 0
+        self._read_all = self._closed = False
+        self._source_error: BaseException | None = None
+        self._threads: list[threading.Thread] = []
+
+    def __iter__(self) -> Stream:
+        """Return itself."""
+        return self
+
+    def __next__(self) -> StreamResult:
+        """Return the next result, which may have to be waited for.
+
+        Raises:
+            StopIteration: After the last one.
+            InputError: As ``Session.run`` for this frame; the stream is then closed.
+            EngineError: Likewise.
+        """
+        if not self._threads and not self._closed:
+            self._start()
+        try:
+            job = self._take()
+        except BaseException:  # Ctrl-C above all
+            self.close()
+            raise
+        if job is None:
+            self.close()
+            if self._source_error is not None:
+                raise self._source_error
+            raise StopIteration
+        if job.error is not None:
+            self.close()
+            raise job.error
+        late = self._deadline is not None and sum(job.times) > self._deadline
+        return StreamResult(job.outputs, job.frame, job.index, *job.times, late)
+
+    def close(self) -> None:
+        """Stop reading, and wait for runs in flight; what waits is dropped. Twice is fine.
+
+        The source is not waited for: a camera may hang. It is told to close when it returns.
+        """
+        with self._changed:
+            self._closed = True
+            self.dropped += len(self._waiting)
+            self._waiting.clear()
+            self._changed.notify_all()
+        for thread in self._threads[1:]:
+            if thread is not threading.current_thread():
+                thread.join()
+
+    def __enter__(self) -> Stream:
+        """Return the stream itself."""
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        """Close the stream."""
+        self.close()
+
+    def _start(self) -> None:
+        """Start the threads; the first one reads."""
+        targets = [self._read, *[self._work] * self._depth]
+        self._threads = [
+            threading.Thread(target=target, name=f"edge_trt-stream-{number}", daemon=True)
+            for number, target in enumerate(targets)
+        ]
+        for thread in self._threads:
+            thread.start()
+
+    def _take(self) -> _Job | None:
+        """Wait for the next result in order; None after the last one."""
+        with self._changed:
+            while self._closed or self._taken not in self._done:
+                if self._closed or self._ended():
+                    return None
+                self._changed.wait()
+            job = self._done.pop(self._taken)
+            self._taken += 1
+            self._changed.notify_all()
+            return job
+
+    def _ended(self) -> bool:
+        """Whether no result will come any more."""
+        return self._read_all and not self._waiting and self._taken == self._started
+
+    # reading
+
+    def _read(self) -> None:
+        try:
+            for index, frame in enumerate(self._frames):
+                if not self._offer(_Job(frame, index)):
+                    break
+        except BaseException as error:
+            self._source_error = error
+        finally:
+            with self._changed:
+                self._read_all = True
+                self._changed.notify_all()
+        close = getattr(self._frames, "close", None)
+        if close is not None and self._source_error is None:
+            close()  # a generator's `finally` runs here, in the thread that it ran in
+
+    def _offer(self, job: _Job) -> bool:
+        """Queue a frame as the policy says; False when nobody wants more."""
+        with self._changed:
+            if self._policy == "block":
+                while len(self._waiting) >= self._room and not self._closed:
+                    self._changed.wait()
+                job.read = time.perf_counter()  # it was not kept waiting by the model before
+            while len(self._waiting) >= self._room:
+                self._waiting.popleft()
+                self.dropped += 1
+            if self._closed:
+                return False
+            self._waiting.append(job)
+            self._changed.notify_all()
+            return True
+
+    # running
+
+    def _work(self) -> None:
+        while (job := self._next_job()) is not None:
+            began = time.perf_counter()
+            prepared = began
+            try:
+                inputs = self._prepare(job.frame)
+                prepared = time.perf_counter()
+                job.outputs = self._run(inputs)
+            except BaseException as error:
+                job.error = error
+            ended = time.perf_counter()
+            job.times = (began - job.read, prepared - began, ended - prepared)
+            with self._changed:
+                self._done[job.number] = job
+                self._changed.notify_all()
+
+    def _next_job(self) -> _Job | None:
+        """Wait for a frame and for leave to start; None when the stream ends."""
+        with self._changed:
+            while not self._closed:
+                self._drop_old()
+                if self._waiting and self._started - self._taken < self._depth:
+                    job = self._waiting.popleft()
+                    job.number = self._started
+                    self._started += 1
+                    self._changed.notify_all()
+                    return job
+                if self._read_all and not self._waiting:
+                    return None
+                self._changed.wait()
+            return None
+
+    def _drop_old(self) -> None:
+        """Drop waiting frames that are past the deadline: their results would be of no use."""
+        if self._deadline is None:
+            return
+        now = time.perf_counter()
+        while self._waiting and now - self._waiting[0].read > self._deadline:
+            self._waiting.popleft()
+            self.dropped += 1
+            self._changed.notify_all()
+
+
+def inputs_of(signature: Signature) -> Prepare:
+    """Return what makes inputs of a frame that is these already, or the only input's array."""
+    first = signature.inputs[0] if len(signature.inputs) == 1 else None
+
+    def prepare(frame: Any) -> Mapping[str, np.ndarray]:
+        if first is None or not hasattr(frame, "__array__"):
+            return frame
+        array = np.asarray(frame)
+        return {first.name: array[np.newaxis] if array.ndim == len(first.shape) - 1 else array}
+
+    return prepare
+
+
+def _check(depth: int, policy: str, deadline: float | None) -> None:
+    if depth < 1:
+        raise EngineError(f"depth is {depth}", hint="give 1 or more")
+    if policy not in POLICIES:
+        raise EngineError(f"unknown policy {policy!r}", hint=did_you_mean(policy, [*POLICIES]))
+    if deadline is not None and deadline <= 0:
+        raise EngineError(f"deadline is {deadline}", hint="give seconds above 0, or None")
