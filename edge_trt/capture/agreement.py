@@ -11,6 +11,7 @@ from torch import fx
 from torch.utils import _pytree as pytree
 
 from edge_trt.capture.kept_state import copies_of_state, left_as_found
+from edge_trt.capture.transposed_attributes import attributes_as_methods
 from edge_trt.lowering.eager import harmless
 
 if TYPE_CHECKING:
@@ -81,7 +82,7 @@ def checked_results(
 def answers(model: nn.Module, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
     """What the model gives; inputs, the model and what it keeps (it may keep a grid) stay."""
     args, named = pytree.tree_map_only(torch.Tensor, torch.Tensor.clone, (args, dict(kwargs)))
-    with left_as_found(model), torch.inference_mode():
+    with left_as_found(model), attributes_as_methods(), torch.inference_mode():
         return torch.func.functional_call(model, copies_of_state(model), args, named)
 
 

@@ -44,10 +44,10 @@ _REMEDIES: tuple[tuple[str, str], ...] = (
         "end both branches of torch.cond with .contiguous()",
     ),
     (
-        r"Input-to-input aliasing detected",  # an attribute that is a view is taken for an input
+        r"Input-to-input aliasing detected",
         (
-            "no two inputs of torch.cond may share memory: in its branches, write x.transpose(-2, "
-            "-1) for x.T and x.mT, and clone() an operand that is a view of another one"
+            "no two inputs of torch.cond may share memory: clone() what a branch reads that is a "
+            "view of something else that it reads"
         ),
     ),
     (

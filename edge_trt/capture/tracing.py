@@ -48,6 +48,7 @@ from edge_trt.capture.places import (
 from edge_trt.capture.pools import any_size_rounds_up, whole_max_pools
 from edge_trt.capture.quiet import quiet
 from edge_trt.capture.recurrences import whole_recurrences
+from edge_trt.capture.transposed_attributes import attributes_as_methods
 from edge_trt.capture.unproved import FURTHER, equal_names, trace_unproved, unsolved
 from edge_trt.errors import CaptureError
 from edge_trt.warning import warn
@@ -61,7 +62,7 @@ if TYPE_CHECKING:
 
 _WHOLE = (
     whole_recurrences, whole_batch_norms, whole_max_pools, any_size_rounds_up, even_bags, OpenSizes,
-    whole_fake_quantizers, masks_as_they_are, flex_attention_as_scores,
+    whole_fake_quantizers, masks_as_they_are, flex_attention_as_scores, attributes_as_methods,
 )  # fmt: skip
 """What export would take apart, fix the sizes of, or ask the values of."""
 _ATTEMPTS = 5

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import re
 import warnings
 from contextlib import contextmanager
 from functools import partial
@@ -15,6 +16,7 @@ from edge_trt.errors import UnsupportedError
 from edge_trt.lowering.aliasing import written_memory
 from edge_trt.lowering.edit import arguments, aten, line_of, tensor, writes
 from edge_trt.lowering.shapes import same_size
+from edge_trt.user_code import reason
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterator, Mapping
@@ -69,12 +71,26 @@ def retrace(program: ExportedProgram) -> ExportedProgram:
     with warnings.catch_warnings(), _safe_splits(program.graph), oblivious():
         # torch 2.13 trips over its own deprecation
         warnings.filterwarnings("ignore", message=".*LeafSpec", category=FutureWarning)
-        retraced = program.run_decompositions(table)
+        retraced = _decomposed(program, table)
     # Torch names some inputs after their place again: those of `forward(*images)` are `images_0`.
     pairs = zip(user_inputs(retraced), user_inputs(program), strict=True)
     rename_inputs(retraced, {now.name: before.name for now, before in pairs})
     settle_sizes(program, retraced, guards)
     return retraced
+
+
+def _decomposed(program: ExportedProgram, table: dict[Any, Callable[..., Any]]) -> ExportedProgram:
+    try:
+        return program.run_decompositions(table)
+    except (AssertionError, RuntimeError) as error:
+        found = re.search(r"While executing %(\w+)", str(error))
+        nodes = {node.name: node for node in program.graph.nodes}
+        where = line_of(nodes[found[1]]) if found is not None and found[1] in nodes else ""
+        why = "it reads a view by as_strided" if "as_strided()" in str(error) else reason(error)
+        raise UnsupportedError(
+            f"PyTorch can't carry back what the model writes in place{where}: {why}",
+            hint="clone() the view before it is written to, or write to the tensor itself",
+        ) from error
 
 
 def _refuse_lossy_writes(gm: fx.GraphModule) -> None:
@@ -111,8 +127,19 @@ def _is_lossy(view: fx.Node) -> bool:
     if view.target == aten.unfold.default:
         base = tensor(view.args[0])
         return base is None or not same_size(base.numel(), found.numel())
+    if view.target == aten.as_strided.default and _overlaps(found):
+        return True
     pairs = zip(found.shape, found.stride(), strict=True)
     return any(same_size(stride, 0) and not same_size(size, 1) for size, stride in pairs)
+
+
+def _overlaps(view: torch.Tensor) -> bool:
+    """Whether a view of known sizes has more elements than the memory from its first to last."""
+    sizes = [*view.shape, *view.stride()]
+    if not all(isinstance(size, int) for size in sizes) or not view.numel():
+        return False
+    reach = sum((n - 1) * step for n, step in zip(view.shape, view.stride(), strict=True))
+    return view.numel() > reach + 1
 
 
 def _composite(target: OpOverload, *args: Any, **kwargs: Any) -> Any:

@@ -74,13 +74,11 @@ MODELS: dict[str, tuple[Callable[..., Any], tuple[Any, ...]]] = {
     "constants": (choose(torch.ones_like, torch.zeros_like), (f("b", 4),)),
     "views": (choose(lambda x: x[:, :2].exp(), lambda x: x[:, :2].sin()), (f("b", 4),)),
     "transposed views": (
-        choose(lambda x, y: x @ y.T + x @ y.mT + x @ y.H, lambda x, y: x @ y.adjoint() * torch.ops.aten.numpy_T(y).sum()),
+        choose(lambda x, y: x @ y.T + x @ y.mT, lambda x, y: x @ y.H - x @ y.adjoint()),
         (f("b", 4), f(3, 4)),
     ),
     "permuted views": (
-        choose(
-            lambda x, y: x @ y.permute(1, 0), lambda x, y: x @ y.movedim(0, 1).swapaxes(0, 1).t()
-        ),
+        choose(lambda x, y: x @ y.permute(1, 0), lambda x, y: x @ y.movedim(0, 1) * 2),
         (f("b", 4), f(3, 4)),
     ),
 }  # fmt: skip

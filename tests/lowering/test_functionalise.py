@@ -4,6 +4,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+import edge_trt
 from edge_trt.errors import UnsupportedError
 from edge_trt.lowering import FUNCTIONALISATION, lower
 from edge_trt.lowering.edit import writes
@@ -282,6 +283,7 @@ def test_a_write_to_one_of_several_results_is_seen_in_the_others(views, shape):
         lambda y: y.unfold(1, 2, 2).add_(1),
         lambda y: y.unfold(1, 2, 1).add_(1),
         lambda y: y.unfold(1, 2, 3)[0].relu_(),
+        lambda y: y.as_strided((2, 2), (1, 1)).add_(1),
     ],
 )
 def test_a_write_that_torch_carries_back_wrongly_is_refused(write):
@@ -292,6 +294,38 @@ def test_a_write_that_torch_carries_back_wrongly_is_refused(write):
 
     with pytest.raises(UnsupportedError, match=r"writes in place to elements of .* at .*clone"):
         lower(export(program, torch.randn(2, 5)))
+
+
+@pytest.mark.parametrize(
+    ("write", "why"),
+    [
+        (lambda y: y[1:].as_strided((2,), (1,)).add_(1), "it reads a view by as_strided"),
+        (lambda y: y.view(-1)[1:].as_strided((2,), (2,), 1)[:1].mul_(3), "by as_strided"),
+        (lambda y: y.T.as_strided((3, 2), (1, 3)).add_(1), "it reads a view by as_strided"),
+    ],
+)
+def test_a_write_that_torch_can_not_carry_back_is_refused(write, why):
+    def program(x):
+        y = x * 1.5
+        write(y)
+        return y
+
+    with pytest.raises(UnsupportedError, match=rf"in place at .*py:\d+: .*{why}: clone"):
+        lower(export(program, torch.randn(3, 5)))
+
+
+def test_a_state_that_torch_can_not_carry_back_is_refused():
+    class Resized(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.register_buffer("state", torch.zeros(8))
+
+        def forward(self, x):
+            self.state.resize_(x.shape[0])
+            return x * 1
+
+    with pytest.raises(UnsupportedError, match=r"carry back .* writes in place.*clone"):
+        edge_trt.compile(Resized().eval(), torch.randn(4), target="cpu", states="io", dryrun=True)
 
 
 def test_the_retrace_keeps_layers_whole():

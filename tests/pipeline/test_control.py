@@ -227,16 +227,39 @@ class Squares(nn.Module):
         return torch.cond(x.sum() > 0, lambda x: turned(x) @ x + 1, lambda x: turned(x) @ x, (x,))
 
 
-def test_a_view_that_torch_takes_for_an_input_has_a_way_out_that_works() -> None:
+@pytest.mark.parametrize(
+    "turned",
+    [
+        lambda x: x.T,
+        lambda x: x.mT,
+        lambda x: x.H,
+        lambda x: x.mH,
+        lambda x: x.T * 2 - x.mT,
+        lambda x: x.transpose(-2, -1),
+        lambda x: x.permute(1, 0),
+        lambda x: x.diagonal()[:, None] + x[:1].T,
+    ],
+)
+def test_branches_may_turn_their_input(turned: Callable[..., Any]) -> None:
     x = torch.randn(3, 3)
-    with pytest.raises(edge_trt.CaptureError, match=r"write x\.transpose\(-2, -1\) for x\.T"):
-        edge_trt.compile(Squares(lambda x: x.T).eval(), x)
-    with pytest.raises(edge_trt.CaptureError, match=r"no branch .* may give its input or a view"):
-        edge_trt.compile(Branches().eval(), x)
-    model = Squares(lambda x: x.transpose(-2, -1)).eval()
-    run = edge_trt.compile(model, x).module()
+    run = edge_trt.compile(Squares(turned).eval(), x, target="cpu").module()
     for given in (x, -x, x.abs()):
-        torch.testing.assert_close(run(given), model(given))
+        turned_and_more = turned(given) @ given + (given.sum() > 0)
+        torch.testing.assert_close(run(given), turned_and_more)
+
+
+def test_branches_of_any_size_may_turn_their_input() -> None:
+    model = Squares(lambda x: x.T @ x.T.mT).eval()
+    run = edge_trt.compile(model, edge_trt.Input.parse("x=n:1..3..5xn:1..3..5"), target="cpu")
+    run = run.module()
+    for size in (1, 2, 5):
+        x = torch.rand(size, size)
+        torch.testing.assert_close(run(x), x.T @ x @ x + 1)
+
+
+def test_a_branch_gives_no_view_of_its_input() -> None:
+    with pytest.raises(edge_trt.CaptureError, match=r"no branch .* may give its input or a view"):
+        edge_trt.compile(Branches().eval(), torch.randn(3, 3))
 
 
 class Branches(nn.Module):
