@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -15,7 +16,7 @@ from edge_trt.capture.transposed_attributes import attributes_as_methods
 from edge_trt.lowering.eager import harmless
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Generator, Mapping, Sequence
 
     from torch import nn
     from torch.export import ExportedProgram
@@ -82,8 +83,28 @@ def checked_results(
 def answers(model: nn.Module, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
     """What the model gives; inputs, the model and what it keeps (it may keep a grid) stay."""
     args, named = pytree.tree_map_only(torch.Tensor, torch.Tensor.clone, (args, dict(kwargs)))
-    with left_as_found(model), attributes_as_methods(), torch.inference_mode():
+    with (
+        left_as_found(model),
+        attributes_as_methods(),
+        attention_as_exported(),
+        torch.inference_mode(),
+    ):
         return torch.func.functional_call(model, copies_of_state(model), args, named)
+
+
+@contextmanager
+def attention_as_exported() -> Generator[None]:
+    """Keep `nn.TransformerEncoderLayer` and `nn.MultiheadAttention` from their fast kernels.
+
+    An export never has these. They give NaN for a row whose keys are all masked, which is finite
+    elsewhere, and zeros where the padding is.
+    """
+    enabled = torch.backends.mha.get_fastpath_enabled()
+    torch.backends.mha.set_fastpath_enabled(False)
+    try:
+        yield
+    finally:
+        torch.backends.mha.set_fastpath_enabled(enabled)
 
 
 class _OtherShapeError(Exception):

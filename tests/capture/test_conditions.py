@@ -91,6 +91,22 @@ def test_what_does_the_same_at_all_sizes_is_taken(function, inputs):
     assert {size for size in asked if isinstance(size, str)} == set(captured.signature.dims)
 
 
+class _Padded(nn.Module):
+    def __init__(self):
+        super().__init__()
+        layer = nn.TransformerEncoderLayer(8, 2, 16, batch_first=True)
+        self.encoder = nn.TransformerEncoder(layer, 1, enable_nested_tensor=False)
+
+    def forward(self, x, pad):
+        return self.encoder(x, src_key_padding_mask=pad)
+
+
+def test_an_encoder_without_keys_is_compared_without_its_fast_kernels():
+    x = Input(("b", 6, 8), min=(1, 6, 8), opt=(2, 6, 8), max=(4, 6, 8))
+    pad = Input(("b", 6), dtype="bool", min=(1, 6), opt=(2, 6), max=(4, 6))
+    assert capture(_Padded().eval(), (x, pad)).signature.dims["b"].min == 1
+
+
 def test_dropout_is_not_random_in_evaluation_mode():
     model = nn.Sequential(nn.Linear(3, 3), nn.Dropout(0.5)).eval()
     assert len(edge_trt.compile(model, (torch.ones(2, 3),)).vectors) == 4
