@@ -139,15 +139,20 @@ def _written_arguments(node: fx.Node) -> Iterator[fx.Node]:
 def _root(node: fx.Node) -> fx.Node:
     """Follow views to the node that owns the memory."""
     while node.op == "call_function":
-        parent = _viewed(node)
+        parent = viewed(node)
         if parent is None:
             break
         node = parent
     return node
 
 
-def _viewed(node: fx.Node) -> fx.Node | None:
-    """Return the argument whose memory the result of ``node`` shares."""
+def viewed(node: fx.Node, *, hidden: bool = False) -> fx.Node | None:
+    """Return the argument whose memory the result of ``node`` shares.
+
+    Args:
+        node: A call.
+        hidden: Whether values don't tell what shares memory: what may be a view then counts as one.
+    """
     if node.target is operator.getitem:
         return node.args[0]  # type: ignore[return-value]
     if not isinstance(node.target, torch._ops.OpOverload):
@@ -155,7 +160,8 @@ def _viewed(node: fx.Node) -> fx.Node | None:
     for value, _ in _aliases(node):
         if not hasattr(value, "op"):
             continue
-        if node.target._opname in _MAYBE_A_VIEW and not _same_memory(node, value):
+        maybe = not hidden and node.target._opname in _MAYBE_A_VIEW
+        if maybe and not _same_memory(node, value):
             return None
         return value
     return None

@@ -19,10 +19,12 @@ from edge_trt.lowering.shapes import same_size
 from edge_trt.user_code import reason
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Iterator, Mapping
+    from collections.abc import Callable, Generator, Iterator
 
     from torch._ops import OpOverload
     from torch.export import ExportedProgram
+
+    _Source = Callable[[fx.Node], fx.Node | None]
 
 _HIDDEN_VIEWS = (
     aten.atleast_1d.Sequence,
@@ -37,6 +39,14 @@ _HIDDEN_VIEWS = (
     aten.unflatten_dense_tensors.default,
 )
 """Results may share memory with inputs, of which their schemas say nothing."""
+
+_DROPOUTS = (
+    aten.alpha_dropout.default,
+    aten.dropout.default,
+    aten.feature_alpha_dropout.default,
+    aten.feature_dropout.default,
+)
+"""Results are the inputs themselves where nothing is dropped, but to a trace copies of them."""
 
 _SAFE = {
     aten.unsafe_chunk.default: aten.chunk.default,
@@ -58,14 +68,17 @@ def retrace(program: ExportedProgram) -> ExportedProgram:
             the way back is right for some sizes only.
     """
     # Not above: capture traces again too.
+    from edge_trt.capture.mutations import hides_memory, viewed
     from edge_trt.capture.oblivious import oblivious
     from edge_trt.capture.rename import rename_inputs
     from edge_trt.capture.retraced import environment_of, settle_sizes
     from edge_trt.capture.signature import user_inputs
 
-    _refuse_lossy_writes(program.graph_module)
+    hidden = hides_memory(program)
+    source = partial(viewed, hidden=True) if hidden else _by_memory(program.graph_module)
+    _refuse_lossy_writes(program.graph_module, source)
     table: dict[Any, Callable[..., Any]] = {op: partial(_composite, op) for op in _HIDDEN_VIEWS}
-    table[aten.einsum.default] = _einsum
+    table |= {aten.einsum.default: _einsum, **dict.fromkeys(_DROPOUTS, _dropout)}
     environment = environment_of(program)
     guards = len(environment.guards) if environment is not None else 0
     with warnings.catch_warnings(), _safe_splits(program.graph), oblivious():
@@ -93,16 +106,15 @@ def _decomposed(program: ExportedProgram, table: dict[Any, Callable[..., Any]]) 
         ) from error
 
 
-def _refuse_lossy_writes(gm: fx.GraphModule) -> None:
+def _refuse_lossy_writes(gm: fx.GraphModule, source: _Source) -> None:
     """Refuse what torch traces, but wrongly: it adds up what repeats, and drops what no window has.
 
     Where a write goes through an expanded tensor, that gives sums; through windows with gaps,
     zeros between them; and windows that overlap it refuses with an error of its own.
     """
-    shown = written_memory(gm)
     for node in gm.graph.nodes:
         for name in writes(node.target):
-            view = next(filter(_is_lossy, _views(arguments(node)[name], shown)), None)
+            view = next(filter(_is_lossy, _views(arguments(node)[name], source)), None)
             if view is not None:
                 raise UnsupportedError(
                     f"{node.name} writes in place to elements of {view.name}{line_of(node)}, which "
@@ -111,13 +123,23 @@ def _refuse_lossy_writes(gm: fx.GraphModule) -> None:
                 )
 
 
-def _views(written: Any, shown: Mapping[fx.Node, int]) -> Iterator[fx.Node]:
+def _by_memory(gm: fx.GraphModule) -> _Source:
+    """What tells of which node another is a view, by the memory that export saw."""
+    shown = written_memory(gm)
+
+    def source(node: fx.Node) -> fx.Node | None:
+        memory = shown.get(node)
+        found = (s for s in node.all_input_nodes if memory is not None and shown.get(s) == memory)
+        return next(found, None)
+
+    return source
+
+
+def _views(written: Any, source: _Source) -> Iterator[fx.Node]:
     """The written node and the nodes that it is a view of, the nearest first."""
     while isinstance(written, fx.Node):
         yield written
-        sources = written.all_input_nodes
-        memory = shown.get(written)
-        written = next((s for s in sources if memory is not None and shown.get(s) == memory), None)
+        written = source(written)
 
 
 def _is_lossy(view: fx.Node) -> bool:
@@ -152,6 +174,10 @@ def _einsum(equation: str, tensors: Any, *, path: Any = None) -> Any:
     if len(tensors) > 1:
         return NotImplemented
     return _composite(aten.einsum.default, equation, tensors, path=path)
+
+
+def _dropout(input: torch.Tensor, p: float, train: bool) -> Any:
+    return NotImplemented if train and p else input
 
 
 @contextmanager

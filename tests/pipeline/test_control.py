@@ -237,7 +237,7 @@ class Squares(nn.Module):
         lambda x: x.T * 2 - x.mT,
         lambda x: x.transpose(-2, -1),
         lambda x: x.permute(1, 0),
-        lambda x: x.diagonal()[:, None] + x[:1].T,
+        lambda x: x.diagonal()[:, None] + x[:1].T * x.T,
     ],
 )
 def test_branches_may_turn_their_input(turned: Callable[..., Any]) -> None:
