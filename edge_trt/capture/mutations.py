@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from torch.export import ExportedProgram
 
 _aten = torch.ops.aten
-_MAYBE_A_VIEW = {"reshape", "reshape_as", "flatten", "contiguous", "to"}
+MAYBE_A_VIEW = {"reshape", "reshape_as", "flatten", "contiguous", "to"}
 _NO_STATE = {InputKind.PARAMETER: "weight", InputKind.CONSTANT_TENSOR: "tensor"}
 _BATCH_NORM = (_aten.batch_norm.default, _aten.instance_norm.default)
 
@@ -160,7 +160,7 @@ def viewed(node: fx.Node, *, hidden: bool = False) -> fx.Node | None:
     for value, _ in _aliases(node):
         if not hasattr(value, "op"):
             continue
-        maybe = not hidden and node.target._opname in _MAYBE_A_VIEW
+        maybe = not hidden and node.target._opname in MAYBE_A_VIEW
         if maybe and not _same_memory(node, value):
             return None
         return value

@@ -68,20 +68,20 @@ def retrace(program: ExportedProgram) -> ExportedProgram:
             the way back is right for some sizes only.
     """
     # Not above: capture traces again too.
-    from edge_trt.capture.mutations import hides_memory, viewed
+    from edge_trt.capture.mutations import hides_memory
     from edge_trt.capture.oblivious import oblivious
     from edge_trt.capture.rename import rename_inputs
     from edge_trt.capture.retraced import environment_of, settle_sizes
     from edge_trt.capture.signature import user_inputs
 
     hidden = hides_memory(program)
-    source = partial(viewed, hidden=True) if hidden else _by_memory(program.graph_module)
+    source = _by_schema if hidden else _by_memory(program.graph_module)
     _refuse_lossy_writes(program.graph_module, source)
     table: dict[Any, Callable[..., Any]] = {op: partial(_composite, op) for op in _HIDDEN_VIEWS}
-    table |= {aten.einsum.default: _einsum, **dict.fromkeys(_DROPOUTS, _dropout)}
+    table[aten.einsum.default] = _einsum
     environment = environment_of(program)
     guards = len(environment.guards) if environment is not None else 0
-    with warnings.catch_warnings(), _safe_splits(program.graph), oblivious():
+    with warnings.catch_warnings(), _as_views(program.graph), oblivious():
         # torch 2.13 trips over its own deprecation
         warnings.filterwarnings("ignore", message=".*LeafSpec", category=FutureWarning)
         retraced = _decomposed(program, table)
@@ -135,6 +135,15 @@ def _by_memory(gm: fx.GraphModule) -> _Source:
     return source
 
 
+def _by_schema(node: fx.Node) -> fx.Node | None:
+    """Of which node another is a view or may be one, where values don't tell."""
+    from edge_trt.capture.mutations import MAYBE_A_VIEW, viewed
+
+    found = viewed(node, hidden=True)
+    copied = found is not None and _is_lossy(found) and not _is_lossy(node)
+    return None if copied and node.target._opname in MAYBE_A_VIEW else found  # type: ignore[union-attr]
+
+
 def _views(written: Any, source: _Source) -> Iterator[fx.Node]:
     """The written node and the nodes that it is a view of, the nearest first."""
     while isinstance(written, fx.Node):
@@ -176,17 +185,23 @@ def _einsum(equation: str, tensors: Any, *, path: Any = None) -> Any:
     return _composite(aten.einsum.default, equation, tensors, path=path)
 
 
-def _dropout(input: torch.Tensor, p: float, train: bool) -> Any:
-    return NotImplemented if train and p else input
-
-
 @contextmanager
-def _safe_splits(graph: fx.Graph) -> Generator[None]:
-    changed = [(node, node.target) for node in graph.nodes if node.target in _SAFE]
-    for node, target in changed:
-        node.target = _SAFE[target]
+def _as_views(graph: fx.Graph) -> Generator[None]:
+    """Write splits without their promise, and what drops nothing as the view that it is."""
+    splits = [node for node in graph.nodes if node.target in _SAFE]
+    dropouts = [node for node in graph.nodes if node.target in _DROPOUTS and _keeps_all(node)]
+    before = [(node, node.target, node.args, node.kwargs) for node in (*splits, *dropouts)]
+    for node in splits:
+        node.target = _SAFE[node.target]
+    for node in dropouts:
+        node.target, node.args, node.kwargs = aten.alias.default, (arguments(node)["input"],), {}
     try:
         yield
     finally:
-        for node, target in changed:
-            node.target = target
+        for node, target, args, kwargs in before:
+            node.target, node.args, node.kwargs = target, args, kwargs
+
+
+def _keeps_all(dropout: fx.Node) -> bool:
+    bound = arguments(dropout)
+    return not bound["train"] or bound["p"] == 0

@@ -3,15 +3,18 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
+
 import pytest
 import torch
+import torch.nn.functional as F
 from torch import nn
 from torch.export import Dim, export
 
 from edge_trt.capture import Input, capture
 from edge_trt.capture.retraced import environment_of, settle_sizes
 from edge_trt.errors import UnsupportedError
-from edge_trt.lowering import unlift
+from edge_trt.lowering import lower, unlift
 from edge_trt.lowering.retracing import retrace
 
 
@@ -82,3 +85,48 @@ def test_a_retrace_that_is_right_for_some_sizes_only_is_refused():
         settle_sizes(traced, wrong, 0)
     settle_sizes(traced, traced, 0)
     assert not environment_of(traced).guards
+
+
+def _expanded(write):
+    def program(x):
+        row = x[0] * 1
+        write(row.expand(3, 4), x)
+        return row * 1
+
+    return program
+
+
+def _kept(view):
+    def program(x):
+        y = x * 1
+        view(y)[0].add_(1)
+        return y * 1
+
+    return program
+
+
+@pytest.mark.parametrize(
+    ("function", "message"),
+    [
+        (_expanded(lambda y, x: y.fill_(1)), "fill_ writes in place to elements of expand"),
+        (_expanded(lambda y, x: y[:2].fill_(1)), "fill_ writes in place to elements of slice"),
+        (_expanded(lambda y, x: y[1].add_(1)), "add_ writes in place to elements of expand"),
+        (_expanded(lambda y, x: y[1].contiguous().relu_()), "relu_ writes in place to .* expand"),
+        (_expanded(lambda y, x: torch.add(x[1], 1, out=y[1])), "writes in place to .* expand"),
+        (_expanded(lambda y, x: torch.broadcast_to(y[0], (2, 4))[1].mul_(2)), "broadcast_to"),
+        (_expanded(lambda y, x: y.contiguous()[1].add_(1)), None),
+        (_kept(lambda y: F.dropout(y, 0.5, False)), None),
+        (_kept(lambda y: F.dropout(y, 0.0, True)), None),
+        (_kept(lambda y: F.alpha_dropout(y, 0.5, False)), None),
+        (_kept(lambda y: y.reshape(-1)), None),
+        (_kept(lambda y: y.t().reshape(-1)), None),
+        (_kept(lambda y: y.contiguous()), None),
+    ],
+)
+def test_a_program_from_a_file_writes_to_what_it_wrote_before(function, message, tmp_path):
+    """Its values don't tell what shares memory."""
+    model, x = _Model(function).eval(), torch.randn(3, 4)
+    torch.export.save(export(model, (x,)), tmp_path / "p.pt2")
+    with pytest.raises(UnsupportedError, match=message) if message else nullcontext():
+        program = capture(tmp_path / "p.pt2").program
+        torch.testing.assert_close(lower(program)(x)[0], model(x))
