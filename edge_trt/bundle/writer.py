@@ -34,7 +34,7 @@ from edge_trt_runtime.consistency import check_manifest
 from edge_trt_runtime.describe import format_size
 from edge_trt_runtime.errors import BundleError, EdgeTrtError
 from edge_trt_runtime.manifest import FileEntry, Manifest, encode_manifest
-from edge_trt_runtime.paths import MANIFEST_NAME, check_path
+from edge_trt_runtime.paths import MANIFEST_NAME, UNLISTED, check_path
 
 _DISK_FULL = {errno.ENOSPC, errno.EDQUOT}
 
@@ -153,7 +153,7 @@ class BundleWriter:
         """
         check_path(relative, self.target)
         path = Path(self._root, relative)
-        if relative == MANIFEST_NAME or path.exists():
+        if relative in UNLISTED or path.exists():
             raise BundleError(f"{relative!r} is written twice", bundle=self.target, file=relative)
         path.parent.mkdir(parents=True, exist_ok=True)
         return path

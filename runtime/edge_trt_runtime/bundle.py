@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from edge_trt_runtime.checksums import file_entry
 from edge_trt_runtime.errors import BundleError
 from edge_trt_runtime.manifest import Manifest, decode_manifest
-from edge_trt_runtime.paths import MANIFEST_NAME, resolve
+from edge_trt_runtime.paths import MANIFEST_NAME, UNLISTED, resolve
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -70,7 +70,7 @@ class OpenBundle:
         listed = self.manifest.files
         paths = {relative: self.path(relative) for relative in listed}  # sizes first: they are free
         for relative in self._files():
-            if relative not in listed and relative != MANIFEST_NAME:
+            if relative not in listed and relative not in UNLISTED:
                 raise self._damage(
                     relative,
                     "is not listed in its manifest",
@@ -118,13 +118,17 @@ def open_bundle(path: str | os.PathLike[str]) -> OpenBundle:
             file=MANIFEST_NAME,
             hint="give the directory that `edge_trt build` wrote",
         )
-    manifest_path = resolve(root, MANIFEST_NAME)
-    if os.stat(manifest_path).st_size > _MANIFEST_LIMIT:
-        raise BundleError(
-            f"{MANIFEST_NAME} of {root} is implausibly large", bundle=root, file=MANIFEST_NAME
-        )
-    with open(manifest_path, "rb") as file:
-        return OpenBundle(root, decode_manifest(file.read(), bundle=root))
+    data = _read_small(root, MANIFEST_NAME, _MANIFEST_LIMIT)
+    return OpenBundle(root, decode_manifest(data, bundle=root))
+
+
+def _read_small(root: str, name: str, limit: int) -> bytes:
+    """Return the content of a file that the manifest can't list; no more than ``limit`` bytes."""
+    with open(resolve(root, name), "rb") as file:
+        data = file.read(limit + 1)
+    if len(data) > limit:
+        raise BundleError(f"{name} of {root} is implausibly large", bundle=root, file=name)
+    return data
 
 
 def verify_bundle(path: str | os.PathLike[str]) -> OpenBundle:

@@ -3,15 +3,19 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
 from edge_trt_runtime.errors import BundleError
-from edge_trt_runtime.paths import MANIFEST_NAME, check_path
+from edge_trt_runtime.paths import MANIFEST_NAME, UNLISTED, check_path
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from edge_trt_runtime.manifest import Manifest, Signature
+    from edge_trt_runtime.manifest import Manifest, Signature, TensorSpec
+
+_GREATEST = 2**63 - 1  # libraries count in 64 bits; Python's numbers have no end
+_DIMENSIONS = 64  # of an array in numpy
 
 
 def check_manifest(manifest: Manifest, *, bundle: str = "") -> None:
@@ -54,6 +58,7 @@ def _references(manifest: Manifest) -> Iterator[tuple[str, str]]:
 
 def _problems(manifest: Manifest) -> Iterator[str]:
     yield from _file_problems(manifest)
+    yield from _number_problems(manifest)
     yield from _signature_problems(manifest.signature)
     yield from _profile_problems(manifest.signature)
     yield from _state_problems(manifest)
@@ -66,17 +71,45 @@ def _problems(manifest: Manifest) -> Iterator[str]:
 
 
 def _file_problems(manifest: Manifest) -> Iterator[str]:
-    if MANIFEST_NAME in manifest.files:
-        yield f"{MANIFEST_NAME} lists itself"
+    for name in UNLISTED:
+        if name in manifest.files:
+            yield f"{MANIFEST_NAME} lists {'itself' if name == MANIFEST_NAME else name}"
     for path, entry in manifest.files.items():
         digest = entry.sha256
         if len(digest) != 64 or not set(digest) <= set("0123456789abcdef"):
             yield f"the sha256 of {path!r} is not 64 lower-case hexadecimal digits"
-        if entry.size < 0:
-            yield f"the size of {path!r} is negative"
     for path, owner in _references(manifest):
         if path not in manifest.files:
             yield f"{path!r}, used by {owner}, is not among its files"
+
+
+def _number_problems(manifest: Manifest) -> Iterator[str]:
+    """Numbers that stand for nothing, or that overflow where a library reads them."""
+    numbers = {f"the size of {path!r}": entry.size for path, entry in manifest.files.items()}
+    numbers["its counter"] = manifest.counter
+    if manifest.self_test is not None:
+        numbers["its number of recorded cases"] = manifest.self_test.cases
+    for name, range_ in manifest.signature.dims.items():
+        numbers[f"the greatest size of {name!r}"] = range_.max
+    for what, number in numbers.items():
+        if number < 0:
+            yield f"{what} is negative"
+        elif number > _GREATEST:
+            yield f"{what} is {number}, which 64 bits can't hold"
+    for size, value in manifest.greatest.items():  # open ranges multiplied may be beyond 64 bits
+        if value < 0:
+            yield f"the greatest value of {size!r} is negative"
+
+
+def _shape_problems(spec: TensorSpec, owner: str) -> Iterator[str]:
+    sizes = [size for size in spec.shape if isinstance(size, int)]
+    if len(spec.shape) > _DIMENSIONS:
+        yield f"{owner} has {len(spec.shape)} dimensions, which are more than {_DIMENSIONS}"
+    elif any(size < 0 for size in sizes):
+        yield f"{owner} has a negative size"
+    # A size of 0 does not hide another that is too large.
+    elif math.prod(max(size, 1) for size in sizes) > _GREATEST:
+        yield f"{owner} has more elements than 64 bits count"
 
 
 def _signature_problems(signature: Signature) -> Iterator[str]:
@@ -84,8 +117,7 @@ def _signature_problems(signature: Signature) -> Iterator[str]:
         for name in _repeated(spec.name for spec in specs):
             yield f"two {kind}s are named {name!r}"
         for spec in specs:
-            if any(isinstance(size, int) and size < 0 for size in spec.shape):
-                yield f"{kind} {spec.name!r} has a negative size"
+            yield from _shape_problems(spec, f"{kind} {spec.name!r}")
     for name, range_ in signature.dims.items():
         if not 0 <= range_.min <= range_.opt <= range_.max:
             yield (
@@ -125,6 +157,8 @@ def _segment_problems(manifest: Manifest) -> Iterator[str]:
         yield f"two segments are named {name!r}"
     known = {spec.name for spec in manifest.signature.inputs}
     for segment in manifest.segments:
+        for spec in segment.tensors:
+            yield from _shape_problems(spec, f"value {spec.name!r} of segment {segment.name!r}")
         typed = {tensor.name for tensor in segment.tensors}
         for value in segment.inputs:
             if value not in known:

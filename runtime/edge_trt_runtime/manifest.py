@@ -12,6 +12,7 @@ from typing import Any, Literal
 import msgspec
 
 from edge_trt_runtime.errors import BundleError
+from edge_trt_runtime.repeated_names import repeated_name
 
 SCHEMA = 2
 """Version of the manifest that this package writes, and the newest that it reads.
@@ -160,6 +161,8 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     options: dict[str, Any] = {}
     greatest: dict[str, int] = {}
     """The greatest value of every size in a segment's shapes that is an expression."""
+    counter: int = 0
+    """Rises with every release that is signed, so that a device can refuse to go back."""
     digest: str = ""
     """sha256 of ``manifest.json`` itself, with zeros in the place of this digest."""
 
@@ -179,8 +182,8 @@ def decode_manifest(data: bytes, *, bundle: str = "") -> Manifest:
         bundle: Path of the bundle, for error texts.
 
     Raises:
-        BundleError: When it is not JSON, of a newer schema, malformed (the text says where), or
-            contradicts itself.
+        BundleError: When it is not JSON, of a newer schema, malformed (the text says where), names
+            something twice, or contradicts itself.
     """
     from edge_trt_runtime.consistency import check_manifest
 
@@ -190,13 +193,12 @@ def decode_manifest(data: bytes, *, bundle: str = "") -> Manifest:
         if header.schema > SCHEMA:
             raise _too_new(header, where, bundle)
         manifest = msgspec.json.decode(data, type=Manifest)
+        if (name := repeated_name(data)) is not None:
+            raise _malformed(f"{name!r} stands twice in one object", where, bundle)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise BundleError(
-            f"{where} is malformed: {error}",
-            bundle=bundle,
-            file="manifest.json",
-            hint="copy the whole bundle again, or build it again",
-        ) from error
+        raise _malformed(str(error), where, bundle) from error
+    except RecursionError as error:
+        raise _malformed("it is nested too deeply", where, bundle) from error
     for segment in manifest.segments:
         if segment.kind not in KINDS:
             raise _unknown_kind(segment, where, bundle)
@@ -213,9 +215,22 @@ def decode_manifest(data: bytes, *, bundle: str = "") -> Manifest:
 
 def encode_manifest(manifest: Manifest) -> bytes:
     """Write a manifest as indented JSON with sorted keys: equal manifests give equal bytes."""
-    manifest = msgspec.structs.replace(manifest, digest=_ZEROS)
-    data = msgspec.json.format(msgspec.json.encode(manifest, order="sorted"), indent=2) + b"\n"
-    return data.replace(_ZEROS.encode(), _digest(data).encode(), 1)
+    return _encode(msgspec.structs.replace(manifest, digest=_ZEROS))
+
+
+def with_counter(data: bytes, counter: int) -> bytes:
+    """Return the bytes of a manifest that decodes with another counter, and else as ``data``.
+
+    What a later version has put into it stays.
+    """
+    tree: dict[str, Any] = msgspec.json.decode(data)
+    return _encode({**tree, "counter": counter, "digest": _ZEROS})
+
+
+def _encode(tree: Manifest | dict[str, Any]) -> bytes:
+    """Write JSON with the digest of itself in the place of zeros."""
+    data = msgspec.json.format(msgspec.json.encode(tree, order="sorted"), indent=2) + b"\n"
+    return _OWN_DIGEST.sub(rb"\g<1>" + _digest(data).encode(), data, count=1)
 
 
 def _digest(data: bytes) -> str:
@@ -223,6 +238,15 @@ def _digest(data: bytes) -> str:
     import hashlib  # only those who read a bundle pay for it
 
     return hashlib.sha256(_OWN_DIGEST.sub(rb"\g<1>" + _ZEROS.encode(), data, count=1)).hexdigest()
+
+
+def _malformed(what: str, where: str, bundle: str) -> BundleError:
+    return BundleError(
+        f"{where} is malformed: {what}",
+        bundle=bundle,
+        file="manifest.json",
+        hint="copy the whole bundle again, or build it again",
+    )
 
 
 def _too_new(header: _Header, where: str, bundle: str) -> BundleError:

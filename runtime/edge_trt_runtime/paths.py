@@ -9,6 +9,10 @@ import stat
 from edge_trt_runtime.errors import BundleError
 
 MANIFEST_NAME = "manifest.json"
+SIGNATURE_NAME = "manifest.sig"
+
+UNLISTED = (MANIFEST_NAME, SIGNATURE_NAME)
+"""What a manifest can't list: itself, and the signature over it."""
 
 
 def path_problem(relative: str) -> str | None:

@@ -15,6 +15,7 @@ import msgspec
 import numpy as np
 
 from edge_trt_runtime.errors import BundleError
+from edge_trt_runtime.repeated_names import repeated_name
 
 _DTYPES = {
     "BOOL": "bool", "I8": "int8", "I16": "<i2", "I32": "<i4", "I64": "<i8",
@@ -47,7 +48,9 @@ def read_tensors(path: str) -> dict[str, np.ndarray]:
         header = msgspec.json.decode(data[8:start], type=dict[str, msgspec.Raw])
         header.pop("__metadata__", None)
         entries = {name: msgspec.json.decode(raw, type=_Entry) for name, raw in header.items()}
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        if (name := repeated_name(data[8:start])) is not None:
+            raise _damage(path, f"{name!r} stands twice in its header")
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise _damage(path, f"its header is malformed ({error})") from error
     return {name: _view(path, data, start, name, entry) for name, entry in entries.items()}
 
@@ -62,10 +65,13 @@ def _view(path: str, data: mmap.mmap, start: int, name: str, entry: _Entry) -> n
         raise _damage(path, f"{name!r} lies outside the file")
     if end - begin != count * dtype.itemsize:
         raise _damage(path, f"{name!r} has {end - begin} bytes, which is not its shape's size")
-    if count == 0:
-        return np.empty(entry.shape, dtype)
-    flat: Any = np.frombuffer(data, dtype, count, start + begin)
-    return flat.reshape(entry.shape)
+    try:
+        if count == 0:
+            return np.empty(entry.shape, dtype)
+        flat: Any = np.frombuffer(data, dtype, count, start + begin)
+        return flat.reshape(entry.shape)
+    except (ValueError, OverflowError) as error:  # too many dimensions, a size beyond 64 bits
+        raise _damage(path, f"{name!r} can't have its shape ({error})") from error
 
 
 def _damage(path: str, what: str) -> BundleError:

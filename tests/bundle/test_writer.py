@@ -146,7 +146,7 @@ def test_a_damaged_file_is_not_taken_over(old: Path) -> None:
     assert os.listdir(old.parent) == ["m.edge"]
 
 
-@pytest.mark.parametrize("path", ["../x", "/x", "a//b", "manifest.json", "twice"])
+@pytest.mark.parametrize("path", ["../x", "/x", "a//b", "manifest.json", "manifest.sig", "twice"])
 def test_bad_paths(tmp_path: Path, path: str) -> None:
     with (
         pytest.raises(BundleError, match=r"unsafe path|is written twice"),

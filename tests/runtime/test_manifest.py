@@ -15,7 +15,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from edge_trt_runtime import BundleError, Engine, ImageSpec, Range, SelfTest, __version__
-from edge_trt_runtime.manifest import FileEntry, Manifest, decode_manifest, encode_manifest
+from edge_trt_runtime.manifest import (
+    FileEntry,
+    Manifest,
+    decode_manifest,
+    encode_manifest,
+    with_counter,
+)
 from tests.support.bundles import relu_draft
 
 DIGEST = "0" * 64
@@ -129,6 +135,38 @@ def test_malformed_says_where(keys: tuple[Any, ...], value: Any, message: str) -
     assert "manifest.json of /b/m.edge is malformed" in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    ("old", "new", "name"),
+    [
+        ('"precision"', '"producer": "one", "producer": "other", "precision"', "producer"),
+        ('"size": 10', r'"size": 10, "\u0073ize": 11', "size"),
+        ('"options": {}', '"options": {"a": [{"b": 1, "b": 1}]}', "b"),
+        ('"schema"', '"later": {"c": 1, "c": 2}, "schema"', "c"),
+    ],
+)
+def test_names_that_stand_twice_are_refused(old: str, new: str, name: str) -> None:
+    data = encode_manifest(manifest()).decode()
+    assert old in data
+    with pytest.raises(BundleError, match=f"malformed: '{name}' stands twice in one object"):
+        decode_manifest(data.replace(old, new, 1).encode())
+
+
+@pytest.mark.parametrize("place", ["later", "options"])
+def test_deep_nesting_is_refused(place: str) -> None:
+    deep = b"[" * 100_000 + b"]" * 100_000
+    data = json.dumps(as_dict() | {place: {"a": 0}}).encode()
+    with pytest.raises(BundleError, match="malformed: it is nested too deeply"):
+        decode_manifest(data.replace(b'{"a": 0}', b'{"a": ' + deep + b"}"))
+
+
+def test_a_counter_is_set_and_the_rest_stays() -> None:
+    data = as_dict() | {"later": {"b": [1e-5, None]}}
+    changed = with_counter(json.dumps(data).encode(), 7)
+    assert json.loads(changed)["later"] == data["later"]
+    assert decode_manifest(changed) == msgspec.structs.replace(manifest(), counter=7)
+    assert with_counter(changed, 7) == changed
+
+
 @pytest.mark.parametrize("data", [b"", b"{", b"null", b"[]", b"\xff\xfe", b'{"schema": 1}'])
 def test_not_a_manifest(data: bytes) -> None:
     with pytest.raises(BundleError, match="malformed"):
@@ -139,7 +177,15 @@ ENGINE = {"segment": "main", "target": "cpu", "flavour": "onnx", "fingerprint": 
 CONTRADICTIONS: list[tuple[tuple[Any, ...], Any, str]] = [
     (("files",), {}, "'engines/cpu/main.onnx', used by the cpu engine of segment 'main', is not"),
     (("files", "manifest.json"), {"sha256": DIGEST, "size": 1}, "manifest.json lists itself"),
+    (("files", "manifest.sig"), {"sha256": DIGEST, "size": 1}, "manifest.json lists manifest.sig"),
     (("files", "a"), {"sha256": "XYZ", "size": 1}, "sha256 of 'a' is not 64"),
+    (("files", "a"), {"sha256": DIGEST, "size": 1 << 63}, "size of 'a' is 9223372036854775808,"),
+    (("counter",), -1, "its counter is negative"),
+    (("counter",), 1 << 64, "its counter is 18446744073709551616, which 64 bits can't hold"),
+    (("greatest", "n*2"), -1, "the greatest value of 'n*2' is negative"),
+    (("signature", "dims", "n", "max"), 1 << 70, "greatest size of 'n' is 1180591620717411303424"),
+    (("signature", "inputs", 0, "shape"), [1 << 62, 0, 2], "input 'x' has more elements than 64"),
+    (("segments", 0, "tensors", 0, "shape"), [1] * 65, "'main' has 65 dimensions, which are more"),
     (("files", "a"), {"sha256": DIGEST, "size": -1}, "size of 'a' is negative"),
     (("signature", "dims", "n", "min"), 9, "dimension 'n' has min 9, opt 2, max 8"),
     (("signature", "inputs", 0, "shape"), [-1, 4], "input 'x' has a negative size"),

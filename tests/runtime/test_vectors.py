@@ -52,6 +52,9 @@ def entry(dtype: str = "F32", shape: Any = (2,), offsets: Any = (0, 8)) -> dict[
     return {"a": {"dtype": dtype, "shape": shape, "data_offsets": offsets}}
 
 
+TWICE = json.dumps(entry()).encode()[:-1] + b", " + json.dumps(entry()).encode()[1:]
+
+
 @pytest.mark.parametrize(
     ("content", "message"),
     [
@@ -66,6 +69,12 @@ def entry(dtype: str = "F32", shape: Any = (2,), offsets: Any = (0, 8)) -> dict[
         (file(entry(offsets=(-8, 0)), bytes(8)), "'a' lies outside the file"),
         (file(entry(shape=(-1, -2)), bytes(8)), "'a' lies outside the file"),
         (file(entry(shape=(3,)), bytes(12)), "'a' has 8 bytes, which is not its shape's size"),
+        (file(entry(shape=(0, 1 << 62, 8), offsets=(0, 0))), "'a' can't have its shape"),
+        (file(entry(shape=(0, 1 << 70), offsets=(0, 0))), "'a' can't have its shape"),
+        (file(entry(shape=(1,) * 70, offsets=(0, 4)), bytes(4)), "'a' can't have its shape"),
+        (file(b"[" * 100_000 + b"]" * 100_000), "its header is malformed"),
+        (file(b'{"a": ' + b"[" * 100_000 + b"]" * 100_000 + b"}"), "its header is malformed"),
+        (file(TWICE, bytes(8)), "'a' stands twice in its header"),
         (file(entry("BF16", (4,)), bytes(8)), "'a' has the type BF16, which numpy lacks"),
         (file(entry("F8_E4M3", (8,)), bytes(8)), "'a' has the type F8_E4M3, which numpy lacks"),
     ],
