@@ -26,6 +26,9 @@ from edge_trt_calibration.methods import LEVELS
 from edge_trt_calibration.ranges import listed
 from edge_trt_calibration.weights import quantize, weight_scales
 
+QuantizedWeights = dict[tuple[Tensor, "int | None"], tuple[np.ndarray, np.ndarray]]
+"""Levels and steps by the constant and its axis, which many networks of one model share."""
+
 
 def to_int8(
     network: Network,
@@ -34,6 +37,7 @@ def to_int8(
     *,
     weights: str = "max",
     dense: bool = False,
+    known: QuantizedWeights | None = None,
 ) -> tuple[Network, list[Kept]]:
     """Puts Quantize and Dequantize layers where `sites` says.
 
@@ -43,6 +47,7 @@ def to_int8(
         ranges: the largest magnitude of each tensor by name; those of one group share the largest.
         weights: how scales of weights are chosen, as `weight_scales` takes it.
         dense: groups follow the rules of a DLA.
+        known: weights that were quantized before by the same method; new ones are added.
 
     Returns:
         The new network, and the weighted layers that stayed as they were, with the reasons.
@@ -51,7 +56,7 @@ def to_int8(
         CalibrationError: ranges are missing, or no numbers; all names at once.
     """
     scales = activation_scales(network, sites.tensors, ranges, dense=dense)
-    change = _Quantized(sites, scales, weights)
+    change = _Quantized(sites, scales, weights, known)
     kept = [Kept(n.name, n.layer.kind, why, n.origin) for n, why in sites.reasons.items()]
     return rewrite(network, change), kept
 
@@ -63,6 +68,7 @@ def with_twins(
     *,
     weights: str = "max",
     dense: bool = False,
+    known: QuantizedWeights | None = None,
 ) -> tuple[Network, dict[str, str]]:
     """The network with a quantized twin beside each quantized layer, which nothing reads.
 
@@ -70,7 +76,7 @@ def with_twins(
         The network, and the name of the twin's result by that of the layer's.
     """
     scales = activation_scales(network, sites.tensors, ranges, dense=dense)
-    change = _Twins(sites, scales, weights)
+    change = _Twins(sites, scales, weights, known)
     return rewrite(network, change), change.twins
 
 
@@ -101,10 +107,17 @@ def activation_scales(
 class _Quantized:
     """The rule of the rewrite; every tensor and every weight is quantized once."""
 
-    def __init__(self, sites: Sites, scales: Mapping[Tensor, np.float32], method: str) -> None:
+    def __init__(
+        self,
+        sites: Sites,
+        scales: Mapping[Tensor, np.float32],
+        method: str,
+        known: QuantizedWeights | None,
+    ) -> None:
         self._sites = sites
         self._scales = scales
         self._method = method
+        self._known = {} if known is None else known
         self._done: dict[tuple[Tensor, int | None], Tensor] = {}
 
     def __call__(self, rewriter: Rewriter, node: Node) -> Sequence[Tensor] | None:
@@ -140,15 +153,10 @@ class _Quantized:
     def _weight(self, rewriter: Rewriter, node: Node, tensor: Tensor, axis: int | None) -> Tensor:
         key = (tensor, axis)
         if key not in self._done:
-            assert tensor.data is not None
-            try:
-                steps = weight_scales(tensor.data, axis, self._method)
-            except CalibrationError as error:
-                raise CalibrationError(
-                    f"the weights of {node.name} ({node.origin}) can't be quantized: {error}",
-                    names=[tensor.name],
-                ) from error
-            levels = rewriter.constant(quantize(tensor.data, steps, axis), f"{tensor.name}.int8")
+            if key not in self._known:
+                self._known[key] = self._quantized(node, tensor, axis)
+            numbers, steps = self._known[key]
+            levels = rewriter.constant(numbers, f"{tensor.name}.int8")
             scale = rewriter.constant(steps, f"{tensor.name}.scale")
             self._done[key] = rewriter.insert(
                 Dequantize(-1 if axis is None else axis), levels, scale,
@@ -156,12 +164,31 @@ class _Quantized:
             )  # fmt: skip
         return self._done[key]
 
+    def _quantized(
+        self, node: Node, tensor: Tensor, axis: int | None
+    ) -> tuple[np.ndarray, np.ndarray]:
+        assert tensor.data is not None
+        try:
+            steps = weight_scales(tensor.data, axis, self._method)
+        except CalibrationError as error:
+            raise CalibrationError(
+                f"the weights of {node.name} ({node.origin}) can't be quantized: {error}",
+                names=[tensor.name],
+            ) from error
+        return quantize(tensor.data, steps, axis), steps
+
 
 class _Twins(_Quantized):
     """Leaves the layers as they are, and adds the quantized ones."""
 
-    def __init__(self, sites: Sites, scales: Mapping[Tensor, np.float32], method: str) -> None:
-        super().__init__(sites, scales, method)
+    def __init__(
+        self,
+        sites: Sites,
+        scales: Mapping[Tensor, np.float32],
+        method: str,
+        known: QuantizedWeights | None,
+    ) -> None:
+        super().__init__(sites, scales, method, known)
         self.twins: dict[str, str] = {}
 
     def __call__(self, rewriter: Rewriter, node: Node) -> Sequence[Tensor] | None:

@@ -64,7 +64,8 @@ class Quantization:
         self.bundle = bundle
         self.options = options
         self.dense = options.int8_scheme == "dense"
-        self._rewriting: Any = {"weights": options.int8_weights, "dense": self.dense}
+        # Weights are quantized once, for however many choices of ranges and layers.
+        self._rewriting: Any = {"weights": options.int8_weights, "dense": self.dense, "known": {}}
         self._keep = exceptions(bundle.networks, options)
         self.sites = {n.name: find_sites(n, self._keep, dense=self.dense) for n in bundle.networks}
         self.fallbacks = fallback_executors(bundle, folder)

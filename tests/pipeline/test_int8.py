@@ -94,24 +94,6 @@ def test_a_bundle_is_calibrated_without_the_model(tmp_path: Path) -> None:
     assert found == edge_trt.calibrate(model, DYNAMIC, calibration=IMAGES)
 
 
-def test_weights_may_be_clipped() -> None:
-    torch.manual_seed(0)
-    model = nn.Linear(1 << 15, 4).eval()
-    nn.init.normal_(model.weight)  # so many that the largest few are worth clipping
-    rows = RNG.standard_normal((2, 1 << 15)).astype(np.float32)
-    lost: dict[str, float] = {}
-    for method in ("max", "mse"):
-        bundle = _compile(model, (batch(1 << 15),), calibration=rows, int8_weights=method)
-        assert bundle.quantization["weights"] == method
-        assert len(bundle.quantization["noise"]) == 1  # its twin was quantized in the same way
-        found = {t.name: t.data for t in bundle.networks[0].constants()}
-        (levels,) = (name for name, data in found.items() if data.dtype == np.int8)
-        steps = found[levels.replace(".int8", ".scale")]
-        weights = (found[levels] * steps[:, None]).reshape(4, -1)
-        lost[method] = float(np.square(weights - model.weight.detach().numpy()).sum())
-    assert lost["mse"] < 0.99 * lost["max"]
-
-
 @pytest.mark.filterwarnings("ignore:the model says no normalization")
 def test_a_folder_of_images_is_data(tmp_path: Path) -> None:
     folder = tmp_path / "photos"
