@@ -28,6 +28,7 @@ from edge_trt.capture.preparation import prepared_images, with_images
 from edge_trt.capture.profiles import profiled
 from edge_trt.capture.program_inputs import known_of_program
 from edge_trt.capture.rename import rename_inputs
+from edge_trt.capture.shared_state import one_placeholder_each
 from edge_trt.capture.signature import Known, make_signature, user_inputs
 from edge_trt.capture.sources import Source, import_plugin, load_source
 from edge_trt.capture.states import StateInput, explicit_states
@@ -148,7 +149,7 @@ def _from_module(source: Source, model: nn.Module, inputs: Any, stateful: bool) 
         traceable_detectors(),
     ):
         program, call = trace(model, call)
-    program = plain_fake_quantizers(program)
+    program = plain_fake_quantizers(one_placeholder_each(program))
     refuse_mutations(program, buffers=not stateful)
     refuse_gradients(program)
     refuse_mixed_types(program)

@@ -23,10 +23,10 @@ if TYPE_CHECKING:
 def left_as_found(model: nn.Module) -> Generator[None]:
     """Put back all attributes of a module and of its parts, with what lists and dicts hold.
 
-    Parameters and buffers stay the same tensors; that nobody writes to them is for
-    `copies_of_state` to see to.
+    Parameters stay the same tensors; that nobody writes to them is for `copies_of_state` to see
+    to. It can't for buffers: an object may hold one too, and a trace writes to what it holds.
     """
-    state = {id(t) for t in itertools.chain(model.parameters(), model.buffers())}
+    state = {id(parameter) for parameter in model.parameters()}
     found: dict[int, tuple[Any, Any]] = {}
     for module in model.modules():
         _keep(vars(module), found, state)
@@ -43,7 +43,7 @@ def _keep(value: Any, found: dict[int, tuple[Any, Any]], state: set[int]) -> Non
         return
     if isinstance(value, torch.Tensor):
         if value.layout == torch.strided and value.device.type != "meta":
-            found[id(value)] = (value, value.detach().clone())
+            found[id(value)] = (value, _copy(value))
     elif isinstance(value, dict):
         found[id(value)] = (value, dict(value))
         _keep_all(value.values(), found, state)

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import copy
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -181,6 +182,45 @@ def test_a_state_of_a_numbered_module() -> None:
     run = bundle.module()
     for x in torch.randn(3, 1, 3, 4):
         torch.testing.assert_close(run(x), expected(x))
+
+
+class Held(nn.Module):
+    """A cache that is an object, whose tensors are registered too, as Hugging Face does."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.cache = SimpleNamespace(rows=torch.zeros(1, 4, 3), seen=torch.zeros(1).long())
+        self.register_buffer("rows", self.cache.rows)
+        self.register_buffer("seen", self.cache.seen)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        self.cache.rows.index_copy_(1, self.cache.seen, x)
+        self.cache.seen.add_(1)
+        return self.cache.rows.sum(1)
+
+
+class HeldAndNamed(Held):
+    """The same, which also reads by name, and through a view."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        self.cache.rows[:, 1:].add_(x)
+        self.seen.add_(1)
+        return self.rows.sum(1) * self.cache.seen
+
+
+@pytest.mark.parametrize("kind", [Held, HeldAndNamed])
+def test_a_buffer_that_an_object_holds_too(kind: type[nn.Module]) -> None:
+    model = kind().eval()
+    expected = copy.deepcopy(model)
+    bundle = edge_trt.compile(model, torch.ones(1, 1, 3), states="io")
+    assert {state.input for state in bundle.signature.states} == {"rows", "seen"}
+    assert not model.rows.any()
+    assert not model.seen.any()
+    run = bundle.module()
+    for x in torch.randn(3, 1, 1, 3):
+        torch.testing.assert_close(run(x), expected(x))
+    with pytest.raises(CaptureError, match="writes to its buffer .* with states='io'"):
+        edge_trt.compile(model, torch.ones(1, 1, 3))
 
 
 @pytest.mark.parametrize("states", ["refuse", "io"])
