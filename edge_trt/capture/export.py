@@ -10,6 +10,7 @@ import torch
 from torch.export import ExportedProgram
 
 from edge_trt.capture.call import prepare_call
+from edge_trt.capture.eager_quantization import decided_fake_quantizers
 from edge_trt.capture.embeddings import bounded_embeddings
 from edge_trt.capture.gradients import refuse_gradients
 from edge_trt.capture.kept_state import left_as_found
@@ -145,6 +146,7 @@ def _from_module(source: Source, model: nn.Module, inputs: Any, stateful: bool) 
         left_as_found(model),
         evaluation_mode(model, tell=not source.ours),
         bounded_embeddings(model),
+        decided_fake_quantizers(model),
         prepared_images(model, call),
         traceable_detectors(),
     ):

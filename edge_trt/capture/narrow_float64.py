@@ -7,13 +7,16 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import torch
-from torch import fx, nn
-from torch.export import ExportedProgram
+from torch import nn
 from torch.fx.node import map_aggregate
 from torch.utils import _pytree as pytree
 
+from edge_trt.capture.copied_programs import with_own_graph
+
 if TYPE_CHECKING:
+    from torch import fx
     from torch._subclasses.fake_tensor import FakeTensor
+    from torch.export import ExportedProgram
 
     from edge_trt.capture.signature import Known
 
@@ -31,30 +34,17 @@ def narrow_float64(program: ExportedProgram) -> ExportedProgram:
     Every other type stays, int64 in particular. Shapes do not depend on the width of a float, so
     nothing is traced again; the given program keeps its own graph and weights.
     """
-    memo: dict[fx.Node, fx.Node] = {}
-    graph = fx.Graph()
-    graph.output(graph.graph_copy(program.graph, memo))
-    for old, new in memo.items():
-        new.name = old.name  # as the signature has it, even where fx would choose another
-        new.meta = {**old.meta}
-        if "val" in old.meta:
-            new.meta["val"] = pytree.tree_map(_narrow, old.meta["val"])
-        new.args = map_aggregate(new.args, _narrow_type)
-        new.kwargs = map_aggregate(new.kwargs, _narrow_type)
-    graph.output_node().meta = dict(program.graph.output_node().meta)
-    root = fx.GraphModule(program.graph_module, graph)
-    root.meta = dict(program.graph_module.meta)
-    return ExportedProgram(
-        root=root,
-        graph=graph,
-        graph_signature=program.graph_signature,
-        state_dict=_narrowed(program.state_dict),
-        range_constraints=program.range_constraints,
-        module_call_graph=program.module_call_graph,
-        example_inputs=pytree.tree_map(_narrow, program.example_inputs),
-        constants=_narrowed(program.constants),
-        verifiers=program.verifiers,
+    return with_own_graph(
+        program, _narrow_node, _narrowed, lambda given: pytree.tree_map(_narrow, given)
     )
+
+
+def _narrow_node(old: fx.Node, new: fx.Node) -> None:
+    new.meta = {**old.meta}
+    if "val" in old.meta:
+        new.meta["val"] = pytree.tree_map(_narrow, old.meta["val"])
+    new.args = map_aggregate(new.args, _narrow_type)
+    new.kwargs = map_aggregate(new.kwargs, _narrow_type)
 
 
 def narrow_examples(known: dict[int, Known]) -> dict[int, Known]:

@@ -6,14 +6,17 @@ Whether they do either is in buffers. With the observer off, a plain fake quanti
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
-from torch import fx
-from torch.export import ExportedProgram
 
-from edge_trt.errors import CaptureError
+from edge_trt.capture.copied_programs import with_own_graph
+from edge_trt.capture.eager_quantization import still_observes
 from edge_trt.lowering.edit import arguments, aten, line_of, replace, retarget
+
+if TYPE_CHECKING:
+    from torch import fx
+    from torch.export import ExportedProgram
 
 _FUSED = aten.fused_moving_avg_obs_fake_quant.default
 
@@ -34,18 +37,14 @@ def plain_fake_quantizers(program: ExportedProgram) -> ExportedProgram:
     """
     if not program.graph.find_nodes(op="call_function", target=_FUSED):
         return program
-    program = _copied(program)
+    program = with_own_graph(program)
     for node in program.graph.find_nodes(op="call_function", target=_FUSED):
         given = arguments(node)
         observes, quantizes = (
             _flag(program, given[name]) for name in ("observer_on", "fake_quant_on")
         )
         if observes is not False or quantizes is None:
-            raise CaptureError(
-                f"the fake quantizer {_name(program, given['observer_on'])!r}{line_of(node)} still "
-                "observes, so that each run would change its scale",
-                hint="turn observers off: model.apply(torch.ao.quantization.disable_observer)",
-            )
+            raise still_observes(_name(program, given["observer_on"]), line_of(node))
         if quantizes:
             _make_plain(node, given)
         else:
@@ -77,26 +76,3 @@ def _flag(program: ExportedProgram, flag: fx.Node) -> bool | None:
             stored = program.state_dict.get(spec.target, program.constants.get(spec.target))
             return bool(stored) if isinstance(stored, torch.Tensor) else None
     return None
-
-
-def _copied(program: ExportedProgram) -> ExportedProgram:
-    """The same program with a graph of its own; tensors are shared."""
-    memo: dict[fx.Node, fx.Node] = {}
-    graph = fx.Graph()
-    graph.output(graph.graph_copy(program.graph, memo))
-    for old, new in memo.items():
-        new.name = old.name  # as the signature has it, even where fx would choose another
-    graph.output_node().meta = dict(program.graph.output_node().meta)
-    root = fx.GraphModule(program.graph_module, graph)
-    root.meta = dict(program.graph_module.meta)
-    return ExportedProgram(
-        root=root,
-        graph=graph,
-        graph_signature=program.graph_signature,
-        state_dict=program.state_dict,
-        range_constraints=program.range_constraints,
-        module_call_graph=program.module_call_graph,
-        example_inputs=program.example_inputs,
-        constants=program.constants,
-        verifiers=program.verifiers,
-    )

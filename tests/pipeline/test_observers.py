@@ -8,7 +8,18 @@ import copy
 import pytest
 import torch
 from torch import nn
-from torch.ao.quantization import QConfigMapping, disable_observer, get_default_qat_qconfig
+from torch.ao.quantization import (
+    DeQuantStub,
+    QConfigMapping,
+    QuantStub,
+    convert,
+    disable_fake_quant,
+    disable_observer,
+    get_default_qat_qconfig,
+    get_default_qconfig,
+    prepare,
+    prepare_qat,
+)
 from torch.ao.quantization.quantize_fx import prepare_qat_fx
 
 import edge_trt
@@ -55,3 +66,53 @@ def test_a_program_with_observers_that_are_off_keeps_its_graph() -> None:
 def test_observers_that_are_on_are_refused(states: str) -> None:
     with pytest.raises(CaptureError, match=r"still observes, .*disable_observer"):
         edge_trt.compile(prepared("x86"), torch.randn(1, 3, 8, 8), states=states)
+
+
+class Eager(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.before, self.after = QuantStub(), DeQuantStub()
+        self.conv, self.norm, self.fc = nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.Linear(4, 5)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        x = self.norm(self.conv(self.before(x))).relu()
+        return self.after(self.fc(x.mean((2, 3))))
+
+
+def trained(backend: str, version: int) -> nn.Module:
+    torch.manual_seed(0)
+    model = Eager().train()
+    model.qconfig = get_default_qat_qconfig(backend, version)
+    ready = prepare_qat(model)
+    ready(torch.randn(2, 3, 8, 8))
+    return ready.eval()
+
+
+@pytest.mark.parametrize("version", [0, 1])
+@pytest.mark.parametrize("backend", ["fbgemm", "qnnpack"])
+@pytest.mark.parametrize("quantizes", [True, False])
+def test_eager_fake_quantizers(backend: str, version: int, quantizes: bool) -> None:
+    model = trained(backend, version)
+    with pytest.raises(CaptureError, match=r"'\S+' .*still observes, .*disable_observer"):
+        edge_trt.compile(model, torch.randn(1, 3, 8, 8))
+    model.apply(disable_observer)
+    if not quantizes:
+        model.apply(disable_fake_quant)
+    bundle = edge_trt.compile(model, OPEN)
+    (network,) = [part.network for part in bundle.parts]
+    assert network is not None
+    kinds = {type(node.layer).__name__ for node in network.nodes}
+    assert ("Quantize" in kinds) == quantizes
+    x = torch.randn(1, 3, 8, 8)
+    torch.testing.assert_close(bundle.module()(x), model(x))
+
+
+def test_modules_that_only_observe_or_compute_in_integers_are_refused() -> None:
+    model = Eager().eval()
+    model.qconfig = get_default_qconfig("fbgemm")
+    observing, x = prepare(model), torch.randn(1, 3, 8, 8)
+    observing(x)
+    with pytest.raises(CaptureError, match=r"'\S+' only observes.*precision='int8'"):
+        edge_trt.compile(observing, x)
+    with pytest.raises(CaptureError, match=r"in integers .*before torch.ao.quantization.convert"):
+        edge_trt.compile(convert(observing), x)
