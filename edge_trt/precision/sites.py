@@ -112,7 +112,10 @@ def _refusal(network: Network, node: Node) -> str | None:
     if node not in network.nodes:
         return "stands inside a loop or a branch, which computes in one precision"
     if isinstance(layer, Einsum):
-        return "a sum over indices that is no matrix product"
+        if any(t.is_constant for t in inputs):
+            return "an Einstein sum of another form than data times one constant matrix"
+        if len(inputs) != 2:
+            return f"an Einstein sum of {len(inputs)} operands has no int8 kernel"
     if inputs[0].is_constant or not inputs[1].is_constant:
         return "a product of two activations: attention loses accuracy in int8"
     if isinstance(layer, MatrixMultiply):

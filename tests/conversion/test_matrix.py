@@ -16,6 +16,20 @@ def einsum(equation):
     return lambda *tensors: torch.einsum(equation, *tensors)
 
 
+class Weighted(nn.Module):
+    """An Einstein sum with a parameter, the second operand unless its term is first."""
+
+    def __init__(self, equation: str, shape: tuple[int, ...]) -> None:
+        super().__init__()
+        self.equation = equation
+        self.weight = nn.Parameter(torch.randn(shape, generator=torch.Generator().manual_seed(0)))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        first = len(self.equation.partition(",")[0]) == self.weight.dim() < x.dim()
+        operands = (self.weight, x) if first else (x, self.weight)
+        return torch.einsum(self.equation, *operands)
+
+
 ROWS = [
     Row("linear", nn.Linear(5, 4), (f("b", 5),), "MatrixMultiply ElementWise"),
     Row("linear without bias", nn.Linear(5, 4, bias=False), (f("b", 5),), "MatrixMultiply"),
@@ -84,6 +98,20 @@ ROWS = [
     Row("einsum ellipsis", einsum("...ij,...jk->...ik"), (f("b", 2, 3, 4), f("b", 2, 4, 5))),
     Row("einsum ellipsis of two lengths", einsum("...ij,jk"), (f(2, 3, 4), f(4, 5))),
     Row("einsum attention", einsum("bnhd,bmhd->bhnm"), (f("b", 3, 2, 4), f("b", 5, 2, 4))),
+    *(
+        Row(f"einsum of weights {equation}", Weighted(equation, shape), (x,), kinds)
+        for equation, shape, x, kinds in (
+            ("bchw,cd->bdhw", (4, 5), f("b", 4, 2, 3), "Shuffle MatrixMultiply Shuffle"),
+            ("bchw,dc->bdhw", (5, 4), f("b", 4, 2, 3), "Shuffle MatrixMultiply Shuffle"),
+            ("...c,cd", (4, 5), f("b", 3, 4), "MatrixMultiply"),
+            ("dc,btc->btd", (5, 4), f("b", 3, 4), None),
+            ("bc,cd->db", (4, 5), f("b", 4), "MatrixMultiply Shuffle"),
+            ("bc,cd->bcd", (4, 5), f("b", 4), "Einsum"),
+            ("bc,cd->b", (4, 5), f("b", 4), "Einsum"),
+            ("btc,cd->bd", (4, 5), f("b", 3, 4), "Einsum"),
+            ("btc,chd->bthd", (4, 2, 5), f("b", 3, 4), "Einsum"),
+        )
+    ),
     Row("einsum diagonal", einsum("ii->i"), (f(3, 3),), refusal="repeats a label"),
     Row("einsum broadcast", einsum("ij,ij->ij"), (f(3, 1), f(3, 4)), refusal="broadcasts"),
     Row(

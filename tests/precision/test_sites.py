@@ -83,7 +83,15 @@ def _batched(net: Net, x: Tensor) -> Tensor:
 
 
 def _einsum(net: Net, x: Tensor) -> Tensor:
-    return net.network.add(Einsum("abcd,de->abce"), x, net.weight(8, 3))
+    return net.network.add(Einsum("abcd,bde->abe"), x, net.weight(4, 8, 3))
+
+
+def _einsum_of_activations(net: Net, x: Tensor) -> Tensor:
+    return net.network.add(Einsum("abcd,abed->abce"), x, x)
+
+
+def _einsum_of_three(net: Net, x: Tensor) -> Tensor:
+    return net.network.add(Einsum("abcd,abed,abfd->abcef"), x, x, x)
 
 
 def _already(net: Net, x: Tensor) -> Tensor:
@@ -96,7 +104,9 @@ REFUSED = {
     _grouped_deconvolution: "no int8 kernel for a deconvolution with groups",
     _constant_first: "a product of two activations",
     _batched: "a batch of constant matrices",
-    _einsum: "no matrix product",
+    _einsum: "another form than data times one constant matrix",
+    _einsum_of_activations: "a product of two activations",
+    _einsum_of_three: "an Einstein sum of 3 operands",
     _already: "is quantized by the model itself",
 }
 

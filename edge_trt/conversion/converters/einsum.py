@@ -57,7 +57,34 @@ def _plain(equation: str, tensors: Sequence[fx.Node]) -> str | None:
     return "TensorRT has no Einsum of integers: cast to float in the model"
 
 
+def _linear(
+    ctx: Context, equation: str, tensors: Sequence[Tensor], data: int, weight: int
+) -> Tensor | None:
+    """A sum over one axis of data and of a constant matrix as a product, which int8 knows.
+
+    None where it is something else.
+    """
+    left, _, right = equation.partition("->")
+    terms = left.split(",")
+    x, w = terms[data], terms[weight]
+    if tensors[data].is_constant or not tensors[weight].is_constant or len(w) != 2 or len(x) < 2:
+        return None
+    summed, new = (set(w) - set(right), set(w) - set(x))
+    if len(summed) != 1 or len(new) != 1 or summed == new or set(x) - summed != set(right) - new:
+        return None
+    (axis,), (channel,) = summed, new
+    rest = [label for label in right if label != channel]
+    rows = ctx.permute(tensors[data], [x.index(label) for label in (*rest, axis)])
+    result = ctx.matmul(rows, tensors[weight], transpose_b=w == channel + axis)
+    labels = [*rest, channel]
+    return ctx.permute(result, [labels.index(label) for label in right])
+
+
 @converter(aten.einsum.default, when=_plain, note="float input, no diagonal, no broadcast")
 def einsum(ctx: Context, equation: str, tensors: Sequence[Tensor]) -> Tensor:
     plain = explicit(equation, [t.rank for t in tensors])
+    for order in ((0, 1), (1, 0)) if len(tensors) == 2 else ():
+        product = _linear(ctx, plain, tensors, *order)
+        if product is not None:
+            return product
     return ctx.network.add(Einsum(plain), *tensors)
