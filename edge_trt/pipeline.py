@@ -197,7 +197,8 @@ def compile_networks(
     partition, coverage = stages.run("partitioning", _partition, graph, chosen)
     fallbacks = stages.run("fallback", _save_fallbacks, partition, captured, chosen.fallback)
     coverage = _with_runners(coverage, fallbacks)
-    bundle = Bundle(captured.name, captured.signature, chosen, coverage.as_dict(), stages.seconds)
+    told = {**coverage.as_dict(), "notes": _notes(graph)}
+    bundle = Bundle(captured.name, captured.signature, chosen, told, stages.seconds)
     if chosen.dryrun:
         return bundle
     # Runs the model while networks are made and written: nothing traces from here on.
@@ -256,6 +257,15 @@ def _lower(captured: Captured) -> fx.GraphModule:
     from edge_trt.lowering import lower
 
     return lower(captured.program, supported=support)
+
+
+def _notes(graph: fx.GraphModule) -> list[str]:
+    from edge_trt.lowering.decompose_unsupported import notes_of
+
+    notes = notes_of(graph)
+    for sentence in notes:
+        warn(sentence)
+    return notes
 
 
 def _partition(graph: fx.GraphModule, options: CompileOptions) -> tuple[Partition, Coverage]:

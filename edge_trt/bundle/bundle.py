@@ -114,7 +114,7 @@ class Bundle:
     @property
     def notes(self) -> list[str]:
         """Sentences that a person should read: targets without engines, options without effect."""
-        return [*self.missing.values(), *self.remarks]
+        return [*self.coverage.get("notes", []), *self.missing.values(), *self.remarks]
 
     @property
     def report(self) -> dict[str, Any]:

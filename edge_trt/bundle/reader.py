@@ -81,9 +81,15 @@ def _read(opened: OpenBundle, path: Path) -> Bundle:
         else {},
         plans=_plans(opened),
         missing=report["missing_engines"],
-        remarks=[n for n in report["notes"] if n not in report["missing_engines"].values()],
+        remarks=_remarks(report),
         path=path,
     )
+
+
+def _remarks(report: Mapping[str, Any]) -> list[str]:
+    """The notes of a report that stand nowhere else in it."""
+    elsewhere = {*report["missing_engines"].values(), *report["coverage"].get("notes", [])}
+    return [note for note in report["notes"] if note not in elsewhere]
 
 
 def _ranges(opened: OpenBundle) -> Ranges | None:

@@ -18,6 +18,7 @@ from edge_trt.capture.oblivious import oblivious
 from edge_trt.conversion.origin import operator_of
 from edge_trt.conversion.registry import ASKS_FOR_SIZE, REFUSED_PART
 from edge_trt.lowering.decompositions import decomposition
+from edge_trt.lowering.decompositions_quantization import QUANTIZERS
 from edge_trt.lowering.edit import (
     add_constant,
     calls,
@@ -25,6 +26,7 @@ from edge_trt.lowering.edit import (
     fake_mode,
     insert,
     is_random,
+    line_of,
     module_path,
     replace,
     value,
@@ -42,6 +44,8 @@ if TYPE_CHECKING:
 DEPTH = 6
 """How often a decomposition may be decomposed again; torch's deepest chains need four."""
 
+IN_FLOATS = "edge_trt_in_floats"
+"""Key in ``gm.meta``: lines of quantizers that TensorRT's layers don't know, with the reason."""
 _SHAPES_LOG = logging.getLogger("torch.fx.experimental.symbolic_shapes")
 
 
@@ -63,9 +67,25 @@ def decompose_unsupported(gm: fx.GraphModule, supported: Callable[[fx.Node], str
     """
     changed = False
     for node in calls(gm):
-        if supported(node) is not None:
-            changed |= _expand(gm, node, supported, DEPTH)
+        reason = supported(node)
+        if reason is not None:
+            where = line_of(node)
+            expanded = _expand(gm, node, supported, DEPTH)
+            if expanded and node.target in QUANTIZERS:
+                gm.meta.setdefault(IN_FLOATS, []).append(f"{where}: {reason}")
+            changed |= expanded
     return changed
+
+
+def notes_of(gm: fx.GraphModule) -> list[str]:
+    """Return what a person should know of how a graph was decomposed, in sentences."""
+    found = gm.meta.get(IN_FLOATS, [])
+    if not found:
+        return []
+    said = (
+        f"{len(found)} quantizers of the model are computed in floats, which costs more than none"
+    )
+    return [f"{said} (the first{found[0]}); train or export with symmetric qint8 observers"]
 
 
 def _expand(

@@ -108,3 +108,6 @@ QUANTIZATION: dict[Any, Callable[..., Any]] = {
     aten.fake_quantize_per_tensor_affine.tensor_qparams: _by_numbers(_fake),
     aten.fake_quantize_per_channel_affine.default: _fake_per_channel,
 }
+
+QUANTIZERS = frozenset(op for op in QUANTIZATION if "dequantize" not in op._schema.name)
+"""Those that round; what they rounded is dequantized as often as it is read."""

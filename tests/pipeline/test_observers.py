@@ -4,15 +4,21 @@
 from __future__ import annotations
 
 import copy
+import re
+from pathlib import Path
 
 import pytest
 import torch
 from torch import nn
 from torch.ao.quantization import (
     DeQuantStub,
+    FakeQuantize,
+    MovingAverageMinMaxObserver,
+    QConfig,
     QConfigMapping,
     QuantStub,
     convert,
+    default_weight_fake_quant,
     disable_fake_quant,
     disable_observer,
     get_default_qat_qconfig,
@@ -116,3 +122,28 @@ def test_modules_that_only_observe_or_compute_in_integers_are_refused() -> None:
         edge_trt.compile(observing, x)
     with pytest.raises(CaptureError, match=r"in integers .*before torch.ao.quantization.convert"):
         edge_trt.compile(convert(observing), x)
+
+
+def test_quantizers_in_floats_are_told(tmp_path: Path) -> None:
+    """Default activations are uint8 with a zero point, which TensorRT's layers don't know."""
+    model, x = trained("fbgemm", 0).apply(disable_observer), torch.randn(1, 3, 8, 8)
+    bundle = edge_trt.compile(model, x, dryrun=True)
+    (note,) = bundle.report["notes"]
+    said = r"\d quantizers .* in floats, .*test_observers.py:\d+: .*; .*symmetric qint8 observers"
+    assert re.search(said, note)
+    edge_trt.compile(model, x).save(tmp_path / "m.edge")
+    loaded = edge_trt.load(tmp_path / "m.edge")
+    assert (loaded.notes, loaded.remarks) == ([note], [])
+    symmetric = FakeQuantize.with_args(
+        observer=MovingAverageMinMaxObserver,
+        dtype=torch.qint8,
+        qscheme=torch.per_tensor_symmetric,
+        quant_min=-128,
+        quant_max=127,
+    )
+    model = Eager().train()
+    model.qconfig = QConfig(symmetric, default_weight_fake_quant)
+    ready = prepare_qat(model)
+    ready(torch.randn(2, 3, 8, 8))
+    ready.eval().apply(disable_observer)
+    assert edge_trt.compile(ready, x, dryrun=True).notes == []
