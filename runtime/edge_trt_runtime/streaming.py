@@ -113,9 +113,9 @@ class Stream:
             InputError: As ``Session.run`` for this frame; the stream is then closed.
             EngineError: Likewise.
         """
-        if not self._threads and not self._closed:
-            self._start()
         try:
+            if not self._threads and not self._closed:
+                self._start()
             job = self._take()
         except BaseException:  # Ctrl-C above all
             self.close()
@@ -142,7 +142,8 @@ class Stream:
             self._waiting.clear()
             self._changed.notify_all()
         for thread in self._threads[1:]:
-            if thread is not threading.current_thread():
+            # One that Ctrl-C kept from starting can't be joined, and finds the stream closed.
+            if thread.is_alive() and thread is not threading.current_thread():
                 thread.join()
 
     def __enter__(self) -> Stream:

@@ -260,6 +260,23 @@ def test_ctrl_c_ends_cleanly(tmp_path: Path, policy: str) -> None:
     assert {"stopped", "left"} <= {*out.split("\n")}
 
 
+@pytest.mark.parametrize("started", [0, 1, 2])
+def test_ctrl_c_while_a_stream_starts(monkeypatch: pytest.MonkeyPatch, started: int) -> None:
+    start, threads = threading.Thread.start, []
+
+    def interrupted(thread: threading.Thread) -> None:
+        if len(threads) == started:
+            raise KeyboardInterrupt
+        threads.append(thread)
+        start(thread)
+
+    monkeypatch.setattr(threading.Thread, "start", interrupted)
+    with pytest.raises(KeyboardInterrupt), stream_of(range(9), lambda frame: {}) as stream:
+        next(stream)
+    assert list(stream) == []
+    assert quiet()
+
+
 def test_arun(relu: Session) -> None:
     async def both() -> list[Outputs]:
         a, b = numbers(3)[1:]
