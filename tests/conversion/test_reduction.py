@@ -13,6 +13,7 @@ from tests.conversion.checking import check_row
 from tests.conversion.rows import Row, boolean, f, i32, i64
 
 INFINITE = torch.tensor([[-math.inf, -math.inf], [math.inf, 1.0], [-math.inf, 2.0], [3.0, 4.0]])
+HUGE = torch.tensor([[2**53 + 1, 2**53 + 3, -(2**60) - 1, 5, 3], [2**62, 2**62, 2**62, -7, 1]])
 X = f("b", 3, "n")
 DIMS = (None, 1, -1, (0, 2), ())
 
@@ -36,6 +37,12 @@ ROWS = [
     Row("sum of a scalar, dim", over("sum", dim=0), (f(),)),
     Row("sum of bools", over("sum", dim=1), (boolean("b", 3),)),
     Row("sum of int32", over("sum", dim=1), (i32("b", 3),)),
+    *(
+        Row(f"{name}{dim} of large {kind}", over(name, **dim, dtype=dtype), (HUGE.to(dtype),))
+        for name in ("sum", "prod")
+        for dim in ({}, {"dim": 1}, {"dim": 0, "keepdim": True})
+        for kind, dtype in (("int32", torch.int32), ("int64", torch.int64))
+    ),
     Row("sum in float", over("sum", dim=1, dtype=torch.float32), (i64("b", 3),)),
     Row("sum default in float", over("sum", dtype=torch.float32), (i64("b", 3),)),
     Row("mean of ints", over("mean", dim=1, dtype=torch.float32), (i64("b", 3),)),

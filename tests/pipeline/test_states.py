@@ -219,7 +219,7 @@ def test_a_buffer_that_an_object_holds_too(kind: type[nn.Module]) -> None:
     run = bundle.module()
     for x in torch.randn(3, 1, 1, 3):
         torch.testing.assert_close(run(x), expected(x))
-    with pytest.raises(CaptureError, match="writes to its buffer .* with states='io'"):
+    with pytest.raises(CaptureError, match=r"writes to its buffer .* with states='io'"):
         edge_trt.compile(model, torch.ones(1, 1, 3))
 
 

@@ -17,6 +17,7 @@ from edge_trt.network.types import DType
 
 aten = torch.ops.aten
 Axes = int | Sequence[int] | None
+EXACT = "integers on the CPU: exact to 2^53 where sizes are ranges or above 256"
 
 
 def reduce(ctx: Context, op: ReduceOp, x: Tensor, dim: Axes, keepdim: bool) -> Tensor:
@@ -28,13 +29,13 @@ def reduce(ctx: Context, op: ReduceOp, x: Tensor, dim: Axes, keepdim: bool) -> T
 OVER_AXES: dict[object, ReduceOp] = {
     aten.sum.dim_IntList: "SUM",
     aten.mean.dim: "AVG",
-    aten.prod.dim_int: "PROD",
 }
 OVER_ALL: dict[object, ReduceOp] = {
     aten.sum.default: "SUM",
     aten.mean.default: "AVG",
-    aten.prod.default: "PROD",
 }
+PRODUCT_AXES: dict[object, ReduceOp] = {aten.prod.dim_int: "PROD"}
+PRODUCT_ALL: dict[object, ReduceOp] = {aten.prod.default: "PROD"}
 EXTREME_AXES: dict[object, ReduceOp] = {aten.amax.default: "MAX", aten.amin.default: "MIN"}
 EXTREME_ALL: dict[object, ReduceOp] = {aten.max.default: "MAX", aten.min.default: "MIN"}
 LOGICAL_AXES: dict[object, ReduceOp] = {
@@ -52,13 +53,13 @@ def _logical(ctx: Context, op: ReduceOp, self: Tensor, dim: Axes, keepdim: bool)
     return reduce(ctx, op, ctx.cast(self, DType.BOOL), dim, keepdim)
 
 
-for rows, note in ((OVER_AXES, ""), (EXTREME_AXES, NO_NAN)):
+for rows, note in ((OVER_AXES, ""), (PRODUCT_AXES, EXACT), (EXTREME_AXES, NO_NAN)):
     table(
         rows,
         lambda ctx, op, self, dim, keepdim: reduce(ctx, op, self, dim, keepdim),
         note=note,
     )
-for rows, note in ((OVER_ALL, ""), (EXTREME_ALL, NO_NAN)):
+for rows, note in ((OVER_ALL, ""), (PRODUCT_ALL, EXACT), (EXTREME_ALL, NO_NAN)):
     table(rows, lambda ctx, op, self: reduce(ctx, op, self, None, False), note=note)
 table(LOGICAL_AXES, _logical)
 table(LOGICAL_ALL, lambda ctx, op, self: _logical(ctx, op, self, None, False))

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from edge_trt.engines.onnx.dispatch import emit_layer
-from edge_trt.engines.onnx.graph import Graph
+from edge_trt.engines.onnx.graph import Graph, Value
 from edge_trt.network.graph import Tensor
 from edge_trt.network.layers import Cumulative, Reduce, TopK
 from edge_trt.network.types import DType
@@ -17,12 +17,65 @@ REDUCE = {
     "AVG": "ReduceMean",
 }
 
+_FACTORS = 256
+"""Of more, a product of integers stays one operator."""
+
 
 @emit_layer.register(Reduce)
 def _(layer: Reduce, graph: Graph, x: Tensor) -> str:
     if layer.op == "AVG" and x.dtype.is_integer:
         return _integer_mean(layer, graph, x)
+    if layer.op == "SUM" and x.dtype in (DType.INT32, DType.INT64):
+        return _integer_sum(layer, graph, x)
+    if layer.op == "PROD" and x.dtype in (DType.INT32, DType.INT64) and _small(layer, x):
+        return _integer_product(layer, graph, x)
+    return _reduced(layer, graph, x)
+
+
+def _reduced(layer: Reduce, graph: Graph, x: Value) -> str:
     return graph.op(REDUCE[layer.op], x, graph.constant(layer.axes), keepdims=int(layer.keep_dims))
+
+
+def _integer_sum(layer: Reduce, graph: Graph, x: Tensor) -> str:
+    """A sum that is exact and wraps around: ReduceSum adds float64 and saturates.
+
+    So upper and lower halves of int64 are added apart, each of which float64 holds.
+    """
+    if x.dtype is DType.INT32:
+        return graph.cast(_reduced(layer, graph, graph.cast(x, DType.INT64)), DType.INT32)
+    half = graph.constant(2**32)
+    upper = graph.op("Div", x, half)
+    lower = graph.op("Sub", x, graph.op("Mul", upper, half))
+    upper = graph.op("Mul", _reduced(layer, graph, upper), half)
+    return graph.op("Add", upper, _reduced(layer, graph, lower))
+
+
+def _small(layer: Reduce, x: Tensor) -> bool:
+    sizes = [x.shape[axis] for axis in layer.axes]
+    return all(isinstance(size, int) and 0 < size <= _FACTORS for size in sizes)
+
+
+def _integer_product(layer: Reduce, graph: Graph, x: Tensor) -> str:
+    """A product that is exact and wraps around, as ReduceProd is not: halves times halves."""
+    product: Value = x
+    for axis in layer.axes:
+        count = x.shape[axis]
+        assert isinstance(count, int)
+        while count > 1:
+            half = count // 2
+            parts = [(0, half), (half, 2 * half)] + [(2 * half, count)] * (count % 2)
+            first, second, *rest = (_part(graph, product, axis, *part) for part in parts)
+            product = graph.op("Mul", first, second)
+            if rest:
+                product = graph.op("Concat", product, *rest, axis=axis)
+            count = half + count % 2
+    if layer.keep_dims:
+        return graph.name(product)
+    return graph.op("Squeeze", product, graph.constant(layer.axes))
+
+
+def _part(graph: Graph, x: Value, axis: int, start: int, stop: int) -> str:
+    return graph.op("Slice", x, *(graph.constant([n]) for n in (start, stop, axis)))
 
 
 def _integer_mean(layer: Reduce, graph: Graph, x: Tensor) -> str:
