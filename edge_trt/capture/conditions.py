@@ -9,7 +9,8 @@ the program is compared with the model itself.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterator, Mapping, Sequence
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -33,6 +34,7 @@ _DRAWS = (
 
 
 _LONGEST = 72  # letters of a condition that people read
+_TRIED = 8  # sizes that are tried before a condition is held to be the model's
 
 
 def check_sizes(program: ExportedProgram, places: Places, agrees: Callable[[Sizes], bool]) -> None:
@@ -52,9 +54,42 @@ def check_sizes(program: ExportedProgram, places: Places, agrees: Callable[[Size
     small = {name: size for name, size in least.items() if size < 2}
     if small and not same(agrees, least):
         raise special(sizes_text(places, cause(small, agrees) or least))
-    for condition, sizes in broken(program, places):
-        if not same(agrees, sizes):
-            raise chooses(condition, sizes_text(places, sizes))
+    for condition, sizes in _by_condition(broken(program, places, most=_TRIED)):
+        for chosen in sizes[: None if _is_equation(condition) else 1]:
+            if not same(agrees, chosen):
+                raise chooses(condition, sizes_text(places, chosen))
+        if _is_equation(condition) and all(_fails(agrees, chosen) for chosen in sizes):
+            raise _takes_only(condition, sizes_text(places, sizes[0]))
+
+
+def _by_condition(found: Iterable[tuple[str, Sizes]]) -> Iterator[tuple[str, list[Sizes]]]:
+    """Each condition with all its sizes."""
+    for condition, pairs in itertools.groupby(found, lambda pair: pair[0]):
+        yield condition, [sizes for _, sizes in pairs]
+
+
+def _is_equation(condition: str) -> bool:
+    """Whether a condition lets sizes be no others, such as ``h*w == 16``.
+
+    A division makes it one of multiples, which a range can't say: there a run tells.
+    """
+    return " == " in condition and not re.search(r"//|%|\w\(", condition)
+
+
+def _fails(agrees: Callable[[Sizes], bool], sizes: Sizes) -> bool:
+    """Whether the model itself takes no such sizes."""
+    try:
+        agrees(sizes)
+    except Exception:  # a model raises what it likes
+        return True
+    return False
+
+
+def _takes_only(condition: str, sizes: str) -> CaptureError:
+    return CaptureError(
+        f"the model takes only sizes with {condition}, which does not hold for {sizes}",
+        hint="fix these sizes, or compute from them what has a size of its own",
+    )
 
 
 def cause(small: Sizes, agrees: Callable[[Sizes], bool]) -> Sizes:

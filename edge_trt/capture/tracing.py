@@ -50,6 +50,7 @@ from edge_trt.capture.quiet import quiet
 from edge_trt.capture.recurrences import whole_recurrences
 from edge_trt.capture.transposed_attributes import attributes_as_methods
 from edge_trt.capture.unproved import FURTHER, equal_names, trace_unproved, unsolved
+from edge_trt.capture.views import views_as_asked
 from edge_trt.errors import CaptureError
 from edge_trt.warning import warn
 
@@ -63,6 +64,7 @@ if TYPE_CHECKING:
 _WHOLE = (
     whole_recurrences, whole_batch_norms, whole_max_pools, any_size_rounds_up, even_bags, OpenSizes,
     whole_fake_quantizers, masks_as_they_are, flex_attention_as_scores, attributes_as_methods,
+    views_as_asked,
 )  # fmt: skip
 """What export would take apart, fix the sizes of, or ask the values of."""
 _ATTEMPTS = 5

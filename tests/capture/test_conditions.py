@@ -36,6 +36,7 @@ def _rows(low: int) -> Input:
 
 HEIGHT, WIDTH = Input(("h", 3), min=2, opt=4, max=6), Input(("w", 3), min=2, opt=5, max=6)
 STEPS = Input((1, 1, "h", "w"), min=(1, 1, 8, 8), opt=(1, 1, 16, 24), max=(1, 1, 32, 32))
+SIDES = Input((1, "h", "w"), min=(1, 2, 2), opt=(1, 4, 6), max=(1, 9, 9))
 
 
 def _letterbox(x):
@@ -60,6 +61,13 @@ REFUSED = {
     ),
     "both": (
         lambda x: x * 2 if x.numel() == 1 else x * 3, [_plane(1)], r"else at h=1, w=1 than at"
+    ),
+    "weights for one image": (
+        lambda x: x.flatten(1) @ torch.ones(24, 3), [SIDES],
+        r"takes only sizes with \(h\*w\) == 24, which does not hold for h=9, w=9",
+    ),
+    "positions": (
+        lambda x: x.flatten(1) + torch.ones(1, 24), [SIDES], r"\(h\*w\) == 24, which does not",
     ),
     "no row": (lambda x: x + 1 if x.numel() == 0 else x.sum(), [_rows(0)], "at n=0 than at larger"),
 }  # fmt: skip

@@ -178,6 +178,39 @@ def test_one_block_for_all_sizes(name: str) -> None:
         torch.testing.assert_close(bundle.module()(x), model(x), rtol=1e-4, atol=1e-5)
 
 
+SIDES = "1..2..4x8x2..4..8x2..4..8"
+VIEWS: dict[str, tuple[Function, str, list[tuple[int, ...]]]] = {
+    # At the optimum each is the input itself, or has its sizes by chance.
+    "rows of 128": (lambda x: x.view(-1, 128), SIDES, [(2, 8, 2, 4), (3, 8, 8, 8), (4, 8, 4, 4)]),
+    "squares": (lambda x: x.view(-1, 8, 16), SIDES, [(2, 8, 2, 4), (3, 8, 8, 8), (2, 8, 4, 4)]),
+    "of a transposed one": (
+        lambda x: x.flatten(2).mT.reshape(-1, 16, 8).sum(1), SIDES, [(2, 8, 2, 4), (3, 8, 8, 8)]
+    ),
+    "rows of one open size": (
+        lambda x: x.reshape(-1, 32), "1..2..4x4x2..8..16", [(1, 4, 8), (4, 4, 2), (3, 4, 16)]
+    ),
+    "rows of two open sizes": (
+        lambda x: x.reshape(-1, 160), "1..2..4x160..1600..16000", [(1, 160), (2, 80 * 5), (3, 320)]
+    ),
+    "frames in threes": (
+        lambda x: x.view(-1, 3, 4, 4).mean(1), "1..2..4x3..3..12x4x4", [(1, 3, 4, 4), (4, 12, 4, 4)]
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.rtx
+@pytest.mark.parametrize("name", VIEWS)
+def test_a_view_has_the_sizes_that_it_was_asked_for(name: str) -> None:
+    """Not those of its input where an example has the same."""
+    function, text, shapes = VIEWS[name]
+    model = _model(function)
+    bundle = edge_trt.compile(model, (edge_trt.Input.parse(f"x={text}"),), target=["cpu", "rtx"])
+    assert [part.network is not None for part in bundle.parts] == [True]
+    for shape in shapes:
+        x = torch.randn(shape)
+        torch.testing.assert_close(bundle.module()(x), model(x), rtol=1e-4, atol=1e-5)
+
+
 def test_what_a_decomposition_asks_is_not_answered_for_the_example(monkeypatch) -> None:
     operator = torch.ops.aten.take_along_dim.default
     monkeypatch.delitem(open_sizes._OURS, torch.take_along_dim)
