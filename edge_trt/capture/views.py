@@ -15,6 +15,7 @@ from unittest.mock import patch
 
 import torch
 from torch import _prims_common as prims
+from torch import _refs
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Sequence
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 @contextmanager
 def views_as_asked() -> Generator[None]:
     """Give views with open sizes the shape that was asked for, while torch.export traces."""
-    refs: Any = torch._refs
+    refs: Any = _refs  # as in torch 2.8 to 2.13
     original = refs._reshape_view_helper
 
     def view(a: torch.Tensor, *shape: Any, allow_copy: bool) -> torch.Tensor:
