@@ -42,7 +42,7 @@ class Histogram:
         nan, infinite: how many values were no number, or no finite one.
     """
 
-    __slots__ = ("counts", "high", "infinite", "low", "nan")
+    __slots__ = ("_levels", "counts", "high", "infinite", "low", "nan")
 
     def __init__(self) -> None:
         self.counts: np.ndarray = np.zeros(BUCKETS, np.int64)
@@ -50,6 +50,7 @@ class Histogram:
         self.high = float("-inf")
         self.nan = 0
         self.infinite = 0
+        self._levels: tuple[np.ndarray, np.ndarray] | None = None
 
     def add(self, values: np.ndarray) -> None:
         """Counts the elements of an array of any shape, seen as float32."""
@@ -65,6 +66,7 @@ class Histogram:
             self.add(flat[finite])
             return
         self.low, self.high = min(self.low, low), max(self.high, high)
+        self.forget()
         bits = flat.view(np.uint32)
         bucket = np.empty(min(_BLOCK, flat.size), np.uint32)
         for start in range(0, flat.size, _BLOCK):
@@ -76,6 +78,7 @@ class Histogram:
 
     def merge(self, other: Histogram) -> None:
         """Adds what another one counted."""
+        self.forget()
         self.counts += other.counts
         self.low, self.high = min(self.low, other.low), max(self.high, other.high)
         self.nan += other.nan
@@ -94,9 +97,21 @@ class Histogram:
     def levels(self) -> tuple[np.ndarray, np.ndarray]:
         """The magnitudes that occurred, as centres of their buckets, and how often each did.
 
+        They are kept until more is added, or `forget` is called: to find them is to look through
+        all buckets, and a method with what it costs asks for them several times.
+
         Returns:
             Two arrays of one length, float64 ascending and int64.
         """
+        if self._levels is None:
+            self._levels = self._found()
+        return self._levels
+
+    def forget(self) -> None:
+        """Gives back the memory of the levels."""
+        self._levels = None
+
+    def _found(self) -> tuple[np.ndarray, np.ndarray]:
         used = np.flatnonzero(self.counts)
         low, high = edges(used)
         # The last bucket's centre may lie above all that was seen.

@@ -200,7 +200,11 @@ def choose(histograms: Mapping[str, Histogram], method: str) -> dict[str, Tensor
         CalibrationError: there is no such method.
     """
     find = method_of(method)
-    return {name: measured(h, find(h), method) for name, h in histograms.items()}
+    found: dict[str, TensorRange] = {}
+    for name, histogram in histograms.items():
+        found[name] = measured(histogram, find(histogram), method)
+        histogram.forget()
+    return found
 
 
 def share(

@@ -85,3 +85,19 @@ def test_a_damaged_form_is_refused(damage: dict[str, object]) -> None:
     values = _histogram(np.ones(3, np.float32)).as_dict()
     with pytest.raises(CalibrationError, match="histogram can't be read"):
         Histogram.from_dict(values | damage)
+
+
+def test_levels_are_those_of_now() -> None:
+    histogram = Histogram()
+    for count, other in ((1, False), (2, True), (3, False)):
+        if other:
+            more = Histogram()
+            more.add(np.ones(1))
+            histogram.merge(more)
+        else:
+            histogram.add(np.ones(1))
+        assert histogram.levels()[1].tolist() == [count]
+        assert histogram.levels()[0] is histogram.levels()[0]  # looked up once
+    first = histogram.levels()
+    histogram.forget()
+    assert histogram.levels()[0] is not first[0]
