@@ -82,6 +82,7 @@ def _read(opened: OpenBundle, path: Path) -> Bundle:
         plans=_plans(opened),
         missing=report["missing_engines"],
         remarks=_remarks(report),
+        counter=manifest.counter,
         path=path,
     )
 

@@ -163,6 +163,7 @@ def _manifest(bundle: Bundle, engines: list[Engine], self_test: SelfTest | None)
         initial_states=STATES if bundle.states else None,
         options=bundle.options.as_dict(),
         greatest=_greatest(bundle),
+        counter=bundle.counter,
     )
 
 

@@ -33,8 +33,8 @@ from edge_trt_runtime.checksums import file_entry
 from edge_trt_runtime.consistency import check_manifest
 from edge_trt_runtime.describe import format_size
 from edge_trt_runtime.errors import BundleError, EdgeTrtError
-from edge_trt_runtime.manifest import FileEntry, Manifest, encode_manifest
-from edge_trt_runtime.paths import MANIFEST_NAME, UNLISTED, check_path
+from edge_trt_runtime.manifest import FileEntry, Manifest, decode_manifest, encode_manifest
+from edge_trt_runtime.paths import MANIFEST_NAME, SIGNATURE_NAME, UNLISTED, check_path
 
 _DISK_FULL = {errno.ENOSPC, errno.EDQUOT}
 
@@ -213,7 +213,29 @@ class BundleWriter:
         files = {relative: self._entry(relative) for relative in sorted(self._files())}
         manifest = msgspec.structs.replace(manifest, files=files)
         check_manifest(manifest, bundle=self.target)
-        Path(self._root, MANIFEST_NAME).write_bytes(encode_manifest(manifest))
+        self._put_in_place({MANIFEST_NAME: encode_manifest(manifest)})
+        return manifest
+
+    def commit_signed(self, manifest: bytes, signature: bytes) -> None:
+        """Put a bundle in place whose manifest is there already, with the signature over it.
+
+        Raises:
+            BundleError: When the manifest is refused, or lists other files than those written.
+            EdgeTrtError: As :meth:`commit`.
+        """
+        listed = decode_manifest(manifest, bundle=self.target).files
+        if listed != {relative: self._entry(relative) for relative in self._files()}:
+            raise BundleError(
+                f"the manifest that was signed does not list the files of {self.target}",
+                bundle=self.target,
+                file=MANIFEST_NAME,
+            )
+        self._put_in_place({MANIFEST_NAME: manifest, SIGNATURE_NAME: signature})
+
+    def _put_in_place(self, unlisted: dict[str, bytes]) -> None:
+        """Add what no manifest lists, and take the place of an older bundle."""
+        for name, data in unlisted.items():
+            Path(self._root, name).write_bytes(data)
         if self._durable:
             sync_tree(self._root)  # so that a power cut leaves no hollow bundle
         self._check_target()
@@ -222,7 +244,6 @@ class BundleWriter:
         except OSError as error:
             raise self._refusal(error) from error
         self._committed = True
-        return manifest
 
     @property
     def _root(self) -> str:

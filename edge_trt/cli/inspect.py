@@ -95,11 +95,12 @@ def _print_tables(bundle: OpenBundle) -> None:
     from edge_trt.cli.console import print_table
     from edge_trt.cli.report import print_report, read_report
     from edge_trt_runtime.complaints import format_profile, format_ranges, format_shape
-    from edge_trt_runtime.describe import format_size
+    from edge_trt_runtime.describe import describe_signature, format_size
 
     manifest, signature = bundle.manifest, bundle.manifest.signature
     total = sum(entry.size for entry in manifest.files.values())
     print(f"{bundle.root}: {manifest.precision}, {format_size(total)}, by {manifest.producer}")
+    print(describe_signature(bundle, trusted=False))
     rows = [
         (kind, spec.name, spec.dtype, format_shape(spec), format_ranges(signature, spec))
         for kind, specs in (("input", signature.inputs), ("output", signature.outputs))

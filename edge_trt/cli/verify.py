@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """``edge_trt verify``: every file as it was built, and results as eager PyTorch recorded them.
 
-The exit status is 1 if a file was changed or an output differs by more than the tolerance.
+With --key, also whether one of these keys signed it, before any file is parsed. The exit status is
+1 if a file was changed, the signature is refused or an output differs by more than the tolerance.
 """
 
 from __future__ import annotations
@@ -15,23 +16,47 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--device", default="auto", help="auto (default), cpu, or a GPU such as cuda:0"
     )
+    parser.add_argument(
+        "--key",
+        action="append",
+        metavar="FILE",
+        help="a public key that may have signed it (repeat it for several; default: those in "
+        "EDGE_TRT_TRUSTED_KEYS)",
+    )
+    parser.add_argument(
+        "--least-counter",
+        type=int,
+        default=0,
+        metavar="N",
+        help="refuse a bundle that was signed with a lower --counter",
+    )
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Check the files, then run the recorded cases."""
     from edge_trt.cli.console import print_table
     from edge_trt_runtime.bundle import verify_bundle
-    from edge_trt_runtime.describe import describe_places
+    from edge_trt_runtime.describe import describe_places, describe_signature
+    from edge_trt_runtime.keys import named_by_environment
     from edge_trt_runtime.selftest import run_self_test
     from edge_trt_runtime.session import load
 
-    bundle = verify_bundle(arguments.bundle)
+    keys = arguments.key or named_by_environment()
+    least = arguments.least_counter
+    bundle = verify_bundle(arguments.bundle, trusted_keys=keys, least_counter=least)
     print(f"{len(bundle.manifest.files)} files are as built")
+    print(describe_signature(bundle, trusted=keys is not None))
     test = bundle.manifest.self_test
     if test is None:
         print("no recorded cases (built with --self-test 0): only the files were checked")
         return 0
-    with load(arguments.bundle, device=arguments.device, verify=False) as session:
+    with load(
+        arguments.bundle,
+        device=arguments.device,
+        verify=False,
+        trusted_keys=keys,
+        least_counter=least,
+    ) as session:
         print(describe_places(session.places))
         results = run_self_test(session)
     rows = [

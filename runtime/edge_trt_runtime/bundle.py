@@ -7,18 +7,22 @@ Nothing here runs code of the bundle, so it is safe to open one of unknown origi
 from __future__ import annotations
 
 import os
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from edge_trt_runtime.checksums import file_entry
 from edge_trt_runtime.errors import BundleError
 from edge_trt_runtime.manifest import Manifest, decode_manifest
-from edge_trt_runtime.paths import MANIFEST_NAME, UNLISTED, resolve
+from edge_trt_runtime.paths import MANIFEST_NAME, SIGNATURE_NAME, UNLISTED, resolve
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Generator, Iterable, Iterator
+
+    from edge_trt_runtime.keys import TrustedKey
 
 _DAMAGED = "copy the whole bundle again, or build it again"
-_MANIFEST_LIMIT = 64 << 20  # bytes; a manifest of a big model has some 100 KB
+# Bytes at most: a manifest of a big model has some 100 KB, a signature some 250 bytes.
+_LIMITS = {MANIFEST_NAME: 64 << 20, SIGNATURE_NAME: 4096}
 
 
 class OpenBundle:
@@ -58,7 +62,7 @@ class OpenBundle:
         Raises:
             BundleError: As :meth:`path`.
         """
-        with open(self.path(relative), "rb") as file:
+        with _reading(self.root, relative), open(self.path(relative), "rb") as file:
             return file.read()
 
     def verify(self) -> None:
@@ -77,7 +81,9 @@ class OpenBundle:
                     hint="remove the file, or build the bundle again",
                 )
         for relative, path in paths.items():
-            if file_entry(path) != listed[relative]:
+            with _reading(self.root, relative):
+                entry = file_entry(path)
+            if entry != listed[relative]:
                 raise self._damage(relative, "was changed after the build (sha256 differs)")
 
     def _files(self) -> Iterator[str]:
@@ -85,7 +91,10 @@ class OpenBundle:
         folders = [""]
         while folders:
             folder = folders.pop()
-            with os.scandir(os.path.join(self.root, folder)) as entries:
+            with (
+                _reading(self.root, folder or "."),
+                os.scandir(os.path.join(self.root, folder)) as entries,
+            ):
                 for entry in entries:
                     if entry.is_dir(follow_symlinks=False):
                         folders.append(f"{folder}{entry.name}/")
@@ -97,11 +106,25 @@ class OpenBundle:
         return BundleError(message, bundle=self.root, file=relative, hint=hint)
 
 
-def open_bundle(path: str | os.PathLike[str]) -> OpenBundle:
-    """Read the manifest of the bundle at ``path``; no other file is touched.
+def open_bundle(
+    path: str | os.PathLike[str],
+    *,
+    trusted_keys: Iterable[TrustedKey] | None = None,
+    least_counter: int = 0,
+) -> OpenBundle:
+    """Read the manifest of the bundle at ``path``; no other file but its signature is touched.
+
+    Args:
+        path: The bundle's directory.
+        trusted_keys: Public keys, one of which must have signed the manifest. It is checked before
+            the manifest is decoded; what the manifest says of files is for
+            :meth:`OpenBundle.verify` to check.
+        least_counter: The least counter that the manifest may have.
 
     Raises:
-        BundleError: When there is no bundle, or its manifest is damaged, unsafe or too new.
+        BundleError: When there is no bundle, or its manifest is damaged, unsafe, too new, not
+            signed by a trusted key, or older than allowed.
+        EngineError: When a key can't be read, or ``cryptography`` is missing.
     """
     root = os.path.realpath(path)
     if not os.path.isdir(root):
@@ -118,28 +141,84 @@ def open_bundle(path: str | os.PathLike[str]) -> OpenBundle:
             file=MANIFEST_NAME,
             hint="give the directory that `edge_trt build` wrote",
         )
-    data = _read_small(root, MANIFEST_NAME, _MANIFEST_LIMIT)
-    return OpenBundle(root, decode_manifest(data, bundle=root))
+    data = read_unlisted(root, MANIFEST_NAME)
+    if trusted_keys is not None:
+        _check_signed(root, data, trusted_keys)
+    manifest = decode_manifest(data, bundle=root)
+    if manifest.counter < least_counter:
+        from edge_trt_runtime.signing import rolled_back
+
+        raise rolled_back(manifest.counter, least_counter, bundle=root)
+    return OpenBundle(root, manifest)
 
 
-def _read_small(root: str, name: str, limit: int) -> bytes:
-    """Return the content of a file that the manifest can't list; no more than ``limit`` bytes."""
-    with open(resolve(root, name), "rb") as file:
+def _check_signed(root: str, manifest: bytes, trusted_keys: Iterable[TrustedKey]) -> None:
+    from edge_trt_runtime.keys import read_public_keys
+    from edge_trt_runtime.signing import check_signature
+
+    keys = read_public_keys(trusted_keys)
+    check_signature(manifest, read_signature(root), keys, bundle=root)
+
+
+def read_signature(root: str) -> bytes | None:
+    """Return the content of ``manifest.sig`` of the bundle at ``root``, or None without one.
+
+    Raises:
+        BundleError: As :func:`read_unlisted`.
+    """
+    present = os.path.lexists(os.path.join(root, SIGNATURE_NAME))
+    return read_unlisted(root, SIGNATURE_NAME) if present else None
+
+
+def read_unlisted(root: str, name: str) -> bytes:
+    """Return the content of the manifest of the bundle at ``root``, or of its signature.
+
+    Raises:
+        BundleError: When it leaves the bundle, is no file, can't be read or is implausibly large.
+    """
+    limit = _LIMITS[name]
+    with _reading(root, name), open(resolve(root, name), "rb") as file:
         data = file.read(limit + 1)
     if len(data) > limit:
         raise BundleError(f"{name} of {root} is implausibly large", bundle=root, file=name)
     return data
 
 
-def verify_bundle(path: str | os.PathLike[str]) -> OpenBundle:
-    """Check size and sha256 of every file of the bundle at ``path``.
+@contextmanager
+def _reading(root: str, relative: str) -> Generator[None]:
+    """Say which file of a bundle the system refuses to read."""
+    try:
+        yield
+    except OSError as error:
+        raise BundleError(
+            f"{relative!r} in the bundle {root} can't be read ({error.strerror})",
+            bundle=root,
+            file=relative,
+            hint="check its permissions, or copy the whole bundle again",
+        ) from error
+
+
+def verify_bundle(
+    path: str | os.PathLike[str],
+    *,
+    trusted_keys: Iterable[TrustedKey] | None = None,
+    least_counter: int = 0,
+) -> OpenBundle:
+    """Check size and sha256 of every file of the bundle at ``path``, and who signed it.
+
+    Args:
+        path: The bundle's directory.
+        trusted_keys: As for :func:`open_bundle`.
+        least_counter: Likewise.
 
     Returns:
         The bundle, opened.
 
     Raises:
-        BundleError: Naming the first file that is missing, changed, unlisted or unsafe.
+        BundleError: Naming the first file that is missing, changed, unlisted or unsafe, or saying
+            why the signature is refused.
+        EngineError: As :func:`open_bundle`.
     """
-    bundle = open_bundle(path)
+    bundle = open_bundle(path, trusted_keys=trusted_keys, least_counter=least_counter)
     bundle.verify()
     return bundle

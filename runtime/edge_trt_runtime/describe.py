@@ -5,7 +5,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from edge_trt_runtime.bundle import read_signature
 from edge_trt_runtime.complaints import format_profile, format_ranges, format_shape
+from edge_trt_runtime.signing import decode_signature
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -61,6 +63,16 @@ def _specs(signature: Signature, specs: list[TensorSpec]) -> Iterator[str]:
     for spec in specs:
         ranges = format_ranges(signature, spec)
         yield f"  {spec.name}  {spec.dtype}{format_shape(spec)}{f'  {ranges}' if ranges else ''}"
+
+
+def describe_signature(bundle: OpenBundle, *, trusted: bool) -> str:
+    """Return who signed a bundle; ``trusted`` when that was checked."""
+    data = read_signature(bundle.root)
+    if data is None:
+        return "not signed"
+    key, counter = decode_signature(data, bundle=bundle.root).key, bundle.manifest.counter
+    known = "" if trusted else ", which was not checked against a key that you trust"
+    return f"signed by the key {key}, counter {counter}{known}"
 
 
 def describe_places(places: Sequence[Place]) -> str:

@@ -13,6 +13,7 @@ from edge_trt_runtime.dtypes import NUMPY_DTYPES
 from edge_trt_runtime.errors import EngineError
 from edge_trt_runtime.host import HostRunner
 from edge_trt_runtime.inputs import InputChecker
+from edge_trt_runtime.keys import named_by_environment
 from edge_trt_runtime.plan import make_plan
 from edge_trt_runtime.results import targets_of
 
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     import numpy as np
 
     from edge_trt_runtime.hybrid.place import Place
+    from edge_trt_runtime.keys import TrustedKey
     from edge_trt_runtime.manifest import Manifest, Segment, Signature
     from edge_trt_runtime.plan import Plan
     from edge_trt_runtime.streaming import Policy, Stream
@@ -48,6 +50,8 @@ def load(
     frames: int = 2,
     graphs: bool = True,
     verify: bool = True,
+    trusted_keys: Iterable[TrustedKey] | None = None,
+    least_counter: int = 0,
 ) -> Session:
     """Open the bundle at ``path`` and make it ready to run.
 
@@ -62,22 +66,30 @@ def load(
             More callers wait.
         graphs: Capture what runs on a GPU as CUDA graphs.
         verify: Check size and sha256 of every file first. Without it only sizes are checked.
+        trusted_keys: Public Ed25519 keys, as paths, as the bytes of such a file, or as
+            ``Ed25519PublicKey``: only what one of them signed is taken, ``verify`` or not, and
+            anything else is refused before it is decoded. ``None`` takes the paths in the
+            environment variable ``EDGE_TRT_TRUSTED_KEYS``, or any bundle where that is not set.
+        least_counter: The least counter that a bundle may have, so that an older one which was
+            signed as well is refused.
 
     Returns:
         A session; use it as a context manager or call :meth:`Session.close`.
 
     Raises:
-        BundleError: When the bundle is damaged, unsafe or too new.
+        BundleError: When the bundle is damaged, unsafe, too new, not signed by a trusted key, or
+            older than ``least_counter``.
         EngineError: When the bundle has no engine for this machine, a library is missing, or an
-            option is wrong.
+            option or a key is wrong.
     """
     check_device(device)
     if threads is not None and threads < 1:
         raise EngineError(f"threads is {threads}", hint="give 1 or more, or None")
     if frames < 1:
         raise EngineError(f"frames is {frames}", hint="give 1 or more")
-    bundle = open_bundle(path)
-    if verify:
+    keys = named_by_environment() if trusted_keys is None else trusted_keys
+    bundle = open_bundle(path, trusted_keys=keys, least_counter=least_counter)
+    if verify or keys is not None:
         bundle.verify()
     return Session(bundle, device=device, threads=threads, frames=frames, graphs=graphs)
 

@@ -344,3 +344,11 @@ def test_a_second_renaming_that_fails_is_undone(
     with unchanged(old), pytest.raises(expected), BundleWriter(old) as w:
         w.commit(EMPTY)
     assert calls == 3
+
+
+def test_a_signed_manifest_has_to_list_what_was_written(old: Path) -> None:
+    manifest = (old / "manifest.json").read_bytes()
+    with pytest.raises(BundleError, match="does not list the files"), BundleWriter(old) as w:
+        w.add_bytes("engines/cpu/main.onnx", b"other")
+        w.commit_signed(manifest, b"signature")
+    assert works(old)
