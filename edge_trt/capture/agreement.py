@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -80,11 +80,20 @@ def checked_results(
             return None
 
 
-def answers(model: nn.Module, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
-    """What the model gives; inputs, the model and what it keeps (it may keep a grid) stay."""
+def answers(
+    model: nn.Module, args: tuple[Any, ...], kwargs: Mapping[str, Any], *, keep: bool = False
+) -> Any:
+    """What the model gives; inputs and the model stay as they are.
+
+    Args:
+        model: The model.
+        args: The call.
+        kwargs: Its keyword arguments.
+        keep: Whether to leave to the model what it keeps in attributes (it may keep a grid).
+    """
     args, named = pytree.tree_map_only(torch.Tensor, torch.Tensor.clone, (args, dict(kwargs)))
     with (
-        left_as_found(model),
+        nullcontext() if keep else left_as_found(model),
         attributes_as_methods(),
         attention_as_exported(),
         torch.inference_mode(),

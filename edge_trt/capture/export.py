@@ -13,6 +13,7 @@ from edge_trt.capture.call import prepare_call
 from edge_trt.capture.eager_quantization import decided_fake_quantizers
 from edge_trt.capture.embeddings import bounded_embeddings
 from edge_trt.capture.gradients import refuse_gradients
+from edge_trt.capture.kept_attributes import kept_attributes, recorded_attributes, warn_about
 from edge_trt.capture.kept_state import left_as_found
 from edge_trt.capture.mixed_types import refuse_mixed_types
 from edge_trt.capture.module_state import (
@@ -44,6 +45,7 @@ if TYPE_CHECKING:
 
     from torch import nn
 
+    from edge_trt.capture.call import Call
     from edge_trt.options import CompileOptions
     from edge_trt_runtime.manifest import Signature
 
@@ -150,19 +152,16 @@ def _from_module(source: Source, model: nn.Module, inputs: Any, stateful: bool) 
         prepared_images(model, call),
         traceable_detectors(),
     ):
-        program, call = trace(model, call)
+        with left_as_found(model), recorded_attributes(model) as written:
+            program, call = trace(model, call)
+        kept = kept_attributes(model, program, call, written)
     program = plain_fake_quantizers(one_placeholder_each(program))
     refuse_mutations(program, buffers=not stateful)
     refuse_gradients(program)
     refuse_mixed_types(program)
     refuse_wrong_shapes(program)
-    present = user_inputs(program)
-    names = {
-        present[tensor.position].name: tensor.described.name
-        for tensor in call.tensors
-        if tensor.described is not None and tensor.described.name is not None
-    }
-    rename_inputs(program, names)
+    warn_about(kept)
+    _name_inputs(program, call)
     known = {
         tensor.position: Known(
             tensor.axes, tensor.example, tensor.described.image if tensor.described else None
@@ -170,6 +169,17 @@ def _from_module(source: Source, model: nn.Module, inputs: Any, stateful: bool) 
         for tensor in call.tensors
     }
     return program, known
+
+
+def _name_inputs(program: ExportedProgram, call: Call) -> None:
+    """Give the inputs the names that the user gave them."""
+    present = user_inputs(program)
+    names = {
+        present[tensor.position].name: tensor.described.name
+        for tensor in call.tensors
+        if tensor.described is not None and tensor.described.name is not None
+    }
+    rename_inputs(program, names)
 
 
 def _known_of_states(program: ExportedProgram, states: Sequence[StateInput]) -> dict[int, Known]:

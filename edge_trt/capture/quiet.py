@@ -39,6 +39,8 @@ def quiet() -> Generator[None]:
             warnings.filterwarnings("ignore", message="The .grad attribute of a Tensor that is not")
             # torchvision's own form of nms calls what torch has renamed.
             warnings.filterwarnings("ignore", message="`create_unbacked_symint` is deprecated")
+            # Whether that matters is for kept_attributes.py to find out.
+            warnings.filterwarnings("ignore", message="The tensor attributes? .* assigned during")
             yield
     finally:
         for logger, level in zip(noisy, levels, strict=True):

@@ -1,0 +1,112 @@
+# SPDX-License-Identifier: Apache-2.0
+"""State that a model keeps in Python attributes, which no bundle has.
+
+torch.export traces one call, the first one: whatever that leaves in an attribute is a constant of
+the program. A grid that is made once may be such a constant, a list of past frames may not. So a
+model that writes attributes is called twice, and has to answer the same.
+"""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+from unittest.mock import patch
+
+from torch import nn
+from torch.utils import _pytree as pytree
+
+from edge_trt.capture.agreement import alike, answers
+from edge_trt.capture.conditions import draws_random_numbers
+from edge_trt.capture.kept_state import left_as_found
+from edge_trt.capture.module_state import CaptureWarning
+from edge_trt.warning import warn
+
+if TYPE_CHECKING:
+    from collections.abc import Generator
+
+    from torch.export import ExportedProgram
+
+    from edge_trt.capture.call import Call
+
+
+@contextmanager
+def recorded_attributes(model: nn.Module) -> Generator[list[str]]:
+    """Record which attributes are set inside, and which lists, dicts and sets in them change.
+
+    Args:
+        model: The module, with its parts.
+    """
+    written: list[str] = []
+    paths = {id(module): f"{path}." if path else "" for path, module in model.named_modules()}
+    holders = [(paths[id(m)] + key, v) for m in model.modules() for key, v in _containers(m)]
+    before = [_content(value) for _, value in holders]
+    original = nn.Module.__setattr__
+
+    def record(self: nn.Module, name: str, value: Any) -> None:
+        path = paths.get(id(self))
+        if path is not None and not _is_part(self, name):
+            written.append(path + name)
+        original(self, name, value)
+
+    with patch.object(nn.Module, "__setattr__", record):
+        yield written
+    now = [_content(value) for _, value in holders]
+    pairs = zip(holders, before, now, strict=True)
+    written += [name for (name, _), old, new in pairs if list(map(id, old)) != list(map(id, new))]
+
+
+def kept_attributes(
+    model: nn.Module, program: ExportedProgram, call: Call, written: list[str]
+) -> list[str]:
+    """Return the attributes that were written, if a second call answers otherwise for them.
+
+    Args:
+        model: The module, in evaluation mode.
+        program: What was exported of it.
+        call: The call that was exported.
+        written: The attributes that the export saw written.
+    """
+    if not written or draws_random_numbers(program) or _answers_the_same(model, call):
+        return []
+    return list(dict.fromkeys(written))
+
+
+def warn_about(kept: list[str]) -> None:
+    """Warn about attributes that change what later calls answer."""
+    if kept:
+        warn(
+            f"the model keeps {', '.join(map(repr, kept))} from one call to the next, which a "
+            "bundle does not: each run answers as the first call does; keep it in a buffer of "
+            "fixed size (register_buffer) and compile with states='io'",
+            CaptureWarning,
+        )
+
+
+def _answers_the_same(model: nn.Module, call: Call) -> bool:
+    """Whether a second call answers as the first one."""
+    with left_as_found(model):
+        try:
+            first, second = (answers(model, call.args, call.kwargs, keep=True) for _ in range(2))
+        except Exception:  # a model that can't be called now is no news
+            return True
+        return alike(pytree.tree_leaves(second), pytree.tree_leaves(first))
+
+
+def _is_part(module: nn.Module, name: str) -> bool:
+    """Whether an attribute is a weight, a buffer, a module, or weights once more."""
+    if isinstance(module, nn.RNNBase) and name.startswith("_flat_weight"):
+        return True  # set with each of the weights, which an export replaces
+    return name in module._parameters or name in module._buffers or name in module._modules
+
+
+def _containers(module: nn.Module) -> list[tuple[str, Any]]:
+    standard = vars(nn.Module())
+    return [
+        (key, value)
+        for key, value in vars(module).items()
+        if key not in standard and isinstance(value, list | dict | set)
+    ]
+
+
+def _content(value: list[Any] | dict[Any, Any] | set[Any]) -> list[Any]:
+    return [*value, *value.values()] if isinstance(value, dict) else list(value)
