@@ -11,8 +11,8 @@ from sympy import sympify
 from torch import fx
 from torch.utils import _pytree as pytree
 
+from edge_trt.capture.flex_attention import flex_attention_as_scores
 from edge_trt.capture.kept_state import copies_of_state, left_as_found
-from edge_trt.capture.transposed_attributes import attributes_as_methods
 from edge_trt.lowering.eager import harmless
 
 if TYPE_CHECKING:
@@ -94,7 +94,9 @@ def answers(
     args, named = pytree.tree_map_only(torch.Tensor, torch.Tensor.clone, (args, dict(kwargs)))
     with (
         nullcontext() if keep else left_as_found(model),
-        attributes_as_methods(),
+        # Compiling what the model asks torch to compile takes longer than all else.
+        torch.compiler.set_stance("force_eager"),
+        flex_attention_as_scores(),
         attention_as_exported(),
         torch.inference_mode(),
     ):

@@ -18,6 +18,7 @@ _MODULE = "torch.nn.attention.flex_attention"  # loaded by those who use it
 _INSTEAD: dict[str, Any] = {  # as in torch 2.13
     "flex_attention_hop": lambda *call: _attention(*call),
     "setup_compilation_env": nullcontext,  # it takes away what export sees regions of vmap by
+    "_validate_device": lambda *_: None,  # it refuses weights that could be trained
     "_FLEX_ATTENTION_DISABLE_COMPILE_DEBUG": True,
 }
 

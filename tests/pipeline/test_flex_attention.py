@@ -88,3 +88,42 @@ def test_a_mask_that_was_made_before() -> None:
     model, inputs = Before().eval(), _inputs(4, 7)
     bundle = edge_trt.compile(model, tuple(inputs), fallback="forbid")
     torch.testing.assert_close(bundle.module()(*inputs), model(*inputs), rtol=1e-4, atol=1e-5)
+
+
+class Trained(nn.Module):
+    """Its weights could be trained, which PyTorch's own kernel for the CPU refuses."""
+
+    def __init__(self, attention):
+        super().__init__()
+        self.attention, self.project = attention, nn.Linear(8, 24)
+
+    def forward(self, x):
+        parts = self.project(x).chunk(3, -1)
+        q, k, v = (part.view(*x.shape[:2], 2, 4).transpose(1, 2) for part in parts)
+        return self.attention(q, k, v).transpose(1, 2).flatten(2)
+
+
+def _nearer(q, k, v):
+    return flex_attention(q, k, v, score_mod=lambda score, b, h, i, j: score - (i - j).abs() * 0.5)
+
+
+@pytest.mark.filterwarnings(
+    "ignore:flex_attention called without torch.compile",
+    "ignore:.torch.jit.script_method:DeprecationWarning",
+)
+@pytest.mark.parametrize("wrap", [lambda f: f, torch.compile], ids=["plain", "compiled"])
+@pytest.mark.parametrize("attention", [flex_attention, _nearer])
+@pytest.mark.parametrize("tokens", ["7", "1..7..20"])
+def test_attention_that_the_model_compiles_itself(attention, wrap, tokens, monkeypatch):
+    def unwanted(*_, **__):
+        raise AssertionError("the model was compiled")
+
+    monkeypatch.setattr("torch._inductor.compile_fx.compile_fx", unwanted)
+    model = Trained(wrap(attention)).eval()
+    bundle = edge_trt.compile(model, Input.parse(f"x=1x{tokens}x8"), target="cpu")
+    assert [block["kind"] for block in bundle.coverage["blocks"]] == ["tensorrt"]
+    run, model.attention = bundle.module(), attention
+    model.requires_grad_(False)
+    for length in LENGTHS if ".." in tokens else (7,):
+        x = torch.randn(1, length, 8)
+        torch.testing.assert_close(run(x), model(x), rtol=1e-4, atol=1e-5)
