@@ -14,10 +14,16 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch import fx
+from torch._decomp import decomposition_table
 from torch.export import ExportedProgram
+from torch.fx.experimental.proxy_tensor import make_fx
+from torch.fx.node import map_arg
+from torch.utils import _pytree as pytree
 
 from edge_trt.bundle.layout import WEIGHTS
 from edge_trt.bundle.onnx_program import OnnxProgram, assemble
+from edge_trt.conversion.origin import operator_of
 from edge_trt.engines.onnx.graph import INLINE_BYTES
 from edge_trt.engines.onnx.model import OPSET
 from edge_trt.fallback.translations import TRANSLATIONS
@@ -61,7 +67,7 @@ def export_onnx(block: Block, program: ExportedProgram) -> OnnxProgram:
             _strip(model)
             return assemble(model, arrays, WEIGHTS)
     except Exception as error:  # the exporter lets through whatever an operator's function raises
-        raise NotPortableError(_reason(error)) from error
+        raise NotPortableError(_reason(error, program)) from error
 
 
 def _widen_indices(program: ExportedProgram) -> None:
@@ -131,10 +137,40 @@ def _quietly() -> Generator[None]:
         logging.disable(before)
 
 
-def _reason(error: BaseException) -> str:
+def _reason(error: BaseException, program: ExportedProgram) -> str:
     """The innermost cause on one line; the outer ones say how to report a bug to torch."""
     while error.__cause__ is not None:
         error = error.__cause__
     text = str(error).strip().partition("\n")[0].rstrip(". ") or type(error).__name__
     missing = re.search(r"No ONNX function found for <OpOverload\(op='([^']+)'", text)
-    return f"ONNX has no form of {missing[1]} here" if missing else text
+    return f"ONNX has no form of {_called(missing[1], program)}" if missing else text
+
+
+def _called(missing: str, program: ExportedProgram) -> str:
+    """The operator of the model, where the exporter took it apart into one without a form."""
+    calls = [n for n in program.graph.nodes if isinstance(n.target, torch._ops.OpOverload)]
+    names = [operator_of(node).removesuffix(".default") for node in calls]
+    if missing.removesuffix(".default") in names:
+        return f"{missing} here"
+    for node, name in zip(calls, names, strict=True):
+        with contextlib.suppress(Exception):  # no more than a better word depends on it
+            if missing in _parts(node):
+                return f"{name} here, which is made of {missing}"
+    return f"{missing} here"
+
+
+def _parts(call: fx.Node) -> set[str]:
+    """Names of the operators that a call is taken apart into."""
+    values = map_arg((call.args, call.kwargs), lambda node: node.meta["val"])
+    leaves, spec = pytree.tree_flatten(values)
+    tensors = [leaf for leaf in leaves if isinstance(leaf, torch.Tensor)]
+
+    def run(*given: torch.Tensor) -> Any:
+        rest = iter(given)
+        filled = [next(rest) if isinstance(leaf, torch.Tensor) else leaf for leaf in leaves]
+        args, kwargs = pytree.tree_unflatten(filled, spec)
+        return call.target(*args, **kwargs)  # type: ignore[operator]
+
+    traced = make_fx(run, decomposition_table=decomposition_table)(*tensors)
+    targets = (n.target for n in traced.graph.nodes if isinstance(n.target, torch._ops.OpOverload))
+    return {str(target).removesuffix(".default") for target in targets}

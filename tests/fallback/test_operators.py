@@ -99,6 +99,18 @@ def test_what_has_no_form_stays_with_torch() -> None:
     assert "ONNX has no form of" in saved.why
 
 
+@pytest.mark.parametrize(
+    ("function", "why"),
+    [
+        (lambda x: torch.mode(x, 0)[0], "aten.mode here"),
+        (torch.special.gammaln, "aten.special_gammaln here, which is made of prims.lgamma"),
+        (torch.linalg.svdvals, "aten.linalg_svdvals here, which is made of aten._linalg_svd"),
+    ],
+)
+def test_what_has_no_form_is_an_operator_of_the_model(function: Callable[..., Any], why: str):
+    assert alone(function, X).saved().why == f"ONNX has no form of {why}"
+
+
 def test_a_result_that_was_never_there_is_told() -> None:
     saved = alone(lambda x: (torch.masked_select(x, x > 1e6), x.exp()), X).saved("onnxruntime")
     assert saved.why.endswith("; fallback0.0 always empty)")
