@@ -226,23 +226,29 @@ import sys, time
 import numpy as np
 import edge_trt_runtime
 
+def say(line):  # in one piece: two threads do
+    sys.stdout.write(line + "\\n")
+    sys.stdout.flush()
+
 def camera():
     try:
         while True:
             yield np.ones((1, 4), np.float32)
             time.sleep(0.001)
     finally:
-        print("camera closed", flush=True)
+        say("camera closed")
 
+running = False
 with edge_trt_runtime.load(sys.argv[1], threads=1) as session:
     with session.stream(camera(), policy=sys.argv[2]) as stream:
         try:
             for result in stream:
-                if result.number == 5:
-                    print("running", flush=True)
+                if not running and result.number >= 5:  # the fifth may have been dropped
+                    running = True
+                    say("running")
         except KeyboardInterrupt:
-            print("stopped", flush=True)
-print("left", flush=True)
+            say("stopped")
+say("left")
 """
 
 
