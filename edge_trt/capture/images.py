@@ -10,8 +10,10 @@ Grammar of an image on the command line, beside the input's shape as the model t
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from numbers import Real
+from typing import TYPE_CHECKING, TypeGuard
 
 from edge_trt.capture.inputs import Bound, Input
 from edge_trt.errors import OptionError
@@ -223,11 +225,21 @@ def _check_numbers(mean: object, std: object, scale: object, size: object) -> No
             raise OptionError(
                 f"{name}={value!r} is no list of numbers", hint=f"write {name}=[0.5, 0.5, 0.5]"
             )
-    if isinstance(scale, bool) or not isinstance(scale, int | float):
-        raise OptionError(f"scale={scale!r} is no number", hint="write scale=1/255")
+        for number in () if value is None or isinstance(value, str) else value:
+            if not _is_finite(number) or (name == "std" and not number > 0):
+                usable = "positive number, and no std of 0" if name == "std" else "finite number"
+                raise OptionError(
+                    f"{name}={value!r} holds {number!r}", hint=f"give each channel a {usable}"
+                )
+    if not _is_finite(scale) or not scale:
+        raise OptionError(f"scale={scale!r} is no number other than 0", hint="write scale=1/255")
     sizes = size if isinstance(size, tuple | list) else () if size is None else (size,)
     if sizes and (len(sizes) != 2 or not all(isinstance(n, int) and n > 0 for n in sizes)):
         raise OptionError(f"size={size!r} is no height and width", hint="write size=(224, 224)")
+
+
+def _is_finite(number: object) -> TypeGuard[float]:
+    return isinstance(number, Real) and not isinstance(number, bool) and math.isfinite(number)
 
 
 def _normalization(
@@ -248,9 +260,9 @@ def _normalization(
         mean, std = IMAGENET
     mean = [0.0] * channels if mean is None else [float(value) for value in mean]
     std = [1.0] * channels if std is None else [float(value) for value in std]
-    if len(mean) != channels or len(std) != channels or 0.0 in std:
+    if len(mean) != channels or len(std) != channels:
         raise OptionError(
             f"mean {mean} and std {std} don't normalize {channels} channels",
-            hint="give one number per channel, and no std of 0",
+            hint="give one number per channel",
         )
     return ImageSpec(mean, std, float(scale))

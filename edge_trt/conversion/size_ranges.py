@@ -12,7 +12,8 @@ def bounds(size: Any) -> tuple[float, float]:
     if isinstance(size, (int, float)):
         return size, size
     found = size.node.shape_env.bound_sympy(size.node.expr)
-    low, high = (float(b) if b.is_finite else None for b in (found.lower, found.upper))
+    # Whole numbers stay such: reasons print them.
+    low, high = (int(b) if b.is_finite else None for b in (found.lower, found.upper))
     return (-math.inf if low is None else low), (math.inf if high is None else high)
 
 

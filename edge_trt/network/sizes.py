@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from edge_trt.network.graph import Network, Tensor, check_type
+from edge_trt.network.graph import Network, NetworkError, Tensor, check_type
 from edge_trt.network.layers import Concatenation, ElementWise, Gather, Shape, Shuffle
 from edge_trt.network.layers.elementwise import ElementWiseOp
 from edge_trt.network.types import UNKNOWN, Dim, DType
@@ -44,9 +44,16 @@ class Sizes:
         self._wanted: dict[Tensor, str] = {}
         self._downward: dict[Tensor, tuple[int, Tensor]] = {}
 
-    def constant(self, value: Any, dtype: DType | None = None, name: str = "constant") -> Tensor:
-        """A constant; numbers become 0-d tensors, int64 and float32 unless `dtype` says else."""
+    def constant(
+        self, value: Any, dtype: DType | str | None = None, name: str = "constant"
+    ) -> Tensor:
+        """A constant; numbers become 0-d tensors, int64 and float32 unless `dtype` says else.
+
+        Raises:
+            NetworkError: the type is none that a network tensor can have.
+        """
         array = np.asarray(value)
+        dtype = None if dtype is None else _type_of(dtype)
         if dtype is None and array.dtype == np.float64 and not isinstance(value, np.ndarray):
             dtype = DType.FLOAT32
         return self.network.constant(array if dtype is None else in_type(array, dtype), name)
@@ -219,3 +226,11 @@ def in_type(array: np.ndarray, dtype: DType) -> np.ndarray:
     """An array in another element type."""
     with np.errstate(over="ignore"):  # -1e30 as a mask is -inf in float16, as in torch
         return array.astype(dtype.numpy, copy=False)
+
+
+def _type_of(name: str) -> DType:
+    try:
+        return DType(name)
+    except ValueError:
+        reason = f"a constant has no type {name!r}: use one of {', '.join(DType)}"
+        raise NetworkError(reason) from None

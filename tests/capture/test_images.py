@@ -160,6 +160,12 @@ def test_one_grey_channel_and_no_batch():
         ({"shape": (1, 8, 8, 3), "std": (1, 0, 1)}, "no std of 0"),
         ({"shape": (1, 8, 8, 3), "std": 0}, "std=0 is no list of numbers"),
         ({"shape": (1, 8, 8, 3), "scale": "x"}, "scale='x' is no number"),
+        ({"shape": (1, 8, 8, 3), "scale": 0}, "scale=0 is no number other than 0"),
+        ({"shape": (1, 8, 8, 3), "scale": float("inf")}, "scale=inf is no number"),
+        ({"shape": (1, 8, 8, 3), "mean": (1, float("nan"), 1)}, r"mean=\(1, nan, 1\) holds nan"),
+        ({"shape": (1, 8, 8, 3), "mean": (1, "a", 1)}, r"mean=.* holds 'a'"),
+        ({"shape": (1, 8, 8, 3), "std": (1, float("inf"), 1)}, r"std=\(1, inf, 1\) holds inf"),
+        ({"shape": (1, 8, 8, 3), "std": (1, -1, 1)}, r"std=\(1, -1, 1\) holds -1: .*positive"),
         ({"shape": (1, 8, 8, 3), "size": (0, 3)}, "is no height and width"),
     ],
 )

@@ -8,6 +8,7 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
+from edge_trt.network.builder import Builder
 from edge_trt.network.graph import Network, NetworkError, Node, Origin, Tensor
 from edge_trt.network.layers import Activation, ElementWise, Identity, Shuffle, TopK
 from edge_trt.network.types import DType, TensorType
@@ -61,6 +62,13 @@ def test_constants_and_users() -> None:
     assert users[net.inputs[0]] == [net.nodes[0]]
     assert users[weight] == [net.nodes[1]]
     assert net.nodes[1].inputs[0].producer is net.nodes[0]
+
+
+def test_constants_take_the_name_of_a_type() -> None:
+    builder = Builder(Network("net"))
+    assert builder.constant(1, "float16").dtype is DType.FLOAT16
+    with pytest.raises(NetworkError, match="a constant has no type 'float': use one of float32, "):
+        builder.constant(1, "float")
 
 
 def test_constants_of_impossible_types_are_refused() -> None:

@@ -7,6 +7,7 @@ first one) and for stable sorts (as they came), so those take the layers that de
 
 from __future__ import annotations
 
+import math
 from typing import Any, Literal
 
 import torch
@@ -91,8 +92,9 @@ def _small_k(k: Any) -> str | None:
     most = bounds(k.meta["val"] if isinstance(k, fx.Node) else k)[1]
     if most <= LIMIT:
         return None
+    many = "what only a run knows" if most == math.inf else str(most)
     return (
-        f"the TopK layer of TensorRT gives at most {LIMIT} elements, not {most}: take fewer, or"
+        f"the TopK layer of TensorRT gives at most {LIMIT} elements, not {many}: take fewer, or"
         " give the size a narrower range"
     )
 
