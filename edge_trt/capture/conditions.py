@@ -37,7 +37,9 @@ _LONGEST = 72  # letters of a condition that people read
 _TRIED = 8  # sizes that are tried before a condition is held to be the model's
 
 
-def check_sizes(program: ExportedProgram, places: Places, agrees: Callable[[Sizes], bool]) -> None:
+def check_sizes(
+    program: ExportedProgram, places: Places, agrees: Callable[[Sizes], bool]
+) -> set[int]:
     """Compare a program with its model at sizes where they may differ.
 
     Args:
@@ -45,21 +47,26 @@ def check_sizes(program: ExportedProgram, places: Places, agrees: Callable[[Size
         places: Where each size that may change appears.
         agrees: Whether both give the same at these sizes; the others are as traced.
 
+    Returns:
+        The identities of guards that were found to hold for all sizes.
+
     Raises:
         CaptureError: Naming the sizes at which they don't, and the condition.
     """
+    held: set[int] = set()
     if not places or draws_random_numbers(program):
-        return
+        return held
     least = {name: found[0].axis.min for name, found in places.items()}
     small = {name: size for name, size in least.items() if size < 2}
     if small and not same(agrees, least):
         raise special(sizes_text(places, cause(small, agrees) or least))
-    for condition, sizes in _by_condition(broken(program, places, most=_TRIED)):
+    for condition, sizes in _by_condition(broken(program, places, most=_TRIED, held=held)):
         for chosen in sizes[: None if _is_equation(condition) else 1]:
             if not same(agrees, chosen):
                 raise chooses(condition, sizes_text(places, chosen))
         if _is_equation(condition) and all(_fails(agrees, chosen) for chosen in sizes):
             raise _takes_only(condition, sizes_text(places, sizes[0]))
+    return held
 
 
 def _by_condition(found: Iterable[tuple[str, Sizes]]) -> Iterator[tuple[str, list[Sizes]]]:
@@ -152,7 +159,12 @@ def sizes_text(places: Places, sizes: Sizes) -> str:
 
 
 def broken(
-    program: ExportedProgram, places: Places, *, names: int = 2, most: int | None = 1
+    program: ExportedProgram,
+    places: Places,
+    *,
+    names: int = 2,
+    most: int | None = 1,
+    held: set[int] | None = None,
 ) -> Iterator[tuple[str, Sizes]]:
     """Guards with sizes that break them.
 
@@ -161,6 +173,7 @@ def broken(
         places: Where each size that may change appears.
         names: Guards of fewer sizes are left out.
         most: How many sets of sizes to give for each guard, None for all.
+        held: Gets the identities of guards that hold for all sizes.
     """
     symbols = size_symbols(program, places)
     if not symbols:
@@ -171,21 +184,32 @@ def broken(
         used = {n: s for n, s in symbols.items() if _symbol(s[0]) in expression.free_symbols}
         if len(used) >= names:
             failing = list(_failing(expression, places, used, most))
+            if not failing and held is not None:
+                held.add(id(guard))
             name = _named(expression, symbols, places) if failing else ""
             yield from ((name, sizes) for sizes in failing)
 
 
-def forget_broken(program: ExportedProgram, places: Places) -> None:
+def forget_broken(program: ExportedProgram, places: Places, held: set[int]) -> None:
     """Take back what the program's sizes were assumed to be, where that does not hold.
 
     The program was compared there and is right. What is traced later from it was not: it would
     find its question answered for the sizes of the example, and go on with these.
+
+    Args:
+        program: What was exported.
+        places: Where each size that may change appears.
+        held: Identities of guards that are known to hold for all sizes.
     """
     symbols = size_symbols(program, places)
     if not symbols:
         return
     environment: Any = next(iter(symbols.values()))[0].node.shape_env
-    gone = [g for g in environment.guards if _breaks(environment.replace(g.expr), places, symbols)]
+    gone = [
+        guard
+        for guard in environment.guards
+        if id(guard) not in held and _breaks(environment.replace(guard.expr), places, symbols)
+    ]
     drop_guards(environment, gone)
 
 

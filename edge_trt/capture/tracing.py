@@ -122,8 +122,8 @@ def trace(model: nn.Module, call: Call) -> tuple[ExportedProgram, Call]:
                 break
             attempt = following
             continue
-        check_sizes(program, places, partial(_answers_alike, model, program, narrowed, places))
-        forget_broken(program, places)
+        alike = partial(_answers_alike, model, program, narrowed, places)
+        forget_broken(program, places, check_sizes(program, places, alike))
         _tell(call, narrowed)
         return program, narrowed
     assert refusal is not None

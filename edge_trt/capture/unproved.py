@@ -79,13 +79,14 @@ def trace_unproved(
     if programs is None or draws_random_numbers(program := programs[-1]):
         return None
     alike = cache(partial(_alike, model, program, call, places))
-    doubts = [*_doubts(programs, places), ("", [_key(sizes) for sizes in low])]
+    held: set[int] = set()
+    doubts = [*_doubts(programs, places, held), ("", [_key(sizes) for sizes in low])]
     for condition, sizes in doubts:
         for chosen in spread(sizes, _MOST):
             if not alike(chosen):
                 return _refusal(condition, chosen, doubts, places, alike)
     _open_ranges(program, places)
-    forget_broken(program, places)
+    forget_broken(program, places, held)
     return program
 
 
@@ -122,11 +123,11 @@ def _key(sizes: Sizes) -> _Sizes:
     return tuple(sorted(sizes.items()))
 
 
-def _doubts(programs: Sequence[ExportedProgram], places: Places) -> list[_Doubt]:
-    """Each condition with all the sizes at which it does not hold."""
+def _doubts(programs: Sequence[ExportedProgram], places: Places, held: set[int]) -> list[_Doubt]:
+    """Each condition with all the sizes at which it does not hold; the others are `held`."""
     found: dict[str, list[_Sizes]] = {}
     for program in programs:
-        for condition, sizes in broken(program, places, names=1, most=None):
+        for condition, sizes in broken(program, places, names=1, most=None, held=held):
             found.setdefault(condition, []).append(_key(sizes))
     return [(condition, list(dict.fromkeys(sizes))) for condition, sizes in found.items()]
 

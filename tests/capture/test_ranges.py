@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import nn
 
-from edge_trt.capture import CaptureWarning, Input, capture
+from edge_trt.capture import CaptureWarning, Input, capture, conditions
 from edge_trt.capture.recurrences import OPERATORS
 from edge_trt.errors import CaptureError
 from edge_trt.lowering.eager import eager
@@ -211,3 +211,20 @@ def test_the_length_of_a_sequence_may_be_a_range_and_torch_is_left_as_it_was() -
         ["batch", "steps", 3], [1, "batch", 3], [1, "batch", 3],
     ]  # fmt: skip
     assert [dict(operator.py_kernels) for operator in OPERATORS] == before
+
+
+def test_a_condition_is_tried_with_all_sizes_once(monkeypatch):
+    tried: list[str] = []
+    failing = conditions._failing
+
+    def counted(expression, *rest):
+        tried.append(str(expression))
+        return failing(expression, *rest)
+
+    class Never(nn.Module):
+        def forward(self, x, y):
+            return x.sum() - y.sum() if 7 * x.shape[0] == 5 * y.shape[0] else x.sum() + y.sum()
+
+    monkeypatch.setattr(conditions, "_failing", counted)
+    capture(Never().eval(), (Input.parse("x=2..3..4x3"), Input.parse("y=2..3..4x3")))
+    assert len(tried) == 1
