@@ -291,14 +291,15 @@ class Session:
             for x in stream:
                 outputs = session.run({"x": x, **states})
                 states = session.next_states(outputs)
-        """
-        path = self.manifest.initial_states
-        if path is None:
-            return {}
-        from edge_trt_runtime.vectors import read_tensors
 
-        arrays = read_tensors(self._bundle.path(path))
-        return {state.input: arrays[state.input].copy() for state in self.signature.states}
+        Raises:
+            BundleError: When the file with these values is damaged.
+        """
+        if self.manifest.initial_states is None:
+            return {}
+        from edge_trt_runtime.states import read_states
+
+        return read_states(self._bundle, self.manifest.initial_states)
 
     def next_states(self, outputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
         """Return what a run left for the next one, by the names of inputs; nothing is copied."""
