@@ -31,7 +31,7 @@ def canvas(seed: int, *, training: bool) -> Canvas:
         side = int(random.integers(14, 36))
         left, top = random.integers(0, SIZE - side, 2)
         box = np.array([left, top, left + side, top + side])
-        if any(_touch(box, other) for other in boxes):
+        if any(touch(box, other) for other in boxes):
             continue
         boxes.append(box)
         index = random.integers(len(labels))
@@ -52,7 +52,8 @@ def _splits() -> tuple[Split, Split]:
     return splits()
 
 
-def _touch(one: np.ndarray, other: np.ndarray) -> bool:
+def touch(one: np.ndarray, other: np.ndarray) -> bool:
+    """Whether two boxes share a pixel."""
     return bool((np.maximum(one[:2], other[:2]) < np.minimum(one[2:], other[2:])).all())
 
 

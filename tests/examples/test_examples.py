@@ -49,6 +49,18 @@ PROMISED = {
         (TORCH_FREE, "runs in"): "tensorrt, then onnxruntime",
         (TORCH_FREE, "bytes of a frame"): 128 * 128,
     },
+    "camera": {
+        ("block", "results"): 60,
+        ("block", "dropped"): 0,
+        ("block", "frames per second"): pytest.approx(30, abs=3),
+        ("block", "digits found right [%]"): pytest.approx(98, abs=2),
+        ("block", "torch imported"): "no",
+        ("latest", "frames per second"): pytest.approx(30, abs=3),
+        ("block, unpaced", "results"): 300,
+        ("latest, too fast", "frames of the source"): 1500,
+        ("latest, too fast", "dropped"): pytest.approx(800, abs=690),
+        ("latest, too fast", "digits found right [%]"): pytest.approx(98, abs=2),
+    },
     "question_answering": {
         ("eager PyTorch", "right answers"): pytest.approx(1, abs=0.02),
         (TORCH_FREE, "right answers"): pytest.approx(1, abs=0.02),
@@ -63,7 +75,7 @@ PROMISED = {
         (TORCH_FREE, "networks for TensorRT"): 1,
     },
 }
-PICTURES = {"detection": "found.png", "segmentation": "found.png"}
+PICTURES = {"camera": "found.y4m", "detection": "found.png", "segmentation": "found.png"}
 
 
 @pytest.mark.parametrize("name", PROMISED)
