@@ -209,13 +209,15 @@ class Stream:
                 while len(self._waiting) >= self._room and not self._closed:
                     self._changed.wait()
                 job.read = time.perf_counter()  # it was not kept waiting by the model before
-            while len(self._waiting) >= self._room:
-                self._waiting.popleft()
-                self.dropped += 1
             if self._closed:
                 return False
+            full = len(self._waiting) >= self._room
+            if full:
+                self._waiting.popleft()
+                self.dropped += 1
             self._waiting.append(job)
-            self._changed.notify_all()
+            if not full:  # one in the place of another is no news, and a fast source has many
+                self._changed.notify_all()
             return True
 
     # running

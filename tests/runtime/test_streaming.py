@@ -120,6 +120,34 @@ def test_a_source_that_is_too_fast_has_frames_dropped(policy: str) -> None:
     assert len(kept) + stream.dropped == 10
 
 
+def test_a_frame_in_the_place_of_another_wakes_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
+    running, woken = threading.Event(), 0
+
+    def source() -> Iterator[int]:
+        yield 0
+        running.wait(5)
+        yield from range(1, 500)
+        release.set()
+
+    def run(frame: int) -> Outputs:
+        running.set()
+        release.wait(5)
+        return {}
+
+    def counted() -> None:
+        nonlocal woken
+        woken += 1
+        notify()
+
+    release = threading.Event()
+    stream = stream_of(source(), run, depth=1, policy="latest")
+    notify = stream._changed.notify_all
+    monkeypatch.setattr(stream._changed, "notify_all", counted)
+    assert [result.number for result in stream] == [0, 499]
+    assert stream.dropped == 498
+    assert woken < 20
+
+
 def test_a_slow_reader_of_results_holds_back_the_source() -> None:
     read: list[int] = []
 
