@@ -32,7 +32,8 @@ from edge_trt.network.serialize import dump
 from edge_trt.network.size_bounds import size_range
 from edge_trt.network.types import UNKNOWN
 from edge_trt.network.weights import WeightStore
-from edge_trt_runtime.manifest import Engine, Manifest, Segment, SelfTest
+from edge_trt_runtime.executors.onnx import MOSTLY_IN_FLOAT
+from edge_trt_runtime.manifest import Detail, Engine, Manifest, Segment, SelfTest
 
 
 def save_bundle(bundle: Bundle, path: str | os.PathLike[str], *, durable: bool = True) -> None:
@@ -91,6 +92,7 @@ def _write_onnx(bundle: Bundle, writer: BundleWriter, store: WeightStore) -> Ite
     if "cpu" not in bundle.options.targets:
         return
     from edge_trt.engines.onnx import ExternalData, emit
+    from edge_trt.engines.onnx.integers import mostly_in_float
 
     def locate(tensor: Tensor) -> ExternalData | None:
         key = None if tensor.data is None else store.key(tensor.data)
@@ -102,9 +104,11 @@ def _write_onnx(bundle: Bundle, writer: BundleWriter, store: WeightStore) -> Ite
     for network in bundle.networks:
         path = onnx_path(network.name)
         writer.add_bytes(path, emit(network, locate).SerializeToString())
+        details: dict[str, Detail] = {MOSTLY_IN_FLOAT: True} if mostly_in_float(network) else {}
         yield Engine(
-            segment=network.name, target="cpu", flavour="onnx", fingerprint="cpu", path=path
-        )
+            segment=network.name, target="cpu", flavour="onnx", fingerprint="cpu", path=path,
+            details=details,
+        )  # fmt: skip
 
 
 def _write_plans(bundle: Bundle, writer: BundleWriter) -> Iterator[Engine]:

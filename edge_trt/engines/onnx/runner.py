@@ -12,8 +12,10 @@ import onnxruntime
 from onnx import GraphProto, ModelProto, TensorProto, helper
 
 from edge_trt.engines.onnx.graph import ExternalData
+from edge_trt.engines.onnx.integers import mostly_in_float
 from edge_trt.engines.onnx.model import emit
 from edge_trt.network.graph import Network, Tensor
+from edge_trt_runtime.executors.onnx import WITHOUT_INTEGERS, is_x86
 
 _ONLY_ERRORS = 3
 
@@ -53,6 +55,8 @@ class CpuRunner:
         options.log_severity_level = _ONLY_ERRORS
         options.intra_op_num_threads = threads
         options.add_session_config_entry("session.intra_op.allow_spinning", str(int(spin)))
+        if mostly_in_float(network) and is_x86():
+            options.add_session_config_entry(*WITHOUT_INTEGERS)
         # ONNX Runtime uses the arrays in place, so the session's owner keeps them alive.
         self._arrays = _external_arrays(model.graph, network.constants())
         values = [_value(array) for array in self._arrays.values()]
