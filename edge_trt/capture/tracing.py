@@ -24,7 +24,6 @@ from edge_trt.capture.batch_norms import whole_batch_norms
 from edge_trt.capture.causal_masks import masks_as_they_are
 from edge_trt.capture.conditions import check_sizes, forget_broken
 from edge_trt.capture.constraints import (
-    Place,
     explain_constraints,
     fixed_low,
     is_about_sizes,
@@ -124,7 +123,7 @@ def trace(model: nn.Module, call: Call) -> tuple[ExportedProgram, Call]:
             continue
         alike = partial(_answers_alike, model, program, narrowed, places)
         forget_broken(program, places, check_sizes(program, places, alike))
-        _tell(call, narrowed)
+        _tell(asked, places, attempt.steps)
         return program, narrowed
     assert refusal is not None
     raise (
@@ -232,11 +231,11 @@ def _answers_alike(
     return agrees(model, program, tensors, *arguments_of(call, tensors), sizes=False)
 
 
-def _tell(asked: Call, taken: Call) -> None:
-    """Warn where sizes that were asked for are not taken."""
-    for before, after in zip(asked.tensors, taken.tensors, strict=True):
-        for index, axis in before.axes.items():
-            got = after.axes[index]
-            if (got.min, got.opt, got.max) != (axis.min, axis.opt, axis.max):
-                place = Place(before, index)
-                warn(f"{place} is taken in multiples only: {axis} becomes {got}", CaptureWarning)
+def _tell(asked: Places, taken: Places, steps: Mapping[str, int]) -> None:
+    """Warn where of the sizes that were asked for some are not taken."""
+    for name, step in steps.items():
+        for before, after in zip(asked[name], taken[name], strict=True):
+            text = f"{before} is taken in multiples of {step} only"
+            if after.axis != before.axis:
+                text += f": {before.axis} becomes {after.axis}"
+            warn(text, CaptureWarning)

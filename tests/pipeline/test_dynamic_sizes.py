@@ -176,7 +176,7 @@ def arrays(case: Case, shapes: list[tuple[int, ...]], seed: int) -> list[torch.T
 
 
 @pytest.mark.rtx
-@pytest.mark.filterwarnings("ignore:.*is taken in multiples only")
+@pytest.mark.filterwarnings("ignore:.*is taken in multiples of")
 @pytest.mark.parametrize(
     "name", [*CASES, *(pytest.param(name, marks=pytest.mark.slow) for name in SLOW)]
 )

@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from edge_trt.engines.onnx.dispatch import emit_layer
 from edge_trt.engines.onnx.graph import Graph, Value
 from edge_trt.network.graph import Tensor
@@ -23,12 +25,8 @@ _FACTORS = 256
 
 @emit_layer.register(Reduce)
 def _(layer: Reduce, graph: Graph, x: Tensor) -> str:
-    if layer.op == "AVG" and x.dtype.is_integer:
-        return _integer_mean(layer, graph, x)
-    if layer.op == "SUM" and x.dtype in (DType.INT32, DType.INT64):
-        return _integer_sum(layer, graph, x)
-    if layer.op == "PROD" and x.dtype in (DType.INT32, DType.INT64) and _small(layer, x):
-        return _integer_product(layer, graph, x)
+    if x.dtype.is_integer and layer.op in _OF_INTEGERS:
+        return _OF_INTEGERS[layer.op](layer, graph, x)
     return _reduced(layer, graph, x)
 
 
@@ -41,8 +39,8 @@ def _integer_sum(layer: Reduce, graph: Graph, x: Tensor) -> str:
 
     So upper and lower halves of int64 are added apart, each of which float64 holds.
     """
-    if x.dtype is DType.INT32:
-        return graph.cast(_reduced(layer, graph, graph.cast(x, DType.INT64)), DType.INT32)
+    if x.dtype is not DType.INT64:
+        return graph.cast(_reduced(layer, graph, graph.cast(x, DType.INT64)), x.dtype)
     half = graph.constant(2**32)
     upper = graph.op("Div", x, half)
     lower = graph.op("Sub", x, graph.op("Mul", upper, half))
@@ -50,13 +48,15 @@ def _integer_sum(layer: Reduce, graph: Graph, x: Tensor) -> str:
     return graph.op("Add", upper, _reduced(layer, graph, lower))
 
 
-def _small(layer: Reduce, x: Tensor) -> bool:
+def _few(layer: Reduce, x: Tensor) -> bool:
     sizes = [x.shape[axis] for axis in layer.axes]
     return all(isinstance(size, int) and 0 < size <= _FACTORS for size in sizes)
 
 
 def _integer_product(layer: Reduce, graph: Graph, x: Tensor) -> str:
     """A product that is exact and wraps around, as ReduceProd is not: halves times halves."""
+    if x.dtype is DType.INT8 or not _few(layer, x):
+        return _reduced(layer, graph, x)
     product: Value = x
     for axis in layer.axes:
         count = x.shape[axis]
@@ -80,10 +80,17 @@ def _part(graph: Graph, x: Value, axis: int, start: int, stop: int) -> str:
 
 def _integer_mean(layer: Reduce, graph: Graph, x: Tensor) -> str:
     """Sum divided by count, rounding to zero: ReduceMean has no kernel for all integers."""
-    total = graph.op("ReduceSum", x, graph.constant(layer.axes), keepdims=int(layer.keep_dims))
+    total = _integer_sum(layer, graph, x)
     sizes = graph.op("Gather", graph.op("Shape", x), graph.constant(layer.axes))
     count = graph.op("ReduceProd", sizes, keepdims=0)
     return graph.op("Div", total, graph.cast(count, x.dtype))
+
+
+_OF_INTEGERS: dict[str, Callable[[Reduce, Graph, Tensor], str]] = {
+    "SUM": _integer_sum,
+    "PROD": _integer_product,
+    "AVG": _integer_mean,
+}
 
 
 @emit_layer.register(TopK)
