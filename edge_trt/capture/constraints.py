@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import re
 import traceback
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from edge_trt.capture.axes import Axis, shape_text
@@ -232,10 +232,10 @@ def _need(place: Place, fix: str, places: Mapping[str, Sequence[Place]]) -> _Nee
         return _Need(place, what, _narrow(axis, low, high))
     if fix in places:
         other = places[fix][0]
-        name = axis.name or other.axis.name or "n"
-        shared = Axis(axis.min, axis.opt, axis.max, name)
+        shared = replace(other.axis, name=other.axis.name or axis.name or "n")
+        both = [p.with_size(shared) for p in (other, place) if p.axis != shared]
         what = f"the model needs {place} equal to {other}"
-        return _Need(place, what, hint=f"give both one name and range: {place.with_size(shared)}")
+        return _Need(place, what, hint=f"give both one name and range: {' and '.join(both)}")
     if match := _MULTIPLE.fullmatch(fix):
         what = f"the model takes {place} only in multiples of {match[1]}"
         nearest = max(axis.opt // int(match[1]), 1) * int(match[1])

@@ -25,6 +25,13 @@ _DATA_DEPENDENT = (
 _REMEDIES: tuple[tuple[str, str], ...] = (
     (gradients.LOST, gradients.REMEDY),
     (
+        r"Found <class '[^']*Cache'> in output",  # of Hugging Face's transformers
+        (
+            "keep the cache out of the outputs, as in model.config.use_cache = False, or wrap the "
+            "model in a module that returns tensors"
+        ),
+    ),
+    (
         _DATA_DEPENDENT,
         (
             "use torch.where or a mask to choose between values, torch.cond to choose between "
@@ -76,7 +83,13 @@ _REMEDIES: tuple[tuple[str, str], ...] = (
         r"'indices' to have one of the following scalar types",
         "give an input of indices as whole numbers, as in Input(..., dtype='int64')",
     ),
-    (r"same dtype|match weight dtype|scalar type|expected .* but found|Half|BFloat16", ON_THE_LINE),
+    (
+        (
+            r"same dtype|match weight dtype|scalar type|expected .* but found|should be the same|"
+            r"Type promoting|Half|BFloat16"
+        ),
+        ON_THE_LINE,
+    ),
     (
         (
             r"unsupported operator|NotImplementedError|no fake impl|Meta.*kernel|"
@@ -87,7 +100,7 @@ _REMEDIES: tuple[tuple[str, str], ...] = (
     (
         (
             r"size mismatch|shapes? cannot be multiplied|reduction dim|Given groups|"
-            r"Mismatch|broadcast|shape .* is invalid"
+            r"Mismatch|must match the size|broadcast|shape .* is invalid"
         ),
         "check the sizes of the inputs against what the model expects",
     ),
@@ -113,7 +126,7 @@ def explain(
     usual = next((hint for pattern, hint in _REMEDIES if re.search(pattern, text)), _OTHERWISE)
     if usual is ON_THE_LINE:
         usual = remedy_for_types(error, model.parameters(), (t.traced for t in tensors))
-    remedy = _remedy_for_images(text, tensors) or usual
+    remedy = _remedy_for_images(text, tensors) or _remedy_for_places(text, line) or usual
     given = ", ".join(
         f"{t.label} {str(t.traced.dtype).removeprefix('torch.')}{list(t.traced.shape)}"
         for t in tensors
@@ -130,6 +143,18 @@ def _reason(error: BaseException) -> str:
     if re.search(_DATA_DEPENDENT, first):
         return "its control flow or a size depends on the values of a tensor"
     return gradients.REASON if re.search(gradients.LOST, first) else reason(error)
+
+
+def _remedy_for_places(text: str, line: str) -> str | None:
+    """Return what to say of a line that writes to a place, or reads one, that a tensor gives."""
+    if not re.search(_DATA_DEPENDENT, text):
+        return None
+    if re.search(r"\[[^\]'\"]*[A-Za-z_][^\]'\"]*\] *[-+*/@]?=(?!=)", line):
+        return (
+            "write to a place that a tensor gives by index_copy_, as in "
+            "self.k.index_copy_(1, self.n.reshape(1), x), x having one row there"
+        )
+    return None
 
 
 def _remedy_for_images(text: str, tensors: Sequence[TensorArgument]) -> str | None:

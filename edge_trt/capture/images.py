@@ -97,8 +97,8 @@ class ImageInput(Input):
                 raise OptionError(
                     f"an image has no {what} {value!r}", hint=did_you_mean(str(value), known)
                 )
-        _check_numbers(mean, std, scale, size)
         channels = 1 if color == "L" else 3
+        _check_numbers(mean, std, scale, size, channels)
         if shape is None and min is None and max is None and size is not None:
             shape = (1, *size, channels) if layout == "nhwc" else (1, channels, *size)
         given = shape is not None or min is not None or max is not None
@@ -218,12 +218,12 @@ def _option(part: str, text: str) -> dict[str, object]:
     )
 
 
-def _check_numbers(mean: object, std: object, scale: object, size: object) -> None:
+def _check_numbers(mean: object, std: object, scale: object, size: object, channels: int) -> None:
     """Refuse what is no number, or no list of them."""
     for name, value in (("mean", mean), ("std", std)):
         if value is not None and not isinstance(value, str | Sequence):
             raise OptionError(
-                f"{name}={value!r} is no list of numbers", hint=f"write {name}=[0.5, 0.5, 0.5]"
+                f"{name}={value!r} is no list of numbers", hint=f"write {name}={[0.5] * channels}"
             )
         for number in () if value is None or isinstance(value, str) else value:
             if not _is_finite(number) or (name == "std" and not number > 0):

@@ -190,6 +190,8 @@ class _Driver:
         if len(results) != len(expected):
             raise NetworkError(f"{len(results)} results, torch gives {len(expected)}")
         for tensor, type in zip(results, expected, strict=True):
+            if not isinstance(tensor, Tensor):
+                raise NetworkError(f"the converter returns {tensor!r}: return the Tensor it makes")
             if any(map(_contradict, type.shape, tensor.shape)):
                 raise NetworkError(f"result: {tensor.type}, torch gives {type}")
             tensor.type = check_type(type, tensor.type, "result")

@@ -91,6 +91,27 @@ class Grid(nn.Module):
         return self.proj(x) + rows + columns
 
 
+class Caches(nn.Module):
+    """Gives a class that torch.export does not know, as models of transformers do."""
+
+    class DynamicCache:
+        pass
+
+    def forward(self, x):
+        return x, self.DynamicCache()
+
+
+class PlaceInBuffer(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.register_buffer("k", torch.zeros(5, 4))
+        self.register_buffer("n", torch.tensor(0))
+
+    def forward(self, x):
+        self.k[:, self.n] = x[0]  # culprit
+        return self.k.sum()
+
+
 class Deep(nn.Module):
     def __init__(self):
         super().__init__()
@@ -114,6 +135,7 @@ class Deep(nn.Module):
         (Grid(), "expects all tensors to have the same dtype", "the values that meet there"),
         (Shapes(), r"\[4, 3\]", "check the sizes of the inputs"),
         (Raises(), "five channels are needed", "torch.export traces forward once"),
+        (PlaceInBuffer(), "depends on the values of a tensor", r"self\.k\.index_copy_"),
         (Deep(), "depends on the values of a tensor", "torch.where"),
     ],
 )
@@ -253,6 +275,17 @@ def test_types_that_the_model_mixes_itself(model):
     lines, start = inspect.getsourcelines(type(model))
     number = start + next(i for i, line in enumerate(lines) if "# culprit" in line)
     assert caught.value.source == f"{__file__}:{number}"
+
+
+@pytest.mark.parametrize("layer", [nn.Conv1d(4, 2, 1), nn.PReLU(), nn.Linear(3, 3)], ids=type)
+def test_inputs_in_double_precision(layer):
+    with pytest.raises(CaptureError, match=r"inputs of the weights' type.*dtype='float32'"):
+        capture(layer.eval(), torch.ones(4, 3).double())
+
+
+def test_a_cache_among_the_outputs():
+    with pytest.raises(CaptureError, match=r"DynamicCache'> in output.*use_cache = False"):
+        capture(Caches().eval(), X)
 
 
 def test_indices_that_are_no_whole_numbers():

@@ -61,6 +61,7 @@ WRONG = {
         lambda ctx, self: ctx.activation("RELU", ctx.cast(self, DType.INT32)),
     ),
     "count": (aten.relu.default, lambda ctx, self: [self, self]),
+    "nothing": (aten.relu.default, lambda ctx, self: None),
     "python": (aten.relu.default, lambda ctx, self: self.no_such_attribute),
     "operand": (aten.linear.default, lambda ctx, input, weight, bias: ctx.matmul(input, weight)),
 }
