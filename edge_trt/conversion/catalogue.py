@@ -40,6 +40,7 @@ BY_PYTORCH = Fate(
 )
 UNEXPORTED = Fate("torch.export does not take it", "", "")
 STRIDED = Fate("rewritten where it views contiguous memory", "known", "numerics")
+FOLDED = Fate("computed while compiling, from known numbers", "known", "numerics")
 FALLBACK = Fate("fallback: nothing converts it or its parts", "any", "the fallback's own check")
 
 
@@ -64,7 +65,8 @@ NAMES = {
 
 NOT_EXPORTED = frozenset((
     "_pad_packed_sequence", "_reshape_from_tensor", "_shape_as_tensor", "_sobol_engine_draw",
-    "_wrapped_linear_prepack", "combinations", "corrcoef", "cov", "ctc_loss", "slow_conv3d",
+    "_wrapped_linear_prepack", "allclose", "combinations", "corrcoef", "cov", "ctc_loss", "equal",
+    "slow_conv3d",
 ))  # fmt: skip
 """They ask for values while they are traced, or have no kernel for that."""
 
@@ -91,6 +93,7 @@ def table() -> str:
 
 _FROM_THE_BEST = (
     CONVERTED, CONDITIONAL, EVALUATED, REWRITTEN, STRIDED, REMOVED, DECOMPOSED, PAIRED, BY_PYTORCH,
+    FOLDED,
 )  # fmt: skip
 
 
@@ -120,7 +123,13 @@ def _fate(overload: Any) -> Fate:
     reason = REFUSED.get(overload) or REFUSED_BY_NAME.get(str(overload))
     if reason is not None:
         return Fate(f"fallback: {reason.partition(': ')[2]}", "any", FALLBACK.oracles)
-    return FALLBACK if decomposition(overload) is None else BY_PYTORCH
+    if decomposition(overload) is not None:
+        return BY_PYTORCH
+    return FALLBACK if _takes_tensors(overload._schema) else FOLDED
+
+
+def _takes_tensors(schema: Any) -> bool:
+    return any("Tensor" in str(argument.type) for argument in schema.arguments)
 
 
 def _registered() -> list[str]:

@@ -125,7 +125,7 @@ def narrow(x):
         (lambda x: x.reshape(4, 3), (batch(1, 4, 8),),
          r"fixes dimension 0 of 'x' at 4, but 1..4..8 was asked for: write x=4x3:float32"),
         (lambda x, y: x + y, (batch(1, 4, 8), batch(1, 4, 8)),
-         "needs dimension 0 of 'y' equal to dimension 0 of 'x'.* x=n:1..4..8x3:float32 and y=n:1..4..8"),
+         r"dimension 0 of 'y' equal to dimension 0 of 'x'.* x=n:1..4..8x3:float32 and y=n:1..4..8"),
         (lambda x, y: x + y, (Input(("n", 3), min=1, opt=4, max=8),
                               Input(("m", 3), min=1, opt=4, max=9)),
          r"give both one name and range: y=n:1..4..8x3:float32"),

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from edge_trt.conversion.catalogue import NAMES, fates
+from edge_trt.conversion.catalogue import FALLBACK, NAMES, fates
 from edge_trt.conversion.registry import CONVERTERS
 from edge_trt.conversion.table import render
 
@@ -19,6 +19,11 @@ DOCUMENT = Path(__file__).parents[2] / "docs" / "operators.md"
 def test_the_documentation_is_up_to_date():
     wanted = "run: python -m edge_trt.conversion.table > docs/operators.md"
     assert DOCUMENT.read_text() == render(), wanted
+
+
+@pytest.mark.skipif("not torch.__version__.startswith('2.13.')", reason="lists PyTorch 2.13")
+def test_every_operator_that_falls_back_has_a_reason():
+    assert [name for name, fate in fates() if fate is FALLBACK] == []
 
 
 def test_every_operator_and_condition_is_listed():

@@ -23,6 +23,7 @@ from edge_trt.conversion.converters import (  # noqa: F401
     quantization,
     recurrent,
     reduction,
+    refused,
     resize,
     scatter,
     selection,

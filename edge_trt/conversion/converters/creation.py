@@ -142,7 +142,8 @@ refuse(
     aten.rand, aten.rand_like, aten.randn, aten.randn_like, aten.randint, aten.randint_like,
     aten.randperm, aten.bernoulli, aten.multinomial, aten.normal, aten.normal_functional,
     aten.uniform, aten.random, aten.poisson, aten.exponential, aten.binomial, aten.geometric,
-    aten.cauchy, aten.log_normal, aten._fused_dropout,
+    aten.cauchy, aten.log_normal, aten._fused_dropout, aten._sample_dirichlet,
+    aten._standard_gamma, aten.rrelu_with_noise_functional,
 )  # fmt: skip
 refuse(
     "dropout while training is random: call eval() on the model",

@@ -122,5 +122,6 @@ refuse(
     "TensorRT's tensors have no strides: use reshape, slices and slice_scatter",
     aten.as_strided_copy,
     aten.as_strided_scatter,
+    aten.resize,
     aten.resize_as,
 )

@@ -75,7 +75,7 @@ FACTORISATIONS = (
     "inv", "inv_ex", "det", "slogdet", "svd", "eigh", "eig", "eigvals", "eigvalsh", "qr", "pinv",
     "cholesky", "cholesky_ex", "solve", "solve_ex", "solve_triangular", "lu", "lu_factor", "lstsq",
     "matrix_exp", "matrix_rank", "householder_product", "cond", "ldl_factor", "svdvals",
-    "tensorinv", "tensorsolve",
+    "tensorinv", "tensorsolve", "ldl_factor_ex", "ldl_solve", "lu_factor_ex", "lu_solve",
 )  # fmt: skip
 
 refuse(
@@ -83,7 +83,10 @@ refuse(
     *(getattr(aten, f"linalg_{name}") for name in FACTORISATIONS),
     aten._linalg_det, aten._linalg_slogdet, aten._linalg_svd, aten._lu_with_info, aten.det,
     aten.inverse, aten.logdet, aten.lu_solve, aten.matrix_exp, aten.nuclear_norm, aten.orgqr,
-    aten.pinverse, aten.qr, aten.slogdet, aten.svd,
+    aten.pinverse, aten.qr, aten.slogdet, aten.svd, aten._cholesky_solve_helper,
+    aten._compute_linear_combination, aten._linalg_eigh, aten._linalg_eigvals,
+    aten._linalg_solve_ex, aten.cholesky, aten.cholesky_inverse, aten.cholesky_solve, aten.geqrf,
+    aten.lu_unpack, aten.ormqr, aten.triangular_solve,
 )  # fmt: skip
 refuse(
     "all differences are in memory, and there are more than 2**24 here: compare fewer rows, or"

@@ -207,10 +207,15 @@ refuse(
     aten.mode,
     aten.bincount,
     aten.histc,
+    aten.histogram,
     aten.histogramdd,
+    aten._histogramdd_bin_edges,
+    aten._histogramdd_from_bin_cts,
+    aten._histogramdd_from_bin_tensors,
     aten._unique2,
     aten.unique_dim,
     aten.unique_consecutive,
+    aten.unique_dim_consecutive,
 )
 refuse(
     "TensorRT can't sort around NaN: replace NaN in the model and use median",

@@ -72,7 +72,9 @@ def clone(ctx: Context, self: Tensor) -> Tensor:
 SPECIAL = (
     "bessel_j0", "bessel_j1", "digamma", "erfcx", "erfinv", "gammainc", "gammaincc", "gammaln",
     "i0", "i0e", "i1", "i1e", "log_ndtr", "multigammaln", "ndtri", "polygamma", "psi",
-    "spherical_bessel_j0", "zeta",
+    "spherical_bessel_j0", "zeta", "airy_ai", "bessel_y0", "bessel_y1", "modified_bessel_i0",
+    "modified_bessel_i1", "modified_bessel_k0", "modified_bessel_k1", "scaled_modified_bessel_k0",
+    "scaled_modified_bessel_k1",
 )  # fmt: skip
 refuse(
     "TensorRT has no such function: tabulate it outside of the model, or let it fall back",
@@ -95,6 +97,7 @@ refuse(
     " compute with real pairs",
     aten.view_as_complex.default, aten.view_as_real.default, aten.complex.default,
     aten.polar.default, aten._conj.default, aten.resolve_conj.default, aten.imag.default,
+    aten._conj_copy, aten.view_as_complex_copy, aten.view_as_real_copy,
 )  # fmt: skip
 refuse(
     "TensorRT has no float64, int16 or complex numbers: cast to float32 or int32",
