@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The converter library, a file per family of operators. Importing it fills the registry."""
 
+from edge_trt.conversion import refused  # noqa: F401
 from edge_trt.conversion.converters import (  # noqa: F401
     activation,
     adaptive,
@@ -23,7 +24,6 @@ from edge_trt.conversion.converters import (  # noqa: F401
     quantization,
     recurrent,
     reduction,
-    refused,
     resize,
     scatter,
     selection,
