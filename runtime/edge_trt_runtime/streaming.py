@@ -12,6 +12,7 @@ from __future__ import annotations
 import threading
 import time
 from collections import deque
+from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import numpy as np
@@ -93,10 +94,15 @@ class Stream:
         self._frames = iter(frames)
         self._depth, self._policy, self._deadline = depth, policy, deadline
         self._room = 1 if policy == "latest" else depth
-        self._changed = threading.Condition()
+        # Ctrl-C is raised between any two steps of Python, also within Condition.__enter__ and
+        # wait, which then keep or lose the lock. So `with` takes the lock itself, whose methods
+        # are C, and who iterates waits in the queue, whose methods are C too.
+        self._lock = threading.RLock()
+        self._changed = threading.Condition(self._lock)
+        self._results: SimpleQueue[_Job | None] = SimpleQueue()
         self._waiting: deque[_Job] = deque()
         self._done: dict[int, _Job] = {}
-        self._started = self._taken = 0
+        self._started = self._given = self._taken = 0
         self._read_all = self._closed = False
         self._source_error: BaseException | None = None
         self._threads: list[threading.Thread] = []
@@ -136,10 +142,11 @@ class Stream:
 
         The source is not waited for: a camera may hang. It is told to close when it returns.
         """
-        with self._changed:
+        with self._lock:
             self._closed = True
             self.dropped += len(self._waiting)
             self._waiting.clear()
+            self._results.put(None)
             self._changed.notify_all()
         for thread in self._threads[1:]:
             # One that Ctrl-C kept from starting can't be joined, and finds the stream closed.
@@ -171,19 +178,23 @@ class Stream:
 
     def _take(self) -> _Job | None:
         """Wait for the next result in order; None after the last one."""
-        with self._changed:
-            while self._closed or self._taken not in self._done:
-                if self._closed or self._ended():
-                    return None
-                self._changed.wait()
-            job = self._done.pop(self._taken)
+        job = None if self._closed else self._results.get()
+        if job is None or self._closed:
+            self._results.put(None)  # for who else waits
+            return None
+        with self._lock:
             self._taken += 1
             self._changed.notify_all()
-            return job
+        return job
 
-    def _ended(self) -> bool:
-        """Whether no result will come any more."""
-        return self._read_all and not self._waiting and self._taken == self._started
+    def _give(self) -> None:
+        """Hand over what can be taken, and the end; called with the lock after each change."""
+        while (job := self._done.pop(self._given, None)) is not None:
+            self._given += 1
+            self._results.put(job)
+        if self._read_all and not self._waiting and self._given == self._started:
+            self._results.put(None)
+        self._changed.notify_all()
 
     # reading
 
@@ -195,16 +206,16 @@ class Stream:
         except BaseException as error:
             self._source_error = error
         finally:
-            with self._changed:
+            with self._lock:
                 self._read_all = True
-                self._changed.notify_all()
+                self._give()
         close = getattr(self._frames, "close", None)
         if close is not None and self._source_error is None:
             close()  # a generator's `finally` runs here, in the thread that it ran in
 
     def _offer(self, job: _Job) -> bool:
         """Queue a frame as the policy says; False when nobody wants more."""
-        with self._changed:
+        with self._lock:
             if self._policy == "block":
                 while len(self._waiting) >= self._room and not self._closed:
                     self._changed.wait()
@@ -234,13 +245,13 @@ class Stream:
                 job.error = error
             ended = time.perf_counter()
             job.times = (began - job.read, prepared - began, ended - prepared)
-            with self._changed:
+            with self._lock:
                 self._done[job.number] = job
-                self._changed.notify_all()
+                self._give()
 
     def _next_job(self) -> _Job | None:
         """Wait for a frame and for leave to start; None when the stream ends."""
-        with self._changed:
+        with self._lock:
             while not self._closed:
                 self._drop_old()
                 if self._waiting and self._started - self._taken < self._depth:
@@ -262,7 +273,7 @@ class Stream:
         while self._waiting and now - self._waiting[0].read > self._deadline:
             self._waiting.popleft()
             self.dropped += 1
-            self._changed.notify_all()
+            self._give()
 
 
 def inputs_of(signature: Signature) -> Prepare:

@@ -311,6 +311,28 @@ def test_ctrl_c_while_a_stream_starts(monkeypatch: pytest.MonkeyPatch, started: 
     assert quiet()
 
 
+def test_ctrl_c_finds_no_lock_that_it_could_keep(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Raised within a method of Condition, it would leave the lock taken, and close() hang."""
+    calls: list[str] = []
+
+    def watch(name: str) -> None:
+        method = getattr(threading.Condition, name)
+
+        def watched(*args: Any) -> Any:
+            if threading.current_thread() is threading.main_thread():
+                calls.append(name)
+            return method(*args)
+
+        monkeypatch.setattr(threading.Condition, name, watched)
+
+    with stream_of(range(50), lambda frame: {}) as stream:
+        next(stream)  # starting threads needs conditions
+        watch("__enter__")
+        watch("wait")
+        assert len(list(stream)) == 49
+    assert calls == []
+
+
 def test_arun(relu: Session) -> None:
     async def both() -> list[Outputs]:
         a, b = numbers(3)[1:]
