@@ -30,11 +30,12 @@ float32, float16, bfloat16, int64, int32 and bool; int8 and uint8 are computed i
 float64 falls back unless the option `float64_as_float32` allows float32 in its place.
 
 Finite numbers give what PyTorch gives. NaN passes through arithmetic, and comparisons with it are
-false. Where a condition says "no NaN", and in what is built of these operators, it may
-give a number: TensorRT's documentation does not say what its extremes, clips and TopK do with NaN,
-and its users report numbers (NVIDIA/TensorRT issues 4758 and 4773). ONNX Runtime also gives numbers
-in some of them. Passing NaN on would take a second pass over the input, for every model that has
-none.
+false. Where a condition says "no NaN", and in what is built of these operators, it may give a
+number, or NaN where PyTorch gives a number, as `sign` does: TensorRT's documentation does not say
+what its extremes, clips and TopK do with NaN, and its users report numbers (NVIDIA/TensorRT issues
+4758 and 4773). ONNX Runtime also gives numbers in some of them. Passing NaN on would take a second
+pass over the input, for every model that has none; so would padding with -inf in `max_pool2d`,
+whose padding is the least finite number.
 """
 EVERY = """\
 ## Every operator of ATen

@@ -25,6 +25,7 @@ from pathlib import Path
 
 import psutil
 
+from edge_trt_runtime.names import did_you_mean
 from tests.support.zoo import ZOO
 from tests.zoo.record import RESULTS, Record, append, read, write
 from tests.zoo.render import DOCUMENT, render
@@ -83,7 +84,16 @@ def loss(before: Record | None, after: Record) -> str:
 
 
 def chosen(patterns: Sequence[str], done: dict[str, Record]) -> list[str]:
-    """Names of the models to run, in the order of the tables."""
+    """Names of the models to run, in the order of the tables.
+
+    Raises:
+        SystemExit: A pattern names no model.
+    """
+    for pattern in patterns:
+        if not fnmatch.filter(ZOO, pattern):
+            raise SystemExit(
+                f"no model of the zoo is named {pattern!r}: {did_you_mean(pattern, ZOO)}"
+            )
     finished = {name for name, record in done.items() if not record.failure}
     return [
         name

@@ -112,6 +112,9 @@ def test_what_was_measured_is_left_out_when_a_run_is_resumed() -> None:
     done = {first: GOOD, second: Record(second, "x", failure="broken")}
     assert chosen([], done) == list(ZOO)[1:]
     assert chosen(["others:y*"], {}) == ["others:yolo"]
+    assert chosen(["others:y*", "resnet18"], {}) == ["resnet18", "others:yolo"]
+    with pytest.raises(SystemExit, match=r"zoo is named 'resnet81'.*'resnet18'"):
+        chosen(["others:y*", "resnet81"], {})
 
 
 def test_a_model_that_loses_something_is_named() -> None:

@@ -157,7 +157,10 @@ table(
     MAX,
     max_pool,
     when=_undilated,
-    note=f"integers and dilated windows in smaller operators; {NO_NAN}",
+    note=(
+        "integers and dilated windows in smaller operators; the least finite number for windows of"
+        f" -inf and padding; {NO_NAN}"
+    ),
 )
 table(AVERAGE, avg_pool, when=_of_floats, note="float input")
 table(
