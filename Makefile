@@ -4,7 +4,7 @@
 #   make demo       train, compile and run the examples
 #   make test       the test suite without its slow part        (ARGS="tests/cli -k help" narrows it)
 #   make test-all   all of it, then every model of the zoo, which writes docs/zoo.md
-#   make fuzz       2,000 random programs against eager PyTorch  (EXAMPLES=100 narrows it)
+#   make fuzz       2,000 random programs against eager PyTorch, and 1,000 with open sizes  (EXAMPLES=100)
 #   make lint       ruff, types, import layers
 #   make bench      benchmarks against the peers
 #   make clean      remove the environment, caches and demo products
@@ -67,6 +67,7 @@ test-all: $(STAMP)
 
 fuzz: $(STAMP)
 	$(BIN)/python -m tests.fuzz.run --examples $(or $(EXAMPLES),2000) $(ARGS)
+	$(BIN)/python -m tests.fuzz.run --open-sizes --examples $$(( $(or $(EXAMPLES),2000) / 2 )) $(ARGS)
 
 lint: $(STAMP)
 	$(BIN)/ruff format --check .

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import operator
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -11,7 +12,7 @@ from torch import fx
 from torch._ops import OpOverload
 from torch.fx.node import map_arg
 
-from edge_trt.lowering.aliasing import written_memory
+from edge_trt.lowering.aliasing import storage, written_memory
 from edge_trt.lowering.edit import (
     add_constant,
     aten,
@@ -197,6 +198,8 @@ class _Folder:
         if node.target in _COPIES and self.shown.keys().isdisjoint((node, node.args[0])):
             return args[0]  # nothing writes to either: no second copy of a weight
         result = node.target(*args, **kwargs)  # type: ignore[operator]
+        if self.shown and _is_copy(node, result, [*args, *kwargs.values()]):
+            result = result.clone()
         if node.target in _EMPTY:
             result.zero_()  # what was in memory must not decide what a bundle contains
         if writes(node.target):
@@ -225,6 +228,22 @@ class _Folder:
         node = add_constant(self.gm, reader, data, fqn, val=val)
         self.owners[id(data)] = node
         return node
+
+
+def _is_copy(node: fx.Node, result: Any, given: Sequence[Any]) -> bool:
+    """Whether a result shares memory that the program says is its own.
+
+    Operators that copy are spelled as the views they are without writes, and here there are some.
+    """
+    if not isinstance(result, torch.Tensor) or writes(node.target):
+        return False
+    memory = result.untyped_storage().data_ptr()
+    shares = any(
+        isinstance(tensor, torch.Tensor) and tensor.untyped_storage().data_ptr() == memory
+        for tensor in given
+    )
+    own = storage(value(node))
+    return shares and own not in {storage(value(source)) for source in node.all_input_nodes}
 
 
 def _hollow(node: Any, data: Any) -> Any:

@@ -57,11 +57,11 @@ def is_well_conditioned(program: Program) -> bool:
 
     The program is run from nudged inputs; all answers must agree.
     """
-    answer = _run(program.module, program.inputs)
+    answer = run(program.module, program.inputs)
     asked = precision(program)
     for seed in range(3):
         nudged = [_nudged(t, asked.nudge, seed) for t in program.inputs]
-        if not _agree(_run(program.module, nudged), answer, asked):
+        if not _agree(run(program.module, nudged), answer, asked):
             return False
     return True
 
@@ -79,9 +79,9 @@ def judge(program: Program, fallback: str = "torch") -> Bundle | None:
         AssertionError: the numbers differ.
         CaptureError: the program is refused; whether the reason is true is for a reader to judge.
     """
-    if not _is_exported(program):
+    if not is_exported(program):
         return None
-    expected = _run(program.module, program.inputs)
+    expected = run(program.module, program.inputs)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", edge_trt.EdgeTrtWarning)
         bundle = edge_trt.compile(
@@ -104,7 +104,7 @@ def judge(program: Program, fallback: str = "torch") -> Bundle | None:
     return bundle
 
 
-def _is_exported(program: Program) -> bool:
+def is_exported(program: Program) -> bool:
     """Whether torch.export takes the program and knows its types: its limits are no finding."""
     try:
         exported = torch.export.export(program.module, program.inputs)
@@ -112,10 +112,10 @@ def _is_exported(program: Program) -> bool:
         return False
     said = [value.meta["val"] for value in exported.graph.output_node().all_input_nodes]
     types = {(t.dtype, t.shape) for t in said if isinstance(t, torch.Tensor)}
-    return all((t.dtype, t.shape) in types for t in _run(program.module, program.inputs))
+    return all((t.dtype, t.shape) in types for t in run(program.module, program.inputs))
 
 
-def _run(module: nn.Module, inputs: Sequence[torch.Tensor]) -> list[torch.Tensor]:
+def run(module: nn.Module, inputs: Sequence[torch.Tensor]) -> list[torch.Tensor]:
     """Equal elements are sorted by place, which PyTorch leaves open and a bundle promises."""
     with torch.no_grad(), StableSorts():
         return [result.clone() for result in module(*inputs)]

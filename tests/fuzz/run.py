@@ -2,6 +2,7 @@
 """Runs many random programs and prints every kind of failure once, with its smallest program.
 
 python -m tests.fuzz.run --examples 2000 [--seed N] [--only WORD ...] [--fallback auto]
+                         [--open-sizes]
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from hypothesis import HealthCheck, Phase, given, seed, settings
 import edge_trt
 from tests.fuzz.judging import is_well_conditioned, judge
 from tests.fuzz.programs import Program, operators, programs
+from tests.fuzz.sizes import judge_open
 
 
 @dataclass
@@ -29,6 +31,7 @@ class Tally:
     """What happened so far."""
 
     fallback: str = "torch"
+    open_sizes: bool = False
     programs: int = 0
     undecided: int = 0
     failed: int = 0
@@ -44,7 +47,10 @@ class Tally:
             return
         self.reached.update(program.calls)
         try:
-            judge(program, self.fallback)
+            if self.open_sizes:
+                judge_open(program, self.programs)
+            else:
+                judge(program, self.fallback)
         except edge_trt.CaptureError as error:
             self.refused[_kind(error)] += 1
         except Exception as error:  # each is a finding
@@ -59,10 +65,9 @@ def _kind(error: Exception) -> str:
     return f"{type(error).__name__}: {re.sub(r'[0-9.]+', '#', str(error))[:100]}"
 
 
-def run(examples: int, number: int, only: Sequence[str], fallback: str) -> Tally:
+def run(examples: int, number: int, only: Sequence[str], tally: Tally) -> Tally:
     """Judges `examples` programs, of operators whose names have one of the words `only`."""
     chosen = [t for t in operators() if not only or any(word in str(t) for word in only)]
-    tally = Tally(fallback)
 
     @seed(number)
     @settings(
@@ -87,10 +92,12 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=random.randrange(10**6), metavar="N")
     parser.add_argument("--only", nargs="*", default=[], metavar="WORD")
     parser.add_argument("--fallback", choices=("torch", "auto"), default="torch")
+    parser.add_argument("--open-sizes", action="store_true", help="compare at other sizes too")
     arguments = parser.parse_args()
     warnings.simplefilter("ignore")
     start = time.monotonic()
-    tally = run(arguments.examples, arguments.seed, arguments.only, arguments.fallback)
+    tally = Tally(arguments.fallback, arguments.open_sizes)
+    run(arguments.examples, arguments.seed, arguments.only, tally)
     for program, error in tally.failures.values():
         print("-" * 100)
         print("".join(traceback.format_exception(error)[-2:]))

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 import sys
 
+import pytest
 import torch
 import torch.nn.functional as F
 from torch import nn
@@ -106,6 +107,30 @@ def test_a_view_of_a_weight_shares_its_memory_when_contiguous():
     )
     (name,) = dict(gm.named_buffers())
     assert getattr(gm, name).data_ptr() == weight.data_ptr()
+
+
+@pytest.mark.parametrize(
+    "copy",
+    [
+        lambda x: torch.ops.aten.slice_copy.Tensor(x, 0, 0, 2),
+        lambda x: torch.ops.aten.split_with_sizes_copy.default(x, [2, 0])[0],
+        lambda x: torch.ops.aten.view_copy.default(x, [2, 1]),
+    ],
+)
+def test_a_copy_of_a_constant_stays_as_it_was_when_that_is_written_to(copy):
+    class Model(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.register_buffer("weight", torch.tensor([1.0, 2.0]))
+
+        def forward(self, x):
+            own = self.weight.clone().unsqueeze(-1)
+            before = copy(own)
+            return x + before, own.neg_()
+
+    model, x = Model(), torch.zeros(2, 1)
+    for got, wanted in zip(lower(export(model, x))(x), model(x), strict=True):
+        torch.testing.assert_close(got, wanted)
 
 
 def test_names_say_where_a_constant_comes_from():

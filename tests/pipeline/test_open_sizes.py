@@ -211,6 +211,16 @@ def test_a_view_has_the_sizes_that_it_was_asked_for(name: str) -> None:
         torch.testing.assert_close(bundle.module()(x), model(x), rtol=1e-4, atol=1e-5)
 
 
+def test_no_element_is_true_of_none() -> None:
+    """The greatest of no integers is one that is not 0."""
+    model = _model(lambda x: x.any((0, 1), keepdim=True))
+    given = edge_trt.Input(("n", 0, 2), min=1, opt=2, max=3, dtype="bool")
+    bundle = edge_trt.compile(model, (given,))
+    x = torch.zeros(2, 0, 2, dtype=torch.bool)
+    assert not bundle.module()(x).any()
+    assert not model(x).any()
+
+
 def test_what_a_decomposition_asks_is_not_answered_for_the_example(monkeypatch) -> None:
     operator = torch.ops.aten.take_along_dim.default
     monkeypatch.delitem(open_sizes._OURS, torch.take_along_dim)

@@ -50,7 +50,13 @@ LOGICAL_ALL: dict[object, ReduceOp] = {aten.any.default: "MAX", aten.all.default
 def _logical(ctx: Context, op: ReduceOp, self: Tensor, dim: Axes, keepdim: bool) -> Tensor:
     if isinstance(dim, list) and not dim:  # unlike the other reductions, these then reduce nothing
         return ctx.cast(self, DType.BOOL)
-    return reduce(ctx, op, ctx.cast(self, DType.BOOL), dim, keepdim)
+    self = ctx.cast(self, DType.BOOL)
+    axes = axes_of(dim, self.rank)
+    if op == "MAX" and any(self.shape[axis] == 0 or not self.type.is_static for axis in axes):
+        # The greatest of no integers is the least one there is, which is not 0.
+        greatest = ctx.reduce(op, ctx.cast(self, DType.INT32), axes, keepdim)
+        return ctx.elementwise("GREATER", greatest, ctx.constant(0, DType.INT32))
+    return reduce(ctx, op, self, dim, keepdim)
 
 
 for rows, note in ((OVER_AXES, ""), (PRODUCT_AXES, EXACT), (EXTREME_AXES, NO_NAN)):
