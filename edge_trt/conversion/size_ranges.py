@@ -12,9 +12,14 @@ def bounds(size: Any) -> tuple[float, float]:
     if isinstance(size, (int, float)):
         return size, size
     found = size.node.shape_env.bound_sympy(size.node.expr)
-    # Whole numbers stay such: reasons print them.
-    low, high = (int(b) if b.is_finite else None for b in (found.lower, found.upper))
-    return (-math.inf if low is None else low), (math.inf if high is None else high)
+    return _number(found.lower, -math.inf), _number(found.upper, math.inf)
+
+
+def _number(bound: Any, unknown: float) -> float:
+    """Whole numbers stay such, as reasons print them; torch's infinity says that it is finite."""
+    if bound.is_Integer:
+        return int(bound)
+    return float(bound) if bound.is_finite else unknown
 
 
 def most(size: Any) -> float:
