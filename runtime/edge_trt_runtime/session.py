@@ -3,23 +3,20 @@
 
 from __future__ import annotations
 
-import logging
 import threading
-from typing import TYPE_CHECKING, Any, Protocol
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
 
 from edge_trt_runtime.bundle import OpenBundle, open_bundle
-from edge_trt_runtime.devices import check_device, find_device
-from edge_trt_runtime.dtypes import NUMPY_DTYPES
+from edge_trt_runtime.devices import check_device
 from edge_trt_runtime.errors import EngineError
-from edge_trt_runtime.host import HostRunner
-from edge_trt_runtime.inputs import InputChecker
 from edge_trt_runtime.keys import named_by_environment
-from edge_trt_runtime.plan import make_plan
+from edge_trt_runtime.loaded import Loaded, Options, load_engines
 from edge_trt_runtime.results import targets_of
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping
     from concurrent.futures import Future, ThreadPoolExecutor
     from types import TracebackType
 
@@ -28,18 +25,7 @@ if TYPE_CHECKING:
     from edge_trt_runtime.hybrid.place import Place
     from edge_trt_runtime.keys import TrustedKey
     from edge_trt_runtime.manifest import Manifest, Segment, Signature
-    from edge_trt_runtime.plan import Plan
     from edge_trt_runtime.streaming import Policy, Stream
-
-log = logging.getLogger("edge_trt_runtime")
-
-
-class _Runner(Protocol):
-    def run(
-        self, inputs: list[np.ndarray], targets: Sequence[np.ndarray | None] = ()
-    ) -> list[np.ndarray]: ...
-
-    def close(self) -> None: ...
 
 
 def load(
@@ -88,14 +74,21 @@ def load(
     if frames < 1:
         raise EngineError(f"frames is {frames}", hint="give 1 or more")
     keys = named_by_environment() if trusted_keys is None else trusted_keys
-    bundle = open_bundle(path, trusted_keys=keys, least_counter=least_counter)
-    if verify or keys is not None:
-        bundle.verify()
-    return Session(bundle, device=device, threads=threads, frames=frames, graphs=graphs)
+    if isinstance(keys, Iterator):
+        keys = [*keys]  # they are asked for again at a reload
+
+    def open_checked(path: str | os.PathLike[str]) -> OpenBundle:
+        bundle = open_bundle(path, trusted_keys=keys, least_counter=least_counter)
+        if verify or keys is not None:
+            bundle.verify()
+        return bundle
+
+    options = Options(device, threads, frames, graphs)
+    return Session(load_engines(open_checked(path), options), options, open_checked)
 
 
 class Session:
-    """A loaded bundle.
+    """A loaded bundle, from :func:`load`.
 
     Everything is planned when it is made: a run looks up nothing by name but its inputs. Several
     threads may call :meth:`run` at once.
@@ -103,58 +96,18 @@ class Session:
 
     def __init__(
         self,
-        bundle: OpenBundle,
-        *,
-        device: str = "cpu",
-        threads: int | None = None,
-        frames: int = 2,
-        graphs: bool = True,
+        loaded: Loaded,
+        options: Options,
+        opener: Callable[[str | os.PathLike[str]], OpenBundle],
     ) -> None:
-        """Load an engine for every segment; :func:`load` is the usual way.
-
-        Raises:
-            EngineError: As :func:`load`.
-        """
-        manifest = bundle.manifest
-        _check_types(manifest)
-        plan = make_plan(manifest)
-        self._bundle = bundle
-        self._checker = InputChecker(manifest.signature)
-        self._frames = frames
+        """Use :func:`load`; ``opener`` opens and checks what :meth:`reload` is given."""
+        self._loaded: Loaded | None = loaded
+        self._bundle = loaded.bundle
+        self._options = options
+        self._opener = opener
         self._workers: ThreadPoolExecutor | None = None
-        self._starting = threading.Lock()
-        self._names = [result.name for result in plan.results]
-        self._places: list[Place] = []
-        runner = None if device == "cpu" else self._on_device(plan, device, threads, frames, graphs)
-        self._runner: _Runner | None = runner or HostRunner(bundle, plan, threads)
-
-    def _on_device(
-        self, plan: Plan, name: str, threads: int | None, frames: int, graphs: bool
-    ) -> _Runner | None:
-        """Return what runs the plan on a GPU, or None where ``auto`` finds no use for one."""
-        device = find_device(name)
-        if device is None:
-            return None
-        from edge_trt_runtime.hybrid.place import place_all
-        from edge_trt_runtime.hybrid.runner import HybridRunner
-
-        with device:
-            placement = place_all(self._bundle, plan, device, insist=name != "auto")
-        places = placement.places
-        if not placement.uses_device:
-            reasons = "; ".join(f"{p.segment}: {p.reason}" for p in places if p.reason)
-            if name == "auto":
-                log.info("nothing of %s runs on the GPU (%s)", self._bundle.root, reasons)
-                return None
-            raise EngineError(
-                f"nothing of {self._bundle.root} runs on {device.describe()} ({reasons})",
-                hint=f"finish it there with `edge_trt build {self._bundle.root}`, or use "
-                "device='cpu'",
-            )
-        self._places = places
-        return HybridRunner(
-            self._bundle, plan, placement, device, threads=threads, frames=frames, graphs=graphs
-        )
+        self._changing = threading.Lock()
+        self._reloading = threading.Lock()
 
     @property
     def bundle(self) -> OpenBundle:
@@ -179,7 +132,7 @@ class Session:
     @property
     def places(self) -> list[Place]:
         """Where each segment runs, and why it is the host; empty on a session of the CPU."""
-        return self._places
+        return [] if self._loaded is None else self._loaded.places
 
     def run(
         self, inputs: Mapping[str, np.ndarray], *, out: Mapping[str, np.ndarray] | None = None
@@ -197,12 +150,17 @@ class Session:
             InputError: When a name, shape or type does not fit the signature.
             EngineError: When an engine fails, or the session is closed.
         """
-        runner = self._runner
-        if runner is None:
-            raise self._closed()
-        arrays = self._checker.check(inputs)
-        targets = () if out is None else targets_of(out, self._names)
-        return dict(zip(self._names, runner.run(arrays, targets), strict=True))
+        while (loaded := self._loaded) is not None:
+            arrays = loaded.checker.check(inputs)
+            targets = () if out is None else targets_of(out, loaded.names)
+            try:
+                results = loaded.runner.run(arrays, targets)
+            except EngineError:
+                if loaded is self._loaded or self._loaded is None:
+                    raise
+                continue  # it was exchanged for another one just then
+            return dict(zip(loaded.names, results, strict=True))
+        raise self._closed()
 
     def submit(self, inputs: Mapping[str, np.ndarray]) -> Future[dict[str, np.ndarray]]:
         """Run the model in another thread; as many such runs at once as the session has frames.
@@ -217,13 +175,13 @@ class Session:
         Raises:
             EngineError: When the session is closed.
         """
-        with self._starting:
-            if self._runner is None:
+        with self._changing:
+            if self._loaded is None:
                 raise self._closed()
             if self._workers is None:
                 from concurrent.futures import ThreadPoolExecutor
 
-                self._workers = ThreadPoolExecutor(self._frames, "edge_trt")
+                self._workers = ThreadPoolExecutor(self._options.frames, "edge_trt")
             return self._workers.submit(self.run, inputs)
 
     async def arun(self, inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
@@ -277,10 +235,43 @@ class Session:
         """
         from edge_trt_runtime.streaming import Stream, inputs_of
 
-        if self._runner is None:
+        if self._loaded is None:
             raise self._closed()
         make = prepare or inputs_of(self.signature)
         return Stream(self.run, make, frames, depth=depth, policy=policy, deadline=deadline)
+
+    def reload(self, path: str | os.PathLike[str] | None = None) -> None:
+        """Change the bundle for a newer one, between two runs; a bad one changes nothing.
+
+        The new bundle is opened and checked as the first one was, loaded beside it, and has to pass
+        its self-test. Runs in flight finish with the old one, later ones use the new one. Both
+        take memory until then. States of the application are its own: see :meth:`initial_states`.
+
+        Args:
+            path: The new bundle; by default the same path, where a new one lies meanwhile.
+
+        Raises:
+            BundleError: When the new bundle is damaged, or not signed as the first had to be.
+            EngineError: When it takes or gives something else, can't be loaded, or fails its
+                self-test. The session goes on with the old bundle.
+        """
+        from edge_trt_runtime.reloading import check_same_signature, check_self_test
+
+        with self._reloading:
+            bundle = self._opener(self._bundle.root if path is None else path)
+            check_same_signature(self.signature, bundle)
+            fresh = Session(load_engines(bundle, self._options), self._options, self._opener)
+            try:
+                check_self_test(fresh)
+                with self._changing:
+                    if self._loaded is None:
+                        raise self._closed()
+                    old, self._loaded = self._loaded, fresh._loaded
+                    self._bundle, fresh._loaded = bundle, None
+            except BaseException:
+                fresh.close()
+                raise
+            old.runner.close()
 
     def initial_states(self) -> dict[str, np.ndarray]:
         """Return the first value of every state, by the name of its input; empty without states.
@@ -307,13 +298,13 @@ class Session:
 
     def close(self) -> None:
         """Give back engines and memory. Runs in flight in other threads finish; twice is fine."""
-        with self._starting:
-            runner, self._runner = self._runner, None
+        with self._changing:
+            loaded, self._loaded = self._loaded, None
             workers, self._workers = self._workers, None
         if workers is not None:
             workers.shutdown(cancel_futures=True)
-        if runner is not None:
-            runner.close()
+        if loaded is not None:
+            loaded.runner.close()
 
     def _closed(self) -> EngineError:
         return EngineError(
@@ -332,16 +323,3 @@ class Session:
     ) -> None:
         """Close the session."""
         self.close()
-
-
-def _check_types(manifest: Manifest) -> None:
-    """Refuse values that numpy can't hold, before a library says it in its own words."""
-    specs = [("the signature", spec) for spec in manifest.signature.inputs]
-    for segment in manifest.segments:
-        specs += [(f"segment {segment.name!r}", spec) for spec in segment.tensors]
-    for owner, spec in specs:
-        if spec.dtype not in NUMPY_DTYPES:
-            raise EngineError(
-                f"value {spec.name!r} of {owner} is {spec.dtype}, which numpy lacks",
-                hint="build the bundle with float32 or float16 inputs and outputs",
-            )

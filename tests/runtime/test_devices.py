@@ -113,7 +113,7 @@ def test_a_gpu_that_can_not_be_used(
 def test_a_bundle_with_nothing_for_the_gpu_says_why(
     relu: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("edge_trt_runtime.session.find_device", lambda name: FakeDevice())
+    monkeypatch.setattr("edge_trt_runtime.loaded.find_device", lambda name: FakeDevice())
     message = "main: the bundle has no plan for cuda:0"
     with pytest.raises(EngineError, match=message) as caught:
         edge_trt_runtime.load(relu, device="cuda:0")

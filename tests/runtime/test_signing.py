@@ -259,3 +259,16 @@ def test_openssl_makes_the_keys_and_agrees(bundle: Path, tmp_path: Path) -> None
     der = openssl("pkey -pubin -in public.pem -outform DER")
     (tmp_path / "der").write_bytes(der)
     assert openssl("dgst -sha256 der").decode().split()[-1].startswith(signed["key"])
+
+
+def test_what_takes_the_place_of_a_signed_bundle_has_to_be_signed(
+    bundle: Path, tmp_path: Path
+) -> None:
+    other = relu_draft().write(tmp_path / "b.edge")
+    keys = iter([OURS.raw])  # asked for again at the reload
+    with edge_trt_runtime.load(bundle, trusted_keys=keys) as session:
+        with pytest.raises(BundleError, match="is not signed"):
+            session.reload(other)
+        assert session.bundle.root == str(bundle)
+        session.reload(sign(other))
+        assert session.bundle.root == str(other)

@@ -238,3 +238,24 @@ def test_the_self_test_runs_the_plan(
     assert "main runs on gpu\n" in capsys.readouterr().out
     assert main([str(wrong_path), "--verify"]) == 1
     assert main([str(wrong_path), "--verify", "--device", "cpu"]) == 0
+
+
+def test_a_reload_gives_the_old_plan_back(machine: Callable[..., Machine], tmp_path: Path) -> None:
+    here = machine()
+    old = relu_draft().plan("main", relu_plan()).write(tmp_path / "old.edge")
+    twice = plan_bytes("twice", {"x": [1, 4]}, {"main.0": [1, 4]})
+    new = relu_draft().plan("main", twice).write(tmp_path / "new.edge")
+    x = draw(1, 4)
+    with edge_trt_runtime.load(old, device="cuda") as session:
+        for path, expected in ((new, x * 2), (old, np.maximum(x, 0)), (new, x * 2)):
+            session.reload(path)
+            (engine,) = edge_trt_runtime.engines()
+            assert engine.sessions == 1
+            for _ in range(3):
+                np.testing.assert_array_equal(session.run({"x": x})["output"], expected)
+        here.trt.refuses = "magicTag"
+        with pytest.raises(EngineError, match="refuses the plan"):
+            session.reload(old)
+        np.testing.assert_array_equal(session.run({"x": x})["output"], x * 2)
+    assert not here.device.allocations
+    assert not edge_trt_runtime.engines()

@@ -1,0 +1,128 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A bundle with its engines loaded: what a session runs, and changes for another at a reload."""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING, NamedTuple, Protocol
+
+from edge_trt_runtime.devices import find_device
+from edge_trt_runtime.dtypes import NUMPY_DTYPES
+from edge_trt_runtime.errors import EngineError
+from edge_trt_runtime.host import HostRunner
+from edge_trt_runtime.inputs import InputChecker
+from edge_trt_runtime.plan import make_plan
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    import numpy as np
+
+    from edge_trt_runtime.bundle import OpenBundle
+    from edge_trt_runtime.hybrid.place import Place
+    from edge_trt_runtime.manifest import Manifest
+    from edge_trt_runtime.plan import Plan
+
+log = logging.getLogger("edge_trt_runtime")
+
+
+class Runner(Protocol):
+    """Runs a plan; several threads may at once."""
+
+    def run(
+        self, inputs: list[np.ndarray], targets: Sequence[np.ndarray | None] = ()
+    ) -> list[np.ndarray]:
+        """Run once; inputs, results and their targets in the order of the signature."""
+        ...
+
+    def close(self) -> None:
+        """Wait for runs in flight, and give everything back. Twice is fine."""
+        ...
+
+
+class Options(NamedTuple):
+    """How to load; see :func:`edge_trt_runtime.load`."""
+
+    device: str = "auto"
+    threads: int | None = None
+    frames: int = 2
+    graphs: bool = True
+
+
+class Loaded(NamedTuple):
+    """Everything that a run needs; looked up once per run, so that it may be exchanged.
+
+    Attributes:
+        bundle: Where it comes from.
+        checker: Checks the inputs of a run.
+        names: Of outputs, in order.
+        places: Where each segment runs; empty on the CPU.
+        runner: Runs it.
+    """
+
+    bundle: OpenBundle
+    checker: InputChecker
+    names: list[str]
+    places: list[Place]
+    runner: Runner
+
+
+def load_engines(bundle: OpenBundle, options: Options) -> Loaded:
+    """Load an engine for every segment.
+
+    Raises:
+        EngineError: When there is none for this machine, or a library is missing.
+    """
+    manifest = bundle.manifest
+    _check_types(manifest)
+    plan = make_plan(manifest)
+    names = [result.name for result in plan.results]
+    found = None if options.device == "cpu" else _on_device(bundle, plan, options)
+    places, runner = found or ([], HostRunner(bundle, plan, options.threads))
+    return Loaded(bundle, InputChecker(manifest.signature), names, places, runner)
+
+
+def _on_device(
+    bundle: OpenBundle, plan: Plan, options: Options
+) -> tuple[list[Place], Runner] | None:
+    """Return what runs a plan on a GPU, or None where ``auto`` finds no use for one."""
+    device = find_device(options.device)
+    if device is None:
+        return None
+    from edge_trt_runtime.hybrid.place import place_all
+    from edge_trt_runtime.hybrid.runner import HybridRunner
+
+    with device:
+        placement = place_all(bundle, plan, device, insist=options.device != "auto")
+    places = placement.places
+    if not placement.uses_device:
+        reasons = "; ".join(f"{p.segment}: {p.reason}" for p in places if p.reason)
+        if options.device == "auto":
+            log.info("nothing of %s runs on the GPU (%s)", bundle.root, reasons)
+            return None
+        raise EngineError(
+            f"nothing of {bundle.root} runs on {device.describe()} ({reasons})",
+            hint=f"finish it there with `edge_trt build {bundle.root}`, or use device='cpu'",
+        )
+    return places, HybridRunner(
+        bundle,
+        plan,
+        placement,
+        device,
+        threads=options.threads,
+        frames=options.frames,
+        graphs=options.graphs,
+    )
+
+
+def _check_types(manifest: Manifest) -> None:
+    """Refuse values that numpy can't hold, before a library says it in its own words."""
+    specs = [("the signature", spec) for spec in manifest.signature.inputs]
+    for segment in manifest.segments:
+        specs += [(f"segment {segment.name!r}", spec) for spec in segment.tensors]
+    for owner, spec in specs:
+        if spec.dtype not in NUMPY_DTYPES:
+            raise EngineError(
+                f"value {spec.name!r} of {owner} is {spec.dtype}, which numpy lacks",
+                hint="build the bundle with float32 or float16 inputs and outputs",
+            )
