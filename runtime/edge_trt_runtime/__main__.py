@@ -7,6 +7,8 @@ import argparse
 import os
 import sys
 
+import msgspec
+
 from edge_trt_runtime.bundle import open_bundle, verify_bundle
 from edge_trt_runtime.describe import describe, describe_places
 from edge_trt_runtime.errors import EdgeTrtError
@@ -22,17 +24,58 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument(
         "--device",
         default="auto",
-        help="for --verify: auto (default), cpu, or a GPU such as cuda:0",
+        help="where it runs: auto (default), cpu, or a GPU such as cuda:0",
+    )
+    parser.add_argument(
+        "--bench",
+        type=float,
+        nargs="?",
+        const=3.0,
+        metavar="SECONDS",
+        help="run it for some seconds (3), and show what a run and its parts take",
+    )
+    parser.add_argument("--json", metavar="FILE", help="write what --bench measured")
+    parser.add_argument(
+        "--trace", metavar="FILE", help="write the timeline of one run for Chrome or Perfetto"
     )
     options = parser.parse_args(arguments)
     try:
         print(describe(open_bundle(options.bundle)))
-        return _verify(options.bundle, options.device) if options.verify else 0
+        status = _verify(options.bundle, options.device) if options.verify else 0
+        if options.bench is not None or options.json or options.trace:
+            _bench(options)
+        return status
     except EdgeTrtError as error:
         if os.environ.get("EDGE_TRT_DEBUG") == "1":
             raise
         print(f"error: {error}", file=sys.stderr)
         return 1
+
+
+def _bench(options: argparse.Namespace) -> None:
+    """Measure, print and write."""
+    from edge_trt_runtime.bench import format_bench, measure, sample_inputs
+    from edge_trt_runtime.session import load
+    from edge_trt_runtime.timing import trace_events
+
+    with load(options.bundle, device=options.device) as session:
+        print(describe_places(session.places))
+        if options.bench is not None or options.json:
+            bench = measure(session, 3.0 if options.bench is None else options.bench)
+            print(format_bench(bench))
+            if options.json:
+                _write(options.json, bench.as_dict())
+        if options.trace:
+            _write(options.trace, trace_events(session.profile(sample_inputs(session))))
+
+
+def _write(path: str, content: object) -> None:
+    try:
+        with open(path, "wb") as file:
+            file.write(msgspec.json.encode(content))
+    except OSError as error:
+        raise EdgeTrtError(f"{path!r} can't be written ({error.strerror})") from error
+    print(f"wrote {path}")
 
 
 def _verify(path: str, device: str) -> int:

@@ -3,10 +3,12 @@
 
 from __future__ import annotations
 
+from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
 from edge_trt_runtime.executors import open_executor
 from edge_trt_runtime.results import deliver
+from edge_trt_runtime.timing import Timing
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -31,6 +33,7 @@ class HostRunner:
         """
         self._blank: list[Any] = [None] * (plan.slots - len(bundle.manifest.signature.inputs))
         self._results = plan.results
+        self._segments = [step.segment.name for step in plan.steps]
         self._stages: tuple[_Stage, ...] = tuple(
             (open_executor(bundle, step, threads).run, step.inputs, step.outputs, step.dead)
             for step in plan.steps
@@ -50,6 +53,19 @@ class HostRunner:
         if targets:
             return deliver(values, self._results, targets)
         return [values[slot].copy() if copy else values[slot] for _, slot, copy in self._results]
+
+    def profile(self, inputs: list[np.ndarray]) -> list[Timing]:
+        """Run once, and tell what each segment took."""
+        values: list[Any] = inputs + self._blank
+        timings: list[Timing] = []
+        begin = perf_counter()
+        for name, (execute, sources, places, _) in zip(self._segments, self._stages, strict=True):
+            start = perf_counter()
+            outputs = execute([values[slot] for slot in sources])
+            timings.append(Timing("segment", "host", name, start - begin, perf_counter() - begin))
+            for slot, value in zip(places, outputs, strict=True):
+                values[slot] = value
+        return timings
 
     def close(self) -> None:
         """Do nothing: engines go with the last run that uses them."""

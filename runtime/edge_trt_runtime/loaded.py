@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from edge_trt_runtime.hybrid.place import Place
     from edge_trt_runtime.manifest import Manifest
     from edge_trt_runtime.plan import Plan
+    from edge_trt_runtime.timing import Timing
 
 log = logging.getLogger("edge_trt_runtime")
 
@@ -33,6 +34,10 @@ class Runner(Protocol):
         self, inputs: list[np.ndarray], targets: Sequence[np.ndarray | None] = ()
     ) -> list[np.ndarray]:
         """Run once; inputs, results and their targets in the order of the signature."""
+        ...
+
+    def profile(self, inputs: list[np.ndarray]) -> list[Timing]:
+        """Run once, waiting for each operation, and tell what it took."""
         ...
 
     def close(self) -> None:

@@ -55,8 +55,32 @@ def run_self_test(session: Session | str | os.PathLike[str]) -> list[SelfTestRes
         with load(session) as opened:
             return run_self_test(opened)
     test = session.manifest.self_test
+    return [] if test is None else _run_cases(session, test)
+
+
+def recorded_inputs(session: Session) -> dict[str, np.ndarray] | None:
+    """Return the inputs of the first recorded case, or None where there is none.
+
+    Raises:
+        BundleError: When the recorded cases are damaged.
+    """
+    test = session.manifest.self_test
     if test is None:
-        return []
+        return None
+    return next((inputs for inputs, _ in _read_cases(session, test).values()), None)
+
+
+def _run_cases(session: Session, test: SelfTest) -> list[SelfTestResult]:
+    outputs = [spec.name for spec in session.signature.outputs]
+    return [
+        _compare(case, name, got[name], expected[name], test)
+        for case, (inputs, expected) in _read_cases(session, test).items()
+        for got in [session.run(inputs)]
+        for name in outputs
+    ]
+
+
+def _read_cases(session: Session, test: SelfTest) -> dict[str, _Case]:
     path = session.bundle.path(test.path)
     cases = _cases(read_tensors(path))
     outputs = [spec.name for spec in session.signature.outputs]
@@ -67,12 +91,7 @@ def run_self_test(session: Session | str | os.PathLike[str]) -> list[SelfTestRes
             file=test.path,
             hint="build the bundle again",
         )
-    return [
-        _compare(case, name, got[name], expected[name], test)
-        for case, (inputs, expected) in cases.items()
-        for got in [session.run(inputs)]
-        for name in outputs
-    ]
+    return cases
 
 
 def _cases(tensors: dict[str, np.ndarray]) -> dict[str, _Case]:

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from edge_trt_runtime.keys import TrustedKey
     from edge_trt_runtime.manifest import Manifest, Segment, Signature
     from edge_trt_runtime.streaming import Policy, Stream
+    from edge_trt_runtime.timing import Timing
 
 
 def load(
@@ -183,6 +184,23 @@ class Session:
 
                 self._workers = ThreadPoolExecutor(self._options.frames, "edge_trt")
             return self._workers.submit(self.run, inputs)
+
+    def profile(self, inputs: Mapping[str, np.ndarray]) -> list[Timing]:
+        """Run once, waiting for each copy and segment, and tell what it took.
+
+        It is slower than :meth:`run`, where they overlap and CUDA graphs launch them.
+
+        Args:
+            inputs: As for :meth:`run`.
+
+        Raises:
+            InputError: As :meth:`run`.
+            EngineError: Likewise.
+        """
+        loaded = self._loaded
+        if loaded is None:
+            raise self._closed()
+        return loaded.runner.profile(loaded.checker.check(inputs))
 
     async def arun(self, inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
         """Run the model once, in another thread, while the event loop goes on.

@@ -67,8 +67,8 @@ def _onnx_engine(bundle: OpenBundle, segment: Segment) -> str:
         )
     targets = ", ".join(dict.fromkeys(engine.target for engine in engines))
     raise EngineError(
-        f"segment {segment.name!r} of {bundle.root} has engines for {targets} only, and this "
-        "edge_trt_runtime runs cpu engines",
+        f"segment {segment.name!r} of {bundle.root} has engines for {targets} only, and none for "
+        "the CPU",
         segment=segment.name,
-        hint="build it also with --target cpu",
+        hint="build it also with --target cpu, or run it on the GPU that they are for",
     )

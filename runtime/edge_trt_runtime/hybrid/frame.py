@@ -11,6 +11,7 @@ from __future__ import annotations
 import threading
 from functools import partial
 from itertools import accumulate
+from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -20,6 +21,7 @@ from edge_trt_runtime.hybrid.arrays import DeviceArray, DeviceSpace
 from edge_trt_runtime.hybrid.schedule import HOST
 from edge_trt_runtime.hybrid.stretches import find_stretches
 from edge_trt_runtime.results import deliver
+from edge_trt_runtime.timing import Timing, slot_names
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -121,6 +123,38 @@ class Frame:
             raise
         finally:
             values[:] = self._blank
+
+    def profile(self, inputs: Sequence[np.ndarray]) -> list[Timing]:
+        """Run once, call by call, and tell what each operation took until it was over.
+
+        Raises:
+            EngineError: When a segment fails.
+        """
+        self.run(inputs)  # makes the list of calls, where there is none yet
+        recipe = self._recipes[tuple([array.shape for array in inputs])]
+        names = slot_names(self._prepared.plan)
+        values, timings = self._values, list[Timing]()
+        values[: len(inputs)] = inputs
+        for slot, view in recipe.views:
+            values[slot] = view
+        begin = perf_counter()
+        try:
+            for op, calls in zip(self._prepared.schedule.ops, recipe.parts, strict=True):
+                start = perf_counter() - begin
+                for call in calls:
+                    call()
+                if op.lane != HOST:
+                    self._streams[op.lane].synchronize()
+                name = names.get(op.subject, "")
+                if op.kind == "segment":
+                    name = self._prepared.plan.steps[op.subject].segment.name
+                timings.append(Timing(op.kind, op.lane, name, start, perf_counter() - begin))
+        except BaseException:
+            self._settle()
+            raise
+        finally:
+            values[:] = self._blank
+        return [timing for timing in timings if timing.kind != "finish"]
 
     def close(self) -> None:
         """Give everything back, in the order that CUDA and TensorRT want."""

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from edge_trt_runtime.cuda import Device
     from edge_trt_runtime.hybrid.place import Placement
     from edge_trt_runtime.plan import Plan
+    from edge_trt_runtime.timing import Timing
 
 
 class HybridRunner:
@@ -73,6 +74,19 @@ class HybridRunner:
             frame = self._frames.take()
             try:
                 return frame.run(inputs, targets)
+            finally:
+                self._frames.give(frame)
+
+    def profile(self, inputs: list[np.ndarray]) -> list[Timing]:
+        """Run once without graphs, waiting for each operation, and tell what it took.
+
+        Raises:
+            EngineError: As :meth:`run`.
+        """
+        with self._device:
+            frame = self._frames.take()
+            try:
+                return frame.profile(inputs)
             finally:
                 self._frames.give(frame)
 

@@ -259,3 +259,26 @@ def test_a_reload_gives_the_old_plan_back(machine: Callable[..., Machine], tmp_p
         np.testing.assert_array_equal(session.run({"x": x})["output"], x * 2)
     assert not here.device.allocations
     assert not edge_trt_runtime.engines()
+
+
+def test_a_profile_tells_copies_and_segments(
+    machine: Callable[..., Machine], tmp_path: Path
+) -> None:
+    here = machine()
+    path = relu_draft().plan("main", relu_plan()).write(tmp_path / "m.edge")
+    with edge_trt_runtime.load(path, device="cuda") as session:
+        x = draw(1, 4)
+        for _ in range(4):
+            timings = session.profile({"x": x})
+            assert [(t.kind, t.lane, t.name) for t in timings] == [
+                ("stage", "host", "x"),
+                ("upload", "gpu", "x"),
+                ("segment", "gpu", "main"),
+                ("download", "gpu", "main.0"),
+            ]
+            np.testing.assert_array_equal(session.run({"x": x})["output"], np.maximum(x, 0))
+        here.trt.fails = True
+        with pytest.raises(EngineError, match="failed while queueing"):
+            session.profile({"x": x})
+        here.trt.fails = False
+        np.testing.assert_array_equal(session.run({"x": x})["output"], np.maximum(x, 0))
