@@ -237,11 +237,7 @@ def _is_copy(node: fx.Node, result: Any, given: Sequence[Any]) -> bool:
     """
     if not isinstance(result, torch.Tensor) or writes(node.target):
         return False
-    memory = result.untyped_storage().data_ptr()
-    shares = any(
-        isinstance(tensor, torch.Tensor) and tensor.untyped_storage().data_ptr() == memory
-        for tensor in given
-    )
+    shares = storage(result) in {storage(tensor) for tensor in given}
     own = storage(value(node))
     return shares and own not in {storage(value(source)) for source in node.all_input_nodes}
 
