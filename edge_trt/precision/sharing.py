@@ -4,6 +4,9 @@
 A layer that only moves values can move int8 as well, if it need not change the scale: TensorRT
 then pulls the quantization through it. Tensors on both sides of such a layer share a scale, and so
 do all that are concatenated. On a DLA the operands of an addition do, too.
+
+There is nothing to pull through a layer whose input is not quantized: the parts that are cut from a
+vector of positions and forces keep scales of their own.
 """
 
 from __future__ import annotations
@@ -35,7 +38,9 @@ def share(network: Network, tensors: Iterable[Tensor], *, dense: bool = False) -
         tensors: the tensors that are quantized.
         dense: with the rules of a DLA, where operands of additions and averages share too.
     """
+    quantized = list(tensors)
     parent: dict[Tensor, Tensor] = {}
+    whole = {*quantized}  # these, and what only moves their elements
 
     def root(tensor: Tensor) -> Tensor:
         while tensor in parent:
@@ -44,11 +49,18 @@ def share(network: Network, tensors: Iterable[Tensor], *, dense: bool = False) -
 
     for node in network.nodes:
         joined = _joined(node, dense=dense)
+        if (
+            not dense
+            and not isinstance(node.layer, Concatenation)
+            and whole.isdisjoint(node.inputs)
+        ):
+            continue
+        whole.update(joined)
         for tensor in joined[1:]:
             if root(tensor) is not root(joined[0]):
                 parent[root(tensor)] = root(joined[0])
     groups: dict[Tensor, set[Tensor]] = {}
-    for tensor in tensors:
+    for tensor in quantized:
         groups.setdefault(root(tensor), set()).add(tensor)
     return [group for group in groups.values() if len(group) > 1]
 

@@ -18,6 +18,7 @@ from edge_trt.network.layers import (
     MatrixMultiply,
     Pooling,
     Quantize,
+    Slice,
 )
 from edge_trt.precision.sharing import share
 from edge_trt.precision.sites import Sites, find_sites
@@ -154,6 +155,19 @@ def test_what_is_concatenated_pooled_or_moved_shares_a_scale() -> None:
     tensors = find_sites(network, _nothing).tensors
     assert _names(share(network, tensors)) == [sorted([a.name, b.name, pooled.name])]
     assert x in tensors
+
+
+@pytest.mark.parametrize("quantized", [False, True])
+def test_parts_of_a_tensor_share_its_scale_if_it_has_one(quantized: bool) -> None:
+    """Positions and forces in one vector are of very different sizes."""
+    net = Net()
+    x = net.input(4, 16)
+    parts = [net.network.add(Slice((1,), (start,), (8,), (1,)), x) for start in (0, 8)]
+    outputs = [net.linear(part, 3) for part in parts]
+    network = net.done(*outputs, *([net.linear(x, 2)] if quantized else []))
+    tensors = find_sites(network, _nothing).tensors
+    groups = _names(share(network, tensors))
+    assert groups == ([sorted(t.name for t in (x, *parts))] if quantized else [])
 
 
 def test_averages_and_additions_share_on_a_dla_only() -> None:
