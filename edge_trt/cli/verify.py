@@ -36,7 +36,7 @@ def run(arguments: argparse.Namespace) -> int:
     """Check the files, then run the recorded cases."""
     from edge_trt.cli.console import print_table
     from edge_trt_runtime.bundle import verify_bundle
-    from edge_trt_runtime.describe import describe_places, describe_signature
+    from edge_trt_runtime.describe import describe_session, describe_signature
     from edge_trt_runtime.keys import named_by_environment
     from edge_trt_runtime.selftest import run_self_test
     from edge_trt_runtime.session import load
@@ -57,7 +57,7 @@ def run(arguments: argparse.Namespace) -> int:
         trusted_keys=keys,
         least_counter=least,
     ) as session:
-        print(describe_places(session.places))
+        print(describe_session(session))
         results = run_self_test(session)
     rows = [
         (

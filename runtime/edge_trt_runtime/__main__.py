@@ -10,7 +10,7 @@ import sys
 import msgspec
 
 from edge_trt_runtime.bundle import open_bundle, verify_bundle
-from edge_trt_runtime.describe import describe, describe_places
+from edge_trt_runtime.describe import describe, describe_session
 from edge_trt_runtime.errors import EdgeTrtError
 
 
@@ -59,7 +59,7 @@ def _bench(options: argparse.Namespace) -> None:
     from edge_trt_runtime.timing import trace_events
 
     with load(options.bundle, device=options.device) as session:
-        print(describe_places(session.places))
+        print(describe_session(session))
         if options.bench is not None or options.json:
             bench = measure(session, 3.0 if options.bench is None else options.bench)
             print(format_bench(bench))
@@ -85,7 +85,7 @@ def _verify(path: str, device: str) -> int:
     bundle = verify_bundle(path)
     print(f"files: {len(bundle.manifest.files)} as built")
     with load(path, device=device, verify=False) as session:
-        print(describe_places(session.places))
+        print(describe_session(session))
         results = run_self_test(session)
     for result in results:
         verdict = f"FAILED: {result.problem}" if result.problem else "passed"

@@ -10,11 +10,11 @@ from edge_trt_runtime.complaints import format_profile, format_ranges, format_sh
 from edge_trt_runtime.signing import decode_signature
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator
 
     from edge_trt_runtime.bundle import OpenBundle
-    from edge_trt_runtime.hybrid.place import Place
     from edge_trt_runtime.manifest import Signature, TensorSpec
+    from edge_trt_runtime.session import Session
 
 
 def describe(bundle: OpenBundle) -> str:
@@ -75,11 +75,20 @@ def describe_signature(bundle: OpenBundle, *, trusted: bool) -> str:
     return f"signed by the key {key}, counter {counter}{known}"
 
 
-def describe_places(places: Sequence[Place]) -> str:
-    """Return where a session's segments run: ``runs on the CPU``, or a line per segment."""
-    if not places:
+def describe_session(session: Session) -> str:
+    """Return where a session's segments run, a line each, and the memory that a run takes."""
+    if not session.places:
         return "runs on the CPU"
-    return "\n".join(
+    lines = [
         f"{where.segment} runs on {where.lane}{f' ({where.reason})' if where.reason else ''}"
-        for where in places
-    )
+        for where in session.places
+    ]
+    memory = session.memory
+    if memory is not None:
+        lines.append(
+            f"memory of a run in flight, of {memory.frames}: {format_size(memory.device)} on the "
+            f"GPU ({format_size(memory.unshared)} if nothing were shared, "
+            f"{format_size(memory.scratch)} of it for segments while they run), "
+            f"{format_size(memory.pinned)} page-locked"
+        )
+    return "\n".join(lines)

@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 class HostRunner:
     """One segment after the other in the calling thread; several threads may run at once."""
 
+    memory = None  # libraries of the host have allocators of their own
+
     def __init__(self, bundle: OpenBundle, plan: Plan, threads: int | None) -> None:
         """Load an engine for every segment.
 

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     import numpy as np
 
     from edge_trt_runtime.bundle import OpenBundle
+    from edge_trt_runtime.hybrid.memory import MemoryPlan
     from edge_trt_runtime.hybrid.place import Place
     from edge_trt_runtime.manifest import Manifest
     from edge_trt_runtime.plan import Plan
@@ -29,6 +30,11 @@ log = logging.getLogger("edge_trt_runtime")
 
 class Runner(Protocol):
     """Runs a plan; several threads may at once."""
+
+    @property
+    def memory(self) -> MemoryPlan | None:
+        """What a run in flight takes on a GPU, or None on the host."""
+        ...
 
     def run(
         self, inputs: list[np.ndarray], targets: Sequence[np.ndarray | None] = ()

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
     import numpy as np
 
+    from edge_trt_runtime.hybrid.memory import MemoryPlan
     from edge_trt_runtime.hybrid.place import Place
     from edge_trt_runtime.keys import TrustedKey
     from edge_trt_runtime.manifest import Manifest, Segment, Signature
@@ -134,6 +135,11 @@ class Session:
     def places(self) -> list[Place]:
         """Where each segment runs, and why it is the host; empty on a session of the CPU."""
         return [] if self._loaded is None else self._loaded.places
+
+    @property
+    def memory(self) -> MemoryPlan | None:
+        """What a run in flight takes on the GPU; None on a session of the CPU."""
+        return None if self._loaded is None else self._loaded.runner.memory
 
     def run(
         self, inputs: Mapping[str, np.ndarray], *, out: Mapping[str, np.ndarray] | None = None

@@ -26,6 +26,24 @@ class Layout(NamedTuple):
     unshared: int
 
 
+class MemoryPlan(NamedTuple):
+    """Bytes that a run in flight takes.
+
+    Attributes:
+        device: Of device memory: values between segments, and what segments need while they run.
+        unshared: What ``device`` would be if no two values had the same place.
+        scratch: The part of ``device`` that segments need.
+        pinned: Of page-locked memory on the host.
+        frames: How many runs may be in flight.
+    """
+
+    device: int
+    unshared: int
+    scratch: int
+    pinned: int
+    frames: int
+
+
 def plan_memory(
     sizes: Mapping[int, int], uses: Mapping[int, Sequence[int]], before: Sequence[int]
 ) -> Layout:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from edge_trt_runtime.dtypes import NUMPY_DTYPES
 from edge_trt_runtime.errors import EngineError
 from edge_trt_runtime.executors import open_executor
-from edge_trt_runtime.hybrid.memory import Layout, plan_memory
+from edge_trt_runtime.hybrid.memory import Layout, MemoryPlan, plan_memory
 from edge_trt_runtime.hybrid.schedule import HOST, Schedule, make_schedule, orders
 from edge_trt_runtime.hybrid.sizes import greatest_size
 from edge_trt_runtime.plan import Plan, Result, Step
@@ -74,6 +74,17 @@ class Prepared:
                 size = self.device_executors[op.subject].scratch
                 most[op.lane] = max(size, most.get(op.lane, 0))
         return most
+
+    def memory(self, frames: int) -> MemoryPlan:
+        """Return what as many frames take, each."""
+        scratch = sum(self.scratch().values())
+        return MemoryPlan(
+            device=self.device_layout.size + scratch,
+            unshared=self.device_layout.unshared + scratch,
+            scratch=scratch,
+            pinned=self.pinned_layout.size,
+            frames=frames,
+        )
 
     def give_up_graphs(self, error: Exception) -> None:
         """Go on without CUDA graphs, and say so once."""

@@ -24,7 +24,11 @@ if TYPE_CHECKING:
 
 
 class HybridRunner:
-    """Segments where they were placed; several threads may run at once, each with a frame."""
+    """Segments where they were placed; several threads may run at once, each with a frame.
+
+    Attributes:
+        memory: What a frame takes.
+    """
 
     def __init__(
         self,
@@ -60,6 +64,7 @@ class HybridRunner:
                 prepared.close()
                 raise
         self._device = device
+        self.memory = prepared.memory(frames)
         self._close = weakref.finalize(self, _close, device, self._frames, prepared)
 
     def run(

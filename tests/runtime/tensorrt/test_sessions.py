@@ -114,6 +114,11 @@ def test_segments_of_a_lane_share_their_scratch(
     with edge_trt_runtime.load(draft.write(tmp_path / "m.edge"), device="cuda") as session:
         taken = sum(array.nbytes for array in here.device.allocations.values())
         assert 1 << 20 < taken < (1 << 20) + 16384
+        memory = session.memory
+        assert memory is not None
+        assert memory.device + memory.pinned == taken
+        assert (memory.scratch, memory.frames) == (1 << 20, 2)
+        assert memory.unshared > memory.device
         x = draw(1, 4)
         np.testing.assert_array_equal(session.run({"x": x})["output"], np.maximum(x, 0))
 
@@ -235,7 +240,9 @@ def test_the_self_test_runs_the_plan(
     draft.files["engines/cuda/main.plan"] = wrong
     wrong_path = draft.write(tmp_path / "wrong.edge")
     assert main([str(right), "--verify"]) == 0
-    assert "main runs on gpu\n" in capsys.readouterr().out
+    out = capsys.readouterr().out
+    assert "main runs on gpu\n" in out
+    assert "memory of a run in flight, of 2: 1.5 kB on the GPU (1.5 kB if nothing were" in out
     assert main([str(wrong_path), "--verify"]) == 1
     assert main([str(wrong_path), "--verify", "--device", "cpu"]) == 0
 
