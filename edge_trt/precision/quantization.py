@@ -7,7 +7,7 @@ ranges = quantize(bundle, Data(samples), eager, step)
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import nullcontext
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -241,9 +241,16 @@ def quantize(
             networks, kept = stage.networks(ranges)
             quantized = with_networks(bundle, networks)
             account = Account(stage, ranges, quantized).as_dict(data.metric, eager)
+    if not account["layers_int8"]:
+        remark(_none_in_int8(kept))
     bundle.parts, bundle.kept = quantized.parts, kept
     bundle.ranges, bundle.quantization = ranges, account
     return stage.probes
+
+
+def _none_in_int8(kept: Sequence[Mapping[str, str]]) -> str:
+    why = f"; the first, {kept[0]['layer']}, {kept[0]['reason']}" if kept else ""
+    return f"no layer of this model is in int8{why or ': TensorRT runs none with weights'}"
 
 
 def measured_ranges(

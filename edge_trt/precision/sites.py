@@ -82,13 +82,13 @@ def find_sites(network: Network, keep: Keep, *, dense: bool = False) -> Sites:
     """Decides for every weighted layer, and with `dense` for every float tensor.
 
     Args:
-        network: a float32 network.
+        network: a network; what computes in another type than float32 is left with a reason.
         keep: the user's own exceptions: the reason, or None.
         dense: quantize every tensor.
     """
     sites = Sites()
     for node in network.walk():
-        if isinstance(node.layer, WEIGHTED) and any(map(is_float32, node.outputs)):
+        if isinstance(node.layer, WEIGHTED) and node.outputs[0].dtype.is_float:
             reason = _refusal(network, node) or keep(node)
             if reason:
                 sites.reasons[node] = reason
@@ -111,6 +111,8 @@ def _refusal(network: Network, node: Node) -> str | None:
         return ELSEWHERE
     if node not in network.nodes:
         return "stands inside a loop or a branch, which computes in one precision"
+    if not is_float32(node.outputs[0]):
+        return f"computes in {node.outputs[0].dtype}: give the model in float32"
     if isinstance(layer, Einsum):
         if any(t.is_constant for t in inputs):
             return "an Einstein sum of another form than data times one constant matrix"

@@ -261,63 +261,6 @@ def test_a_batch_of_one_size_is_accounted_for_too() -> None:
     assert all(milliseconds > 0 for milliseconds in fixed.quantization["latency_ms"].values())
 
 
-class QuantizedElsewhere(nn.Module):
-    """One linear layer with the Q/DQ of PyTorch's `convert_pt2e`, and one as it was."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        levels = torch.randint(-127, 128, (6, 8), dtype=torch.int8)
-        self.register_buffer("levels", levels)
-        self.register_buffer("scales", torch.linspace(0.001, 0.01, 6))
-        self.register_buffer("zeros", torch.zeros(6, dtype=torch.int64))
-        self.last = nn.Linear(6, 4)
-
-    def forward(self, x):
-        q = torch.ops.quantized_decomposed
-        x = q.quantize_per_tensor(x, 0.03, 0, -128, 127, torch.int8)
-        x = q.dequantize_per_tensor(x, 0.03, 0, -128, 127, torch.int8)
-        weight = q.dequantize_per_channel(
-            self.levels, self.scales, self.zeros, 0, -127, 127, torch.int8
-        )
-        return self.last(nn.functional.linear(x, weight).relu())
-
-
-@pytest.mark.parametrize("precision", ["fp32", "int8"])
-def test_what_is_quantized_elsewhere_keeps_its_scales(precision: str) -> None:
-    from torch.ao.quantization.fx import _decomposed  # noqa: F401  # registers the operators
-
-    rows = RNG.standard_normal((64, 8)).astype(np.float32)
-    model = QuantizedElsewhere().eval()
-    program = torch.export.export(model, (torch.zeros(4, 8),))
-    options: dict[str, Any] = {"calibration": rows} if precision == "int8" else {}
-    bundle = edge_trt.compile(program, (torch.zeros(4, 8),), precision=precision, **options)
-    (network,) = bundle.networks
-    scales = [n.inputs[1].data for n in network.nodes if isinstance(n.layer, Quantize)]
-    # The layer that came in fp32 gets a scale of its own; that of the program stays first.
-    assert len(scales) == (2 if precision == "int8" else 1)
-    assert scales[0] == np.float32(0.03)
-    if precision == "int8":
-        assert [row["reason"] for row in bundle.kept] == ["is quantized by the model itself"]
-    with torch.inference_mode():
-        wanted = model(torch.from_numpy(rows[:4])).numpy()
-    found = bundle.module()(torch.from_numpy(rows[:4])).numpy()
-    error = np.abs(found - wanted).max() / np.abs(wanted).max()
-    assert error < (0.03 if precision == "int8" else 1e-6)
-
-
-def test_what_is_quantized_as_a_whole_needs_no_data() -> None:
-    from torch.ao.quantization.fx import _decomposed  # noqa: F401  # registers the operators
-
-    model = QuantizedElsewhere().eval()
-    with pytest.raises(edge_trt.OptionError, match="needs sample data: add --calibration DATA"):
-        _compile(model, (torch.zeros(4, 8),), calibration=None)
-    model.last = nn.Identity().eval()
-    with pytest.warns(edge_trt.EdgeTrtWarning, match="there is no self-test"):
-        bundle = _compile(model, (torch.zeros(4, 8),), calibration=None)
-    assert (bundle.quantization["layers_int8"], bundle.quantization["layers_higher"]) == (1, 0)
-    assert bundle.quantization["tensors"] == 0
-
-
 def test_ranges_can_be_chosen_anew() -> None:
     model = net()
     ranges = edge_trt.calibrate(model, DYNAMIC, calibration=IMAGES)

@@ -20,6 +20,7 @@ from edge_trt.network.layers import (
     Quantize,
     Slice,
 )
+from edge_trt.network.types import DType
 from edge_trt.precision.sharing import share
 from edge_trt.precision.sites import Sites, find_sites
 from tests.precision.networks import Net, attention_net, conv_net
@@ -101,7 +102,17 @@ def _already(net: Net, x: Tensor) -> Tensor:
     return net.conv(net.network.add(Dequantize(), levels, scale), 4)
 
 
+def _of_type(dtype: DType) -> Callable[[Net, Tensor], Tensor]:
+    def make(net: Net, x: Tensor) -> Tensor:
+        matrix = np.ones((1, 1, 8, 8)).astype(dtype.numpy)
+        return net.network.add(MatrixMultiply(), net.cast(x, dtype), net.network.constant(matrix))
+
+    return make
+
+
 REFUSED = {
+    _of_type(DType.FLOAT16): "computes in float16: give the model in float32",
+    _of_type(DType.BFLOAT16): "computes in bfloat16: give the model in float32",
     _grouped_deconvolution: "no int8 kernel for a deconvolution with groups",
     _constant_first: "a product of two activations",
     _batched: "a batch of constant matrices",

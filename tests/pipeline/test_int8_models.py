@@ -1,0 +1,110 @@
+# SPDX-License-Identifier: Apache-2.0
+"""int8 of models that are not plain float32: in half, or quantized by another tool."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+import edge_trt
+from edge_trt.network.layers import Quantize
+from tests.pipeline.models import batch, net
+
+RNG = np.random.default_rng(0)
+IMAGES = RNG.standard_normal((128, 3, 8, 8)).astype(np.float32)
+
+pytestmark = pytest.mark.filterwarnings("ignore:.*samples? set the ranges.*")
+
+
+DYNAMIC = (batch(3, 8, 8),)
+
+
+def _compile(model: nn.Module, inputs: Any = DYNAMIC, **options: Any) -> Any:
+    given = {"precision": "int8", "calibration": IMAGES} | options
+    return edge_trt.compile(model, inputs, **given)
+
+
+class Half(nn.Module):
+    """Computes in another type than float32 between float32 inputs and outputs."""
+
+    def __init__(self, dtype: torch.dtype) -> None:
+        super().__init__()
+        self.net = net().to(dtype)
+
+    def forward(self, image):
+        return self.net(image.to(self.net.conv.weight.dtype)).float()
+
+
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
+def test_a_model_in_half_is_told_why_nothing_is_in_int8(dtype: str) -> None:
+    reason = f"computes in {dtype}: give the model in float32"
+    with pytest.warns(edge_trt.EdgeTrtWarning, match=f"no layer of this model is .*{reason}"):
+        bundle = _compile(Half(getattr(torch, dtype)).eval())
+    assert [row["reason"] for row in bundle.kept] == [reason] * 2
+    assert (bundle.quantization["layers_int8"], bundle.quantization["layers_higher"]) == (0, 2)
+
+
+def test_a_model_without_weights_is_told_that_nothing_is_in_int8() -> None:
+    with pytest.warns(edge_trt.EdgeTrtWarning, match="no layer .* TensorRT runs none with weights"):
+        _compile(nn.ReLU().eval())
+
+
+class QuantizedElsewhere(nn.Module):
+    """One linear layer with the Q/DQ of PyTorch's `convert_pt2e`, and one as it was."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        levels = torch.randint(-127, 128, (6, 8), dtype=torch.int8)
+        self.register_buffer("levels", levels)
+        self.register_buffer("scales", torch.linspace(0.001, 0.01, 6))
+        self.register_buffer("zeros", torch.zeros(6, dtype=torch.int64))
+        self.last = nn.Linear(6, 4)
+
+    def forward(self, x):
+        q = torch.ops.quantized_decomposed
+        x = q.quantize_per_tensor(x, 0.03, 0, -128, 127, torch.int8)
+        x = q.dequantize_per_tensor(x, 0.03, 0, -128, 127, torch.int8)
+        weight = q.dequantize_per_channel(
+            self.levels, self.scales, self.zeros, 0, -127, 127, torch.int8
+        )
+        return self.last(nn.functional.linear(x, weight).relu())
+
+
+@pytest.mark.parametrize("precision", ["fp32", "int8"])
+def test_what_is_quantized_elsewhere_keeps_its_scales(precision: str) -> None:
+    from torch.ao.quantization.fx import _decomposed  # noqa: F401  # registers the operators
+
+    rows = RNG.standard_normal((64, 8)).astype(np.float32)
+    model = QuantizedElsewhere().eval()
+    program = torch.export.export(model, (torch.zeros(4, 8),))
+    options: dict[str, Any] = {"calibration": rows} if precision == "int8" else {}
+    bundle = edge_trt.compile(program, (torch.zeros(4, 8),), precision=precision, **options)
+    (network,) = bundle.networks
+    scales = [n.inputs[1].data for n in network.nodes if isinstance(n.layer, Quantize)]
+    # The layer that came in fp32 gets a scale of its own; that of the program stays first.
+    assert len(scales) == (2 if precision == "int8" else 1)
+    assert scales[0] == np.float32(0.03)
+    if precision == "int8":
+        assert [row["reason"] for row in bundle.kept] == ["is quantized by the model itself"]
+    with torch.inference_mode():
+        wanted = model(torch.from_numpy(rows[:4])).numpy()
+    found = bundle.module()(torch.from_numpy(rows[:4])).numpy()
+    error = np.abs(found - wanted).max() / np.abs(wanted).max()
+    assert error < (0.03 if precision == "int8" else 1e-6)
+
+
+def test_what_is_quantized_as_a_whole_needs_no_data() -> None:
+    from torch.ao.quantization.fx import _decomposed  # noqa: F401  # registers the operators
+
+    model = QuantizedElsewhere().eval()
+    with pytest.raises(edge_trt.OptionError, match="needs sample data: add --calibration DATA"):
+        _compile(model, (torch.zeros(4, 8),), calibration=None)
+    model.last = nn.Identity().eval()
+    with pytest.warns(edge_trt.EdgeTrtWarning, match="there is no self-test"):
+        bundle = _compile(model, (torch.zeros(4, 8),), calibration=None)
+    assert (bundle.quantization["layers_int8"], bundle.quantization["layers_higher"]) == (1, 0)
+    assert bundle.quantization["tensors"] == 0
