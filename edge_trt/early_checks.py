@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from edge_trt.capture import Captured
     from edge_trt.options import CompileOptions
 
-QUANTIZED = ("quantized_decomposed.", "torchao.")
+QUANTIZED = ("quantized_decomposed.", "torchao.", "aten.fake_quantize_")
 """Beginnings of the operators of programs that another tool has quantized."""
 
 

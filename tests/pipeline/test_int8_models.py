@@ -11,7 +11,8 @@ import torch
 from torch import nn
 
 import edge_trt
-from edge_trt.network.layers import Quantize
+from edge_trt.network.layers import Dequantize, Quantize
+from edge_trt.network.types import DType
 from tests.pipeline.models import batch, net
 
 RNG = np.random.default_rng(0)
@@ -108,3 +109,38 @@ def test_what_is_quantized_as_a_whole_needs_no_data() -> None:
         bundle = _compile(model, (torch.zeros(4, 8),), calibration=None)
     assert (bundle.quantization["layers_int8"], bundle.quantization["layers_higher"]) == (1, 0)
     assert bundle.quantization["tensors"] == 0
+
+
+class FakeQuantized(nn.Module):
+    """A convolution with the quantizers of quantization-aware training around its operands."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.conv = nn.Conv2d(3, 8, 3)
+        self.register_buffer("scales", self.conv.weight.detach().abs().amax((1, 2, 3)) / 127)
+        self.register_buffer("zeros", torch.zeros(8, dtype=torch.int32))
+
+    def forward(self, x):
+        x = torch.fake_quantize_per_tensor_affine(x, 0.02, 0, -128, 127)
+        weight = torch.fake_quantize_per_channel_affine(
+            self.conv.weight, self.scales, self.zeros, 0, -128, 127
+        )
+        return nn.functional.conv2d(x, weight, self.conv.bias)
+
+
+@pytest.mark.filterwarnings("ignore:there is no self-test")
+@pytest.mark.parametrize("options", [{"precision": "fp32"}, {}, {"calibration": IMAGES}])
+def test_a_model_of_fake_quantizers_is_int8_without_data(options: dict[str, Any]) -> None:
+    model = FakeQuantized().eval()
+    bundle = _compile(model, **({"calibration": None} | options))
+    (network,) = bundle.networks
+    stored = [n.inputs[0] for n in network.nodes if isinstance(n.layer, Dequantize)]
+    assert [t.dtype for t in stored if t.is_constant] == [DType.INT8]
+    assert sum(isinstance(n.layer, Quantize) for n in network.nodes) == 1
+    if "precision" not in options:
+        assert (bundle.quantization["layers_int8"], bundle.quantization["tensors"]) == (1, 0)
+    with torch.inference_mode():
+        wanted = model(torch.from_numpy(IMAGES[:6])).numpy()
+    found = bundle.module()(torch.from_numpy(IMAGES[:6])).numpy()
+    np.testing.assert_allclose(found, wanted, atol=2e-5)

@@ -108,7 +108,7 @@ def test_eager_fake_quantizers(backend: str, version: int, quantizes: bool) -> N
     (network,) = [part.network for part in bundle.parts]
     assert network is not None
     kinds = {type(node.layer).__name__ for node in network.nodes}
-    assert ("Quantize" in kinds) == quantizes
+    assert ("Dequantize" in kinds) == quantizes
     x = torch.randn(1, 3, 8, 8)
     torch.testing.assert_close(bundle.module()(x), model(x))
 
