@@ -27,6 +27,7 @@ if TYPE_CHECKING:
         Signature,
         TensorSpec,
     )
+    from edge_trt_runtime.metrics import Metrics
     from edge_trt_runtime.selftest import SelfTestResult, run_self_test
     from edge_trt_runtime.session import Session, load
     from edge_trt_runtime.streaming import Stream, StreamResult
@@ -38,6 +39,7 @@ __version__ = "0.1.0"
 __all__ = [  # noqa: RUF022 (grouped by use)
     # running
     "load", "Session", "Stream", "StreamResult", "engines", "EngineInfo",
+    "Metrics",
     # proving
     "verify_bundle", "run_self_test", "SelfTestResult",
     # looking inside
@@ -52,6 +54,7 @@ _HOME = {
     **dict.fromkeys(("load", "Session"), "session"),
     **dict.fromkeys(("Stream", "StreamResult"), "streaming"),
     **dict.fromkeys(("engines", "EngineInfo"), "tensorrt.shared"),
+    "Metrics": "metrics",
     **dict.fromkeys(("run_self_test", "SelfTestResult"), "selftest"),
     **dict.fromkeys(("open_bundle", "verify_bundle", "OpenBundle"), "bundle"),
     **dict.fromkeys(("EdgeTrtError", "BundleError", "InputError", "EngineError"), "errors"),

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
+from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
 from edge_trt_runtime.bundle import OpenBundle, open_bundle
@@ -28,6 +29,8 @@ if TYPE_CHECKING:
     from edge_trt_runtime.manifest import Manifest, Segment, Signature
     from edge_trt_runtime.streaming import Policy, Stream
     from edge_trt_runtime.timing import Timing
+
+    Observer = Callable[[float, BaseException | None], object]
 
 
 def load(
@@ -106,6 +109,7 @@ class Session:
         self._loaded: Loaded | None = loaded
         self._bundle = loaded.bundle
         self._options = options
+        self._observers: tuple[Observer, ...] = ()
         self._opener = opener
         self._workers: ThreadPoolExecutor | None = None
         self._changing = threading.Lock()
@@ -157,6 +161,13 @@ class Session:
             InputError: When a name, shape or type does not fit the signature.
             EngineError: When an engine fails, or the session is closed.
         """
+        if self._observers:
+            return self._observed(inputs, out)
+        return self._run(inputs, out)
+
+    def _run(
+        self, inputs: Mapping[str, np.ndarray], out: Mapping[str, np.ndarray] | None
+    ) -> dict[str, np.ndarray]:
         while (loaded := self._loaded) is not None:
             arrays = loaded.checker.check(inputs)
             targets = () if out is None else targets_of(out, loaded.names)
@@ -168,6 +179,29 @@ class Session:
                 continue  # it was exchanged for another one just then
             return dict(zip(loaded.names, results, strict=True))
         raise self._closed()
+
+    def _observed(
+        self, inputs: Mapping[str, np.ndarray], out: Mapping[str, np.ndarray] | None
+    ) -> dict[str, np.ndarray]:
+        """Run, and tell those who asked what it took."""
+        start = perf_counter()
+        error: BaseException | None = None
+        try:
+            return self._run(inputs, out)
+        except BaseException as raised:
+            error = raised
+            raise
+        finally:
+            seconds = perf_counter() - start
+            for observer in self._observers:
+                observer(seconds, error)
+
+    def observe(self, observer: Observer) -> None:
+        """Call ``observer(seconds, error)`` after each run, in its thread; ``error`` may be None.
+
+        What it raises is raised by the run, so it should not.
+        """
+        self._observers = (*self._observers, observer)
 
     def submit(self, inputs: Mapping[str, np.ndarray]) -> Future[dict[str, np.ndarray]]:
         """Run the model in another thread; as many such runs at once as the session has frames.

@@ -47,7 +47,10 @@ class MemoryPlan(NamedTuple):
 def plan_memory(
     sizes: Mapping[int, int], uses: Mapping[int, Sequence[int]], before: Sequence[int]
 ) -> Layout:
-    """Give every value a place, the largest first, each in the smallest gap that holds it.
+    """Give every value a place, each in the smallest gap that holds it.
+
+    The largest come first, those that live longest, or those that are written first, whichever
+    makes the smallest arena.
 
     Args:
         sizes: Bytes by slot.
@@ -58,8 +61,26 @@ def plan_memory(
         Offsets, all multiples of :data:`ALIGNMENT`.
     """
     rounded = {slot: aligned(sizes[slot]) for slot in uses}
+    spans = {slot: max(found) - min(found) + 1 for slot, found in uses.items()}
+    orders = (
+        sorted(uses, key=lambda slot: (-rounded[slot], slot)),
+        sorted(uses, key=lambda slot: (-rounded[slot] * spans[slot], slot)),
+        sorted(uses, key=lambda slot: (-spans[slot], -rounded[slot], slot)),
+        sorted(uses, key=lambda slot: (min(uses[slot]), -rounded[slot], slot)),
+    )
+    layouts = [_place(order, rounded, uses, before) for order in orders]
+    return min(layouts, key=lambda layout: layout.size)
+
+
+def _place(
+    order: Sequence[int],
+    rounded: Mapping[int, int],
+    uses: Mapping[int, Sequence[int]],
+    before: Sequence[int],
+) -> Layout:
+    """Place values one after the other."""
     placed: dict[int, int] = {}
-    for slot in sorted(uses, key=lambda slot: (-rounded[slot], slot)):
+    for slot in order:
         taken = sorted(
             (offset, offset + rounded[other])
             for other, offset in placed.items()
