@@ -81,6 +81,7 @@ def calibrate(
     inputs: Any = None,
     *,
     dask: str | None = None,
+    keep: str | Path | None = None,
     options: CompileOptions | None = None,
     progress: Progress | None = None,
     **keywords: Any,
@@ -91,6 +92,8 @@ def calibrate(
         model: as for `compile`, or a `Bundle` in fp32.
         inputs: as for `compile`.
         dask: address of a Dask scheduler, whose workers then run the model.
+        keep: a file for the ranges. Ctrl-C, SIGTERM or data that fails ends the pass, and those of
+            the batches before are in it; a cluster does not write it.
         options: how; otherwise made of the keywords, as for `compile`.
         progress: as for `compile`.
         **keywords: fields of `CompileOptions`, `calibration` above all.
@@ -104,7 +107,9 @@ def calibrate(
     chosen = options or CompileOptions.of({"precision": "int8", **keywords})
     stages = Stages(progress)
     bundle = _in_fp32(model, inputs, chosen, stages)
-    return stages.run("calibration", measured_ranges, bundle, chosen, dask, warn, on_step=True)
+    return stages.run(
+        "calibration", measured_ranges, bundle, chosen, dask, warn, keep, on_step=True
+    )
 
 
 def tune(

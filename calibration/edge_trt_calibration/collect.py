@@ -11,8 +11,9 @@ may use the arrays of a group again once the group after the next is asked for.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Generator, Iterable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import numpy as np
@@ -36,6 +37,9 @@ TOLERANCE = 0.01
 
 SETTLED = 0.98
 """Fraction of the tensors that have to stand still before a pass ends early."""
+
+FALLBACK = "mse"
+"""The method of a pass that failed before a second one, which its own method needs."""
 
 Observe = Callable[[Feed], Iterable[Mapping[str, np.ndarray]]]
 
@@ -65,6 +69,10 @@ class Enough(KeyboardInterrupt):  # no error where a pass ends by it
     """Raised by who watches the progress: the pass ends, with the ranges of the samples so far."""
 
 
+Keep = Callable[[Ranges, BaseException], None]
+"""Called with the ranges of the batches before the one that failed, and what it failed with."""
+
+
 def collect(
     observe: Observe,
     feeds: Iterable[Feed],
@@ -76,6 +84,7 @@ def collect(
     progress: Progress | None = None,
     remark: Callable[[str], None] | None = None,
     pixels: Collection[str] = (),
+    keep: Keep | None = None,
 ) -> Ranges:
     """Calibrates.
 
@@ -89,43 +98,81 @@ def collect(
         progress: told after each batch; ends the pass by raising `Enough`.
         remark: told what makes the ranges doubtful, a sentence each.
         pixels: names of inputs that are images with values from 0 to 255.
+        keep: given what was counted before anything is raised, if that is a batch at least.
 
     Raises:
         CalibrationError: there are no samples, or a tensor has no number in it.
     """
-    find = method_of("max" if method == "entropy2" else method)
-    histograms: dict[str, Histogram] = {}
-    seen = Samples(pixels=pixels)
-    watch = _Watch(find)
-    found: list[str] = []
-
-    def count(name: str, array: np.ndarray) -> None:
-        histograms.setdefault(name, Histogram()).add(array)
-
-    with _Beside(count) as beside:
-        for feed in feeds:
-            seen.add(feed)
-            for group in observe(feed):
-                beside.hand(group)
-            if watch.is_due(seen.count, samples):
-                beside.wait()
-                watch.look(seen.count, histograms)
-            if progress is not None and not _goes_on(progress, seen.count, watch.last):
-                found.append(f"interrupted: these are the ranges of the first {seen.count} samples")
-                break
-            if samples is not None and seen.count >= samples:
-                break
-            if early and watch.last is not None and watch.last.settled >= SETTLED:
-                break
+    first = _First(model, method, Samples(pixels=pixels))
+    seen, histograms = first.seen, first.histograms
+    with first.kept(keep):
+        found = first.run(observe, feeds, samples, early=early, progress=progress)
     _check(seen, histograms)
     if method == "entropy2":
-        chosen = _second_pass(observe, feeds, histograms, seen.source)
+        with first.kept(keep):
+            chosen = _second_pass(observe, feeds, histograms, seen.source)
     else:
         chosen = choose(histograms, method)
     if remark is not None:
         for sentence in (*found, *seen.remarks(), *_remarks(histograms)):
             remark(sentence)
     return Ranges(model, method, seen.source, chosen, histograms)
+
+
+class _First:
+    """The pass that counts, and what it has if it fails."""
+
+    def __init__(self, model: str, method: str, seen: Samples) -> None:
+        self._model = model
+        # What a second pass would choose by is not there; one histogram is enough for this.
+        self._method = FALLBACK if method == "entropy2" else method
+        self._watch = _Watch(method_of("max" if method == "entropy2" else method))
+        self._whole = Source()
+        self.seen = seen
+        self.histograms: dict[str, Histogram] = {}
+
+    def run(
+        self,
+        observe: Observe,
+        feeds: Iterable[Feed],
+        samples: int | None,
+        *,
+        early: bool,
+        progress: Progress | None,
+    ) -> list[str]:
+        """Counts; returns what is to be said of it."""
+        seen, watch = self.seen, self._watch
+        with _Beside(self._count) as beside:
+            for feed in feeds:
+                seen.add(feed)
+                for group in observe(feed):
+                    beside.hand(group)
+                self._whole = seen.source
+                if watch.is_due(seen.count, samples):
+                    beside.wait()
+                    watch.look(seen.count, self.histograms)
+                if progress is not None and not _goes_on(progress, seen.count, watch.last):
+                    return [f"interrupted: these are the ranges of the first {seen.count} samples"]
+                if samples is not None and seen.count >= samples:
+                    break
+                if early and watch.last is not None and watch.last.settled >= SETTLED:
+                    break
+        return []
+
+    def _count(self, name: str, array: np.ndarray) -> None:
+        self.histograms.setdefault(name, Histogram()).add(array)
+
+    @contextmanager
+    def kept(self, keep: Keep | None) -> Generator[None]:
+        """Hands on what is there when the block fails; a batch that failed halfway is in part."""
+        try:
+            yield
+        except BaseException as stop:
+            if keep is not None and self._whole.samples:
+                chosen = choose(self.histograms, self._method)
+                ranges = Ranges(self._model, self._method, self._whole, chosen, self.histograms)
+                keep(ranges, stop)
+            raise
 
 
 def _goes_on(progress: Progress, count: int, last: Convergence | None) -> bool:
@@ -172,7 +219,7 @@ class _Beside:
             if kind is None:
                 self.wait()
         finally:
-            self._worker.shutdown()
+            self._worker.shutdown()  # waits: what was handed over is counted
 
 
 class _Watch:

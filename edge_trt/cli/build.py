@@ -125,7 +125,7 @@ def _calibration_kept(path: str) -> Generator[None]:
     hint = f"the calibration is kept, --ranges {os.path.relpath(path)} goes on from it"
     try:
         yield
-    except (EdgeTrtError, KeyboardInterrupt) as stop:
+    except (EdgeTrtError, KeyboardInterrupt, SystemExit) as stop:
         if _changed(path) == before:
             raise
         if isinstance(stop, EdgeTrtError):

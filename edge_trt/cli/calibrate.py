@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import argparse
 import os
-import signal
 import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -25,7 +24,6 @@ from edge_trt.errors import OptionError
 from edge_trt.options import add_arguments as add_option_arguments
 
 if TYPE_CHECKING:
-    from edge_trt.stages import Progress
     from edge_trt_calibration import Ranges
 
 WORDS = ("merge", "export")
@@ -61,18 +59,17 @@ def run(arguments: argparse.Namespace) -> int:
             hint=f"give one MODEL, or one of the words {', '.join(WORDS)} before it",
         )
     _check_output(arguments.output)
-    ranges, status = _calibrate(arguments)
-    ranges.save(arguments.output)
+    ranges = _calibrate(arguments)
     if not arguments.quiet:
         from edge_trt.cli.quantization import print_tensors
 
         print_tensors(ranges)
         _say(arguments.output, ranges)
-    return status
+    return 0
 
 
-def _calibrate(arguments: argparse.Namespace) -> tuple[Ranges, int]:
-    """Ranges and an exit status: that of an interrupted command if they are of a part."""
+def _calibrate(arguments: argparse.Namespace) -> Ranges:
+    """The ranges, which are in the output then; those of a part too if the pass ends early."""
     from edge_trt.cli.console import progress_or_silence, show_warning
     from edge_trt.cli.inputs import model_or_bundle, parse_inputs
     from edge_trt.options import from_arguments
@@ -83,39 +80,12 @@ def _calibrate(arguments: argparse.Namespace) -> tuple[Ranges, int]:
     warnings.showwarning = show_warning
     model = model_or_bundle(arguments.what)
     inputs = parse_inputs(arguments.input, arguments.image)
-    dask = arguments.dask
+    dask, output = arguments.dask, arguments.output
     with progress_or_silence(quiet=arguments.quiet) as progress:
-        watch = _Interruptible(progress, enabled=dask is None)
-        before = signal.getsignal(signal.SIGINT)
-        try:
-            found = calibrate(model, inputs, dask=dask, options=options, progress=watch)
-        finally:
-            signal.signal(signal.SIGINT, before)
-    return found, 130 if watch.pressed else 0
-
-
-class _Interruptible:
-    """Ends a pass over the data at the end of a batch when Ctrl-C is pressed; at once if twice."""
-
-    def __init__(self, progress: Progress, *, enabled: bool) -> None:
-        self._progress = progress
-        self._enabled = enabled
-        self.pressed = False
-
-    def __call__(self, stage: str, fraction: float, note: str) -> None:
-        """Tells of the progress."""
-        from edge_trt_calibration.collect import Enough
-
-        if self._enabled and stage == "calibration" and fraction == 0:
-            signal.signal(signal.SIGINT, self._press)
-        if self.pressed and fraction < 1:
-            raise Enough
-        self._progress(stage, fraction, note)
-
-    def _press(self, *_: object) -> None:
-        if self.pressed:
-            raise KeyboardInterrupt
-        self.pressed = True
+        found = calibrate(model, inputs, dask=dask, keep=output, options=options, progress=progress)
+    if dask is not None:
+        found.save(output)
+    return found
 
 
 def _merge(arguments: argparse.Namespace) -> int:

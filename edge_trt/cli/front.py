@@ -14,14 +14,17 @@ from __future__ import annotations
 
 import gc
 import os
+import signal
 import subprocess
 import sys
+import threading
 import warnings
 from collections.abc import Callable, Generator
 from concurrent.futures import Future
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from types import FrameType
 from typing import Any, BinaryIO
 
 import msgspec
@@ -29,6 +32,10 @@ import msgspec
 from edge_trt.errors import EdgeTrtError
 
 Progress = Callable[[str, float, str], None]
+
+
+INTERRUPTED = 130
+"""Status of the process after Ctrl-C."""
 
 
 class Request(msgspec.Struct):
@@ -83,9 +90,12 @@ class Front:
             self.process.stdin.write(msgspec.json.encode(request))
             self.process.stdin.close()
         beside.add_done_callback(lambda work: work.exception() and self.process.terminate())
-        last = self._follow(progress, warn)
-        status = 0 if last.done else self.process.wait()
+        with self._ending(warn):
+            last = self._follow(progress, warn)
+            status = 0 if last.done else self.process.wait()
         beside.result()
+        if status == INTERRUPTED:
+            raise KeyboardInterrupt
         if last.error:
             raise EdgeTrtError(last.error)
         if not last.done:
@@ -95,6 +105,34 @@ class Front:
                 if status < 0
                 else "EDGE_TRT_DEBUG=1 shows more",
             )
+
+    @contextmanager
+    def _ending(self, warn: Callable[[str], None]) -> Generator[None]:
+        """Lets the process write what it has when this one is interrupted, and waits for it.
+
+        SIGTERM counts as Ctrl-C; further signals go on to the process.
+        """
+        main_thread = threading.current_thread() is threading.main_thread()
+        before = {n: signal.getsignal(n) for n in (signal.SIGINT, signal.SIGTERM)}
+        own = before[signal.SIGTERM] is signal.SIG_DFL and main_thread
+        try:
+            if own:
+                signal.signal(signal.SIGTERM, signal.default_int_handler)
+            yield
+        except (KeyboardInterrupt, SystemExit):
+            for number in before if main_thread else ():
+                signal.signal(number, self._pass_on)
+            self.process.terminate()
+            with suppress(msgspec.DecodeError):  # half a line may have been read
+                self._follow(_unseen, warn)
+            self.process.wait()
+            raise
+        finally:
+            for number, handler in before.items() if main_thread else ():
+                signal.signal(number, handler)
+
+    def _pass_on(self, number: int, frame: FrameType | None) -> None:
+        self.process.terminate()
 
     def _follow(self, progress: Progress, warn: Callable[[str], None]) -> Message:
         """Passes on what the process says; returns its last word, which is empty if it has none."""
@@ -107,6 +145,10 @@ class Front:
             if message.error or message.done:
                 return message
         return Message()
+
+
+def _unseen(stage: str, fraction: float, note: str) -> None:
+    """Watches nothing: nobody waits any more."""
 
 
 @contextmanager
@@ -149,7 +191,7 @@ def main() -> int:
         try:
             _compile(request, out)
         except KeyboardInterrupt:
-            return 130
+            return INTERRUPTED
         except Exception as error:
             if os.environ.get("EDGE_TRT_DEBUG") == "1":
                 raise

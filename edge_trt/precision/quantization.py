@@ -23,7 +23,7 @@ from edge_trt.precision.exceptions import Patterns, exact_name
 from edge_trt.precision.given import Data, load_data
 from edge_trt.precision.guarded import guarded, running
 from edge_trt.precision.int8 import to_int8, with_twins
-from edge_trt.precision.kept import keeping
+from edge_trt.precision.kept import Interruption, Kept, keeping
 from edge_trt.precision.metric import RunFeed
 from edge_trt.precision.observed import (
     ObservedModel,
@@ -40,6 +40,7 @@ from edge_trt.precision.sharing import share
 from edge_trt.precision.sites import Keep, Sites, find_sites, weighted
 from edge_trt_calibration import CalibrationError, Feeds, Ranges, collect
 from edge_trt_calibration.collect import SAMPLES, Convergence, empty
+from edge_trt_calibration.collect import Keep as Keeps
 
 if TYPE_CHECKING:
     from edge_trt.bundle.bundle import Bundle
@@ -73,8 +74,37 @@ class Quantization:
         self.inputs = input_specs(bundle.signature, self.model.most_rows)
         self.probes: list[Group] = []
 
-    def calibrate(self, data: Any, step: Step, remark: Callable[[str], None]) -> Ranges:
-        """One pass over the data; the first batches are kept as probes."""
+    def calibrate(
+        self,
+        data: Any,
+        step: Step,
+        remark: Callable[[str], None],
+        keep: str | Path | None = None,
+    ) -> Ranges:
+        """One pass over the data; the first batches are kept as probes.
+
+        With a file to keep the ranges in, they are there whatever ends the pass.
+        """
+        kept = Kept(keep, self.groups(), remark)
+        with Interruption(enabled=keep is not None) as wish:
+
+            def watched(done: float, note: str) -> None:
+                wish.check()
+                step(done, note)
+
+            def keeps(ranges: Ranges, stop: BaseException) -> None:
+                wish.writing()
+                kept(ranges, stop)
+
+            ranges = self._collected(data, watched, remark, keeps)
+            wish.writing()
+            kept.save(ranges)
+            wish.check()
+        return ranges.grouped(self.groups())
+
+    def _collected(
+        self, data: Any, step: Step, remark: Callable[[str], None], keep: Keeps
+    ) -> Ranges:
         asked = self.options.samples
         most = asked or SAMPLES
         method = self.options.calibration_method or FIRST
@@ -94,14 +124,21 @@ class Quantization:
             progress=progress,
             remark=remark,
             pixels=[spec.name for spec in self.inputs if spec.pixels],
+            keep=keep,
         )
         if feeds.dropped:
             remark(f"{feeds.dropped} samples that made no whole batch were left out")
-        if method == "best":
-            ranges = pick(self, ranges, lambda done, note: step(part + (1 - part) * done, note))
-        return ranges.grouped(self.groups())
+        if method != "best":
+            return ranges
+        try:
+            return pick(self, ranges, lambda done, note: step(part + (1 - part) * done, note))
+        except BaseException as stop:
+            keep(ranges, stop)
+            raise
 
-    def ranges_of(self, data: Data, step: Step, remark: Callable[[str], None]) -> Ranges:
+    def ranges_of(
+        self, data: Data, step: Step, remark: Callable[[str], None], keep: Path | None = None
+    ) -> Ranges:
         """The ranges that were given, under the method that was asked for, or those of the data.
 
         Raises:
@@ -110,7 +147,7 @@ class Quantization:
         if data.ranges is None and data.samples is None:
             return self._nothing()
         if data.ranges is None:
-            return self.calibrate(data.samples, step, remark)
+            return self.calibrate(data.samples, step, remark, keep)
         ranges, method = data.ranges, self.options.calibration_method
         check_ranges(ranges, self.bundle, self.sites)
         if data.samples is not None:
@@ -221,7 +258,7 @@ def quantize(
         eager: the model itself, to be compared with.
         step: told how far it is.
         remark: told what makes the ranges doubtful.
-        keep: a file for the ranges that were measured, in case that something fails afterwards.
+        keep: a file for the ranges that were measured, in case that something fails.
 
     Returns:
         Some batches of the data, if there was any.
@@ -235,7 +272,7 @@ def quantize(
     remark = remark or (lambda sentence: None)
     with TemporaryDirectory(prefix="edge_trt-") as folder:
         stage = Quantization(bundle, bundle.options, Path(folder))
-        ranges = stage.ranges_of(data, step, remark)
+        ranges = stage.ranges_of(data, step, remark, keep)
         measured = data.ranges is None and data.samples is not None
         with keeping(ranges, keep) if measured else nullcontext():
             networks, kept = stage.networks(ranges)
@@ -258,6 +295,7 @@ def measured_ranges(
     options: CompileOptions,
     cluster: str | None,
     remark: Callable[[str], None],
+    keep: str | Path | None,
     step: Step,
 ) -> Ranges:
     """Calibrates without quantizing.
@@ -267,6 +305,7 @@ def measured_ranges(
         options: the data, and how.
         cluster: address of a Dask scheduler whose workers run the model, or None.
         remark: as for `quantize`.
+        keep: a file for the ranges, whatever ends the pass; a cluster leaves it as it is.
         step: as for `quantize`.
 
     Raises:
@@ -278,7 +317,7 @@ def measured_ranges(
     with TemporaryDirectory(prefix="edge_trt-") as folder:
         stage = Quantization(bundle, options, Path(folder))
         if cluster is None:
-            return stage.calibrate(data.samples, step, remark)
+            return stage.calibrate(data.samples, step, remark, keep)
         from edge_trt.precision.cluster import collect_on
 
         feeds = stage.feeds(data.samples)

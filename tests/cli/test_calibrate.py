@@ -13,6 +13,7 @@ from edge_trt_calibration import Cache, Ranges
 from tests.cli.conftest import Command
 
 MODEL = """
+import os
 import signal
 import numpy as np
 import torch
@@ -30,11 +31,35 @@ def images():
 def spread(run):
     return float(run(next(images())).std())
 
-def interrupted():
+def pressed(*signals, process=os.getpid):
     for number, batch in enumerate(images()):
         if number == 3:
-            signal.raise_signal(signal.SIGINT)
+            for each in signals:
+                os.kill(process(), each)
         yield batch
+
+def interrupted():
+    return pressed(signal.SIGINT)
+
+def twice():
+    return pressed(signal.SIGINT, signal.SIGINT)
+
+def terminated():
+    return pressed(signal.SIGTERM)
+
+def command_interrupted():
+    return pressed(signal.SIGINT, process=os.getppid)
+
+def command_terminated():
+    return pressed(signal.SIGTERM, process=os.getppid)
+
+def failing():
+    yield from list(images())[:3]
+    raise ValueError("no more")
+
+def holes():
+    yield from list(images())[:3]
+    yield np.full((8, 3, 8, 8), np.nan, np.float32)
 
 def broken(run):
     return run(np.zeros((1, 3, 8, 9), np.float32))
@@ -86,11 +111,46 @@ def test_build_inspect_and_plot(edge_trt: Command, model: str) -> None:
 
 
 @pytest.mark.filterwarnings("default::edge_trt.EdgeTrtWarning")
-def test_an_interrupted_pass_leaves_what_it_has(edge_trt: Command, model: str) -> None:
-    done = edge_trt("calibrate", model, "--calibration", "m.py:interrupted", "-o", "part.json")
-    assert done.status == 130, done.err
-    assert "interrupted: these are the ranges of the first 32 samples" in done.err
-    assert Ranges.load("part.json").source.samples == 32
+@pytest.mark.parametrize(
+    ("data", "status", "samples", "said"),
+    [
+        ("interrupted", 130, 32, "interrupted: these are the ranges of the first 32 samples"),
+        ("twice", 130, 32, "interrupted: these are the ranges of the first 32 samples"),
+        ("terminated", 143, 32, "interrupted: these are the ranges of the first 32 samples"),
+        ("failing", 1, 24, "batch 3 of the calibration data could not be made"),
+        ("failing", 1, 24, "failed: these are the ranges of the first 24 samples, in part.json"),
+        ("holes", 1, 24, "batch 3: image contains NaN"),
+    ],
+)
+def test_a_pass_that_ends_early_leaves_what_it_has(
+    edge_trt: Command, model: str, data: str, status: int, samples: int, said: str
+) -> None:
+    done = edge_trt("calibrate", model, "--calibration", f"m.py:{data}", "-o", "part.json")
+    assert done.status == status, done.err
+    assert said in done.err
+    assert Ranges.load("part.json").source.samples == samples
+
+
+@pytest.mark.parametrize(
+    ("data", "status", "samples"),
+    [
+        # The process that calibrates may finish the batches that it has at hand.
+        ("command_interrupted", 130, (24, 128)),
+        ("command_terminated", 143, (24, 128)),
+        ("interrupted", 130, (32, 32)),
+        ("holes", 1, (24, 24)),
+    ],
+)
+def test_a_build_that_ends_in_the_calibration_leaves_it(
+    edge_trt: Command, model: str, data: str, status: int, samples: tuple[int, int]
+) -> None:
+    common = ["build", model, "--precision", "int8", "-o", "m.edge"]
+    done = edge_trt(*common, "--calibration", f"m.py:{data}")
+    assert done.status == status, done.err
+    assert "--ranges m.edge.ranges.json goes on from it" in done.err
+    low, high = samples
+    assert low <= Ranges.load("m.edge.ranges.json").source.samples <= high
+    assert not Path("m.edge").exists()
 
 
 @pytest.mark.filterwarnings("ignore:.*samples set the ranges")
