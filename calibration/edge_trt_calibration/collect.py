@@ -294,7 +294,10 @@ def _count(bins: np.ndarray, values: np.ndarray, amax: float) -> None:
         return
     magnitudes = np.abs(np.asarray(values, np.float32)).reshape(-1)
     magnitudes = magnitudes[np.isfinite(magnitudes)]
-    index = np.minimum(magnitudes * np.float32(BINS / amax), BINS - 1).astype(np.intp)
+    # In float64 where the factor, or with it a rounded product, is beyond float32.
+    factor = BINS / amax
+    kind = np.float32 if factor < float(np.finfo(np.float32).max) else np.float64
+    index = np.minimum(magnitudes * kind(factor), BINS - 1).astype(np.intp)
     bins += np.bincount(index, minlength=BINS)
 
 

@@ -28,6 +28,7 @@ from edge_trt.network.layers import (
 from edge_trt.precision.reasons import is_float32
 from edge_trt.precision.sites import WEIGHTED, Sites
 from edge_trt_calibration import CalibrationError, InputSpec, Ranges
+from edge_trt_calibration.collect import SAMPLES
 from edge_trt_calibration.ranges import listed
 
 if TYPE_CHECKING:
@@ -178,6 +179,15 @@ def input_specs(signature: Signature, most_rows: int) -> list[InputSpec]:
         pixels = spec.image is not None and _is_raw(spec.image)
         specs.append(InputSpec(spec.name, spec.dtype, tuple(shape), names, pixels))
     return specs
+
+
+def usual_samples(inputs: Sequence[InputSpec]) -> int:
+    """Samples that calibrate where no number is asked for: whole batches of a model of one size."""
+    firsts = {spec.shape[0] for spec in inputs if spec.shape}
+    low = max((s if isinstance(s, int) else s[0] for s in firsts), default=1)
+    if any(isinstance(size, int) for size in firsts):
+        return max(SAMPLES // max(low, 1), 1) * max(low, 1)
+    return max(SAMPLES, low)
 
 
 def _is_raw(image: ImageSpec) -> bool:

@@ -34,6 +34,7 @@ from edge_trt.precision.observed import (
     key,
     network_ranges,
     shown,
+    usual_samples,
     with_networks,
 )
 from edge_trt.precision.sharing import share
@@ -178,8 +179,9 @@ class Quantization:
         return found
 
     def feeds(self, data: Any) -> Feeds:
-        """Batches of the data, with no more samples than were asked for."""
-        return Feeds(guarded(data), self.inputs, limit=self.options.samples)
+        """Batches of the data, with no more samples than were asked for, or than are usual."""
+        limit = self.options.samples or usual_samples(self.inputs)
+        return Feeds(guarded(data), self.inputs, limit=limit)
 
     def probe(self, data: Any) -> None:
         """Keeps the first batches of data whose ranges are known already, and tries them.

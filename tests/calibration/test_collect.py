@@ -47,6 +47,13 @@ def test_the_entropy_of_a_second_pass_is_that_of_linear_bins() -> None:
     assert found.tensors["x"].amax == pytest.approx(wanted, rel=1e-3)
 
 
+@pytest.mark.parametrize("scale", [1e-38, 1e-42, 1e-45])
+def test_a_second_pass_over_denormal_numbers(scale: float) -> None:
+    data = (DATA * scale).astype(np.float32)
+    found = collect(lambda f: [{"x": f["x"]}], _feeds(data), model="m", method="entropy2")
+    assert 0 < found.tensors["x"].amax <= np.abs(data).max()
+
+
 class _Spent:
     """Gives the same generator for every pass."""
 

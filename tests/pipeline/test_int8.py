@@ -315,6 +315,26 @@ def test_as_many_samples_as_asked() -> None:
         assert found.source.samples == used
 
 
+@pytest.mark.parametrize(
+    ("inputs", "size", "samples"),
+    [
+        (DYNAMIC, 30, 512),
+        (DYNAMIC, 200, 512),
+        (DYNAMIC, 1000, 512),
+        ((torch.zeros(5, 3, 8, 8),), 30, 510),  # a model of one size takes whole batches
+        ((torch.zeros(600, 3, 8, 8),), 100, 600),
+    ],
+)
+def test_no_more_samples_than_are_usual(inputs: Any, size: int, samples: int) -> None:
+    def growing() -> Iterator[np.ndarray]:  # the ranges never stand still
+        for start in range(0, 1000, size):
+            rows = np.arange(start, start + size, dtype=np.float32) + 1
+            yield rows[:, None, None, None] * np.ones((1, 3, 8, 8), np.float32)
+
+    ranges = edge_trt.calibrate(net(), inputs, calibration=growing)
+    assert ranges.source.samples == samples
+
+
 def test_few_samples_are_remarked_on() -> None:
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
