@@ -53,7 +53,7 @@ class Account:
             "samples": self._ranges.source.samples,
             "tensors": sum(len(s.tensors) for s in sites),
             "layers_int8": sum(len(s.weights) + len(s.elsewhere) for s in sites),
-            "layers_higher": sum(len(s.reasons) - len(s.elsewhere) for s in sites),
+            "layers_higher": sum(len(s.reasons) for s in sites),
             "weight_bytes": {
                 "fp32": _weight_bytes(stage.bundle),
                 "int8": _weight_bytes(self._quantized),

@@ -20,18 +20,22 @@ from edge_trt.network.layers import (
     Dequantize,
     Einsum,
     ElementWise,
+    Identity,
     MatrixMultiply,
     Quantize,
     Scale,
+    Shuffle,
 )
 from edge_trt.precision.reasons import is_float32
 
 WEIGHTED = (Convolution, Deconvolution, MatrixMultiply, Einsum)
 """Kinds that int8 is about; each of these is quantized, or has a reason why it is not."""
 
-
-ELSEWHERE = "is quantized by the model itself"
-"""Why a layer between Quantize and Dequantize layers of the model is left as it is."""
+ONE_OPERAND = (
+    "the model itself quantizes one operand to int8 around zero, and not the other:"
+    " quantize both so, or neither"
+)
+"""Why a layer that reads another tensor beside one of a Dequantize layer of the model is left."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,13 +53,15 @@ class Sites:
     Attributes:
         activations: positions of the operands that are quantized, by node.
         weights: the constant that is, by node.
-        reasons: why other weighted layers are not.
+        elsewhere: layers that are in int8 already: the model itself quantizes both operands.
+        reasons: why other weighted layers are not in int8.
         ranged: results that need a range though no layer reads them in int8, as those of the
             network: a calibration cache has to name every tensor.
     """
 
     activations: dict[Node, tuple[int, ...]] = field(default_factory=dict[Node, tuple[int, ...]])
     weights: dict[Node, Weight] = field(default_factory=dict[Node, Weight])
+    elsewhere: list[Node] = field(default_factory=list[Node])
     reasons: dict[Node, str] = field(default_factory=dict[Node, str])
     ranged: list[Tensor] = field(default_factory=list[Tensor])
 
@@ -64,15 +70,6 @@ class Sites:
         """The tensors that need a range, once each, in order of first use."""
         found = (node.inputs[i] for node, places in self.activations.items() for i in places)
         return list(dict.fromkeys([*found, *self.ranged]))
-
-    @property
-    def elsewhere(self) -> list[Node]:
-        """Layers that compute in int8 already: the model itself quantizes both operands."""
-        return [
-            node
-            for node, reason in self.reasons.items()
-            if reason == ELSEWHERE and all(_is_dequantized(t) for t in node.inputs[:2])
-        ]
 
 
 Keep = Callable[[Node], "str | None"]
@@ -89,12 +86,7 @@ def find_sites(network: Network, keep: Keep, *, dense: bool = False) -> Sites:
     sites = Sites()
     for node in network.walk():
         if isinstance(node.layer, WEIGHTED) and node.outputs[0].dtype.is_float:
-            reason = _refusal(network, node) or keep(node)
-            if reason:
-                sites.reasons[node] = reason
-            else:
-                sites.activations[node] = (0,)
-                sites.weights[node] = _weight(node)
+            _weighted(network, node, sites, keep)
     if dense:
         _everything(network, sites, keep)
     else:
@@ -104,11 +96,22 @@ def find_sites(network: Network, keep: Keep, *, dense: bool = False) -> Sites:
     return sites
 
 
+def _weighted(network: Network, node: Node, sites: Sites, keep: Keep) -> None:
+    """Decides for one weighted layer."""
+    operands = [_is_int8(t) for t in node.inputs[:2]]
+    if is_float32(node.outputs[0]) and operands == [True, True]:
+        sites.elsewhere.append(node)
+    elif reason := _refusal(network, node) or keep(node):
+        sites.reasons[node] = reason
+    else:
+        # What the model itself has quantized has its scale; the weights are still to be.
+        sites.activations[node] = () if operands[0] else (0,)
+        sites.weights[node] = _weight(node)
+
+
 def _refusal(network: Network, node: Node) -> str | None:
     """Why a weighted layer can't be, or had better not be quantized."""
     layer, inputs = node.layer, node.inputs
-    if any(_is_dequantized(t) for t in inputs[:2]):
-        return ELSEWHERE
     if node not in network.nodes:
         return "stands inside a loop or a branch, which computes in one precision"
     if not is_float32(node.outputs[0]):
@@ -118,6 +121,8 @@ def _refusal(network: Network, node: Node) -> str | None:
             return "an Einstein sum of another form than data times one constant matrix"
         if len(inputs) != 2:
             return f"an Einstein sum of {len(inputs)} operands has no int8 kernel"
+    if not inputs[1].is_constant and any(map(_is_int8, inputs[:2])):
+        return ONE_OPERAND
     if inputs[0].is_constant or not inputs[1].is_constant:
         return "a product of two activations: attention loses accuracy in int8"
     if isinstance(layer, MatrixMultiply):
@@ -132,6 +137,13 @@ def _refusal(network: Network, node: Node) -> str | None:
 
 def _is_dequantized(tensor: Tensor) -> bool:
     return tensor.producer is not None and isinstance(tensor.producer.layer, Dequantize)
+
+
+def _is_int8(tensor: Tensor) -> bool:
+    """Whether a tensor is dequantized, with nothing since but layers that can move int8."""
+    while tensor.producer is not None and isinstance(tensor.producer.layer, (Shuffle, Identity)):
+        tensor = tensor.producer.inputs[0]
+    return _is_dequantized(tensor)
 
 
 def _weight(node: Node) -> Weight:
@@ -175,7 +187,7 @@ def _everything(network: Network, sites: Sites, keep: Keep) -> None:
             continue
         sites.ranged += [t for t in node.outputs if _is_data(t)]
         places = tuple(i for i, t in enumerate(node.inputs) if _is_data(t))
-        if places and node not in sites.reasons:
+        if places and node not in sites.reasons and node not in sites.elsewhere:
             sites.activations[node] = places
 
 

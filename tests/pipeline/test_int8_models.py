@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 import edge_trt
-from edge_trt.network.layers import Dequantize, Quantize
+from edge_trt.network.layers import Dequantize, MatrixMultiply, Quantize
 from edge_trt.network.types import DType
 from tests.pipeline.models import batch, net
 
@@ -90,7 +90,9 @@ def test_what_is_quantized_elsewhere_keeps_its_scales(precision: str) -> None:
     assert len(scales) == (2 if precision == "int8" else 1)
     assert scales[0] == np.float32(0.03)
     if precision == "int8":
-        assert [row["reason"] for row in bundle.kept] == ["is quantized by the model itself"]
+        assert bundle.kept == []
+        counts = bundle.quantization["layers_int8"], bundle.quantization["layers_higher"]
+        assert counts == (2, 0)
     with torch.inference_mode():
         wanted = model(torch.from_numpy(rows[:4])).numpy()
     found = bundle.module()(torch.from_numpy(rows[:4])).numpy()
@@ -109,6 +111,34 @@ def test_what_is_quantized_as_a_whole_needs_no_data() -> None:
         bundle = _compile(model, (torch.zeros(4, 8),), calibration=None)
     assert (bundle.quantization["layers_int8"], bundle.quantization["layers_higher"]) == (1, 0)
     assert bundle.quantization["tensors"] == 0
+
+
+class InputQuantizedElsewhere(nn.Module):
+    """A linear layer whose input has a scale, and whose weights are left to the builder."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.last = nn.Linear(8, 4)
+
+    def forward(self, x):
+        return self.last(torch.fake_quantize_per_tensor_affine(x, 0.02, 0, -128, 127))
+
+
+def test_float_weights_beside_an_input_that_the_model_quantizes_are_quantized() -> None:
+    rows = torch.from_numpy(RNG.standard_normal((4, 8)).astype(np.float32))
+    model = InputQuantizedElsewhere().eval()
+    with pytest.warns(edge_trt.EdgeTrtWarning, match="there is no self-test"):
+        bundle = _compile(model, (rows,), calibration=None)
+    assert (bundle.kept, bundle.quantization["layers_int8"]) == ([], 1)
+    (network,) = bundle.networks
+    (product,) = (n for n in network.nodes if isinstance(n.layer, MatrixMultiply))
+    data, weight = (t.producer for t in product.inputs)
+    assert data.inputs[1].data == np.float32(0.02)
+    assert weight.inputs[0].dtype is DType.INT8
+    with torch.inference_mode():
+        wanted = model(rows).numpy()
+    np.testing.assert_allclose(bundle.module()(rows).numpy(), wanted, atol=0.02)
 
 
 class FakeQuantized(nn.Module):

@@ -11,6 +11,7 @@ import pytest
 from edge_trt.network.graph import Network, Node, Tensor
 from edge_trt.network.layers import (
     Concatenation,
+    Convolution,
     Deconvolution,
     Dequantize,
     Einsum,
@@ -96,10 +97,18 @@ def _einsum_of_three(net: Net, x: Tensor) -> Tensor:
     return net.network.add(Einsum("abcd,abed,abfd->abcef"), x, x, x)
 
 
-def _already(net: Net, x: Tensor) -> Tensor:
+def _dequantized(net: Net, x: Tensor) -> Tensor:
     scale = net.constant(np.float32(0.02))
-    levels = net.network.add(Quantize(), x, scale)
-    return net.conv(net.network.add(Dequantize(), levels, scale), 4)
+    return net.network.add(Dequantize(), net.network.add(Quantize(), x, scale), scale)
+
+
+def _weights_alone(net: Net, x: Tensor) -> Tensor:
+    kernel = _dequantized(net, net.weight(4, 4, 3, 3))
+    return net.network.add(Convolution((1, 1), (1, 1), (1, 1), (1, 1)), x, kernel)
+
+
+def _one_activation(net: Net, x: Tensor) -> Tensor:
+    return net.matmul(_dequantized(net, x), x)
 
 
 def _of_type(dtype: DType) -> Callable[[Net, Tensor], Tensor]:
@@ -119,7 +128,8 @@ REFUSED = {
     _einsum: "another form than data times one constant matrix",
     _einsum_of_activations: "a product of two activations",
     _einsum_of_three: "an Einstein sum of 3 operands",
-    _already: "is quantized by the model itself",
+    _weights_alone: "one operand to int8 around zero, and not the other: quantize both",
+    _one_activation: "one operand to int8 around zero, and not the other: quantize both",
 }
 
 
@@ -132,6 +142,24 @@ def test_every_layer_that_is_left_has_a_reason(
     sites = find_sites(network, _nothing)
     assert sites.activations == {}
     assert [reason in found for found in sites.reasons.values()] == [True]
+
+
+@pytest.mark.parametrize("moved", [False, True])
+def test_what_the_model_has_quantized_keeps_its_scale(moved: bool) -> None:
+    """Float weights are quantized beside it, and weights that are quantized too are as they are."""
+    net = Net()
+    x = _dequantized(net, net.input("batch", 8, 8))
+    x = net.reshape(x, [net.size(x, 0), 1, 8, 8]) if moved else x
+    ones = (1,) * (x.rank - 2)
+    float_weights = net.network.add(MatrixMultiply(), x, net.weight(*ones, 8, 8))
+    levels = net.permute(
+        _dequantized(net, net.weight(*ones, 8, 8)), [*range(x.rank - 2), x.rank - 1, x.rank - 2]
+    )
+    network = net.done(float_weights, net.network.add(MatrixMultiply(), x, levels))
+    sites = find_sites(network, _nothing)
+    assert (list(sites.activations.values()), sites.reasons) == ([()], {})
+    assert [n.outputs[0].name for n in sites.weights] == ["y0"]
+    assert [n.outputs[0].name for n in sites.elsewhere] == ["y1"]
 
 
 def test_exceptions_are_reasons() -> None:
