@@ -14,6 +14,7 @@ from typing import Any
 
 import torch
 from torch._C import DispatchKey
+from torch._decomp import decomposition_table
 from torch._subclasses.fake_tensor import FakeTensor
 
 aten = torch.ops.aten
@@ -30,15 +31,20 @@ def whole_recurrences() -> Generator[None]:
         for key in KEYS
         if key in operator.py_kernels
     }
+    decompositions = {o: decomposition_table[o] for o in OPERATORS if o in decomposition_table}
     try:
         for (operator, key), kernel in known.items():
             operator.py_kernels[key] = _shapes_first(kernel)
             operator._dispatch_cache.clear()
+        # Where a program is traced again, fake tensors of open sizes look here.
+        for operator, kernel in decompositions.items():
+            decomposition_table[operator] = _shapes_first(kernel)
         yield
     finally:
         for (operator, key), kernel in known.items():
             operator.py_kernels[key] = kernel
             operator._dispatch_cache.clear()
+        decomposition_table.update(decompositions)
 
 
 def _shapes_first(kernel: Callable[..., Any]) -> Callable[..., Any]:

@@ -70,6 +70,7 @@ def retrace(program: ExportedProgram) -> ExportedProgram:
     # Not above: capture traces again too.
     from edge_trt.capture.mutations import hides_memory
     from edge_trt.capture.oblivious import oblivious
+    from edge_trt.capture.recurrences import whole_recurrences
     from edge_trt.capture.rename import rename_inputs
     from edge_trt.capture.retraced import environment_of, settle_sizes
     from edge_trt.capture.signature import user_inputs
@@ -81,7 +82,7 @@ def retrace(program: ExportedProgram) -> ExportedProgram:
     table[aten.einsum.default] = _einsum
     environment = environment_of(program)
     guards = len(environment.guards) if environment is not None else 0
-    with warnings.catch_warnings(), _as_views(program.graph), oblivious():
+    with warnings.catch_warnings(), _as_views(program.graph), oblivious(), whole_recurrences():
         # torch 2.13 trips over its own deprecation
         warnings.filterwarnings("ignore", message=".*LeafSpec", category=FutureWarning)
         retraced = _decomposed(program, table)

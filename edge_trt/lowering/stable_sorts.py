@@ -39,9 +39,11 @@ def _argsort(x: torch.Tensor, dim: int = -1, descending: bool = False) -> torch.
 
 
 def _topk(x: torch.Tensor, k: int, dim: int = -1, largest: bool = True, _: bool = True) -> Any:
-    """Sorted, whether that is asked for or not."""
+    """Sorted, whether that is asked for or not; contiguous, as a `view` of it may follow."""
     ordered = _sort(x, dim, largest)
-    return ordered if x.dim() == 0 else tuple(part.narrow(dim, 0, k) for part in ordered)
+    if x.dim() == 0:
+        return ordered
+    return tuple(part.narrow(dim, 0, k).contiguous() for part in ordered)
 
 
 _STABLE: dict[Any, Callable[..., Any]] = {

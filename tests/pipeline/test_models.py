@@ -83,6 +83,16 @@ def test_plans_of_models_without_operators(tmp_path: Path) -> None:
         assert [plan.segment for plan in bundle.plans] == ["block0"]
 
 
+def test_places_of_the_greatest_may_be_viewed() -> None:
+    class Model(nn.Module):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return x.topk(4)[1].view(2, -1)
+
+    x = torch.randn(2, 3, 12)
+    bundle = edge_trt.compile(Model().eval(), (x,))
+    torch.testing.assert_close(bundle.module()(x), Model()(x))
+
+
 def test_half_precision(tmp_path: Path) -> None:
     model = net().half()
     bundle = edge_trt.compile(model, (IMAGE.half(),))

@@ -283,3 +283,35 @@ def test_outputs_that_alias_inputs_and_each_other(function) -> None:
     torch.testing.assert_close(tuple(got), tuple(function(x)))
     got[0].add_(1)  # what a caller does to one result is seen in no other
     torch.testing.assert_close(tuple(got[1:]), tuple(function(x)[1:]))
+
+
+class Counted(nn.Module):
+    """A recurrent layer of sequences of any length, beside a state that is written."""
+
+    def __init__(self, kind: type[nn.RNNBase]) -> None:
+        super().__init__()
+        self.layer = kind(6, 5, batch_first=True)
+        self.register_buffer("calls", torch.zeros(1))
+        self.calls: torch.Tensor
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        self.calls += 1
+        return self.layer(x)[0] + self.calls
+
+
+@pytest.mark.parametrize("kind", [nn.RNN, nn.GRU, nn.LSTM])
+def test_a_recurrent_layer_beside_a_state_keeps_its_ranges(
+    kind: type[nn.RNNBase], tmp_path: Path
+) -> None:
+    model = Counted(kind).eval()
+    given = edge_trt.Input(("b", "s", 6), min=(1, 1, 6), opt=(2, 7, 6), max=(3, 19, 6))
+    bundle = edge_trt.compile(model, (given,), states="io")
+    with load(bundle.save(tmp_path / "m.edge")) as session:
+        states = session.initial_states()
+        for calls, shape in enumerate([(1, 1, 6), (3, 19, 6), (2, 7, 6)], start=1):
+            x = torch.randn(shape)
+            outputs = session.run({"x": x.numpy(), **states})
+            states = session.next_states(outputs)
+            (output,) = (value for name, value in outputs.items() if name != "calls_next")
+            expected = model.layer(x)[0].detach() + calls
+            torch.testing.assert_close(torch.from_numpy(output), expected, rtol=1e-4, atol=1e-5)
