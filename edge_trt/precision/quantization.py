@@ -7,7 +7,7 @@ ranges = quantize(bundle, Data(samples), eager, step)
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import nullcontext
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -166,6 +166,18 @@ class Quantization:
         method = self.options.calibration_method or FIRST
         return Ranges(digest(self.bundle), method)
 
+    def why_none(self) -> str | None:
+        """Why no layer is in int8; None if there is one."""
+        if any(found.weights or found.elsewhere for found in self.sites.values()):
+            return None
+        reasons = [
+            (n.name, why) for found in self.sites.values() for n, why in found.reasons.items()
+        ]
+        if not reasons:
+            return "TensorRT runs none with weights"
+        name, why = reasons[0]
+        return f"{name} ({why})" + (f" and {len(reasons) - 1} more" if len(reasons) > 1 else "")
+
     def groups(self) -> list[list[str]]:
         """Names of the tensors that have one scale, group by group."""
         many = len(self.sites) > 1
@@ -280,16 +292,11 @@ def quantize(
             networks, kept = stage.networks(ranges)
             quantized = with_networks(bundle, networks)
             account = Account(stage, ranges, quantized).as_dict(data.metric, eager)
-    if not account["layers_int8"]:
-        remark(_none_in_int8(kept))
+    if why := stage.why_none():
+        remark(f"no layer of this model is in int8: {why}")
     bundle.parts, bundle.kept = quantized.parts, kept
     bundle.ranges, bundle.quantization = ranges, account
     return stage.probes
-
-
-def _none_in_int8(kept: Sequence[Mapping[str, str]]) -> str:
-    why = f"; the first, {kept[0]['layer']}, {kept[0]['reason']}" if kept else ""
-    return f"no layer of this model is in int8{why or ': TensorRT runs none with weights'}"
 
 
 def measured_ranges(
@@ -318,6 +325,8 @@ def measured_ranges(
         raise CalibrationError("there is no data to calibrate with", hint="add --calibration DATA")
     with TemporaryDirectory(prefix="edge_trt-") as folder:
         stage = Quantization(bundle, options, Path(folder))
+        if why := stage.why_none():
+            remark(f"no layer of this model is in int8: {why}")
         if cluster is None:
             return stage.calibrate(data.samples, step, remark, keep)
         from edge_trt.precision.cluster import collect_on

@@ -114,8 +114,6 @@ def _refusal(network: Network, node: Node) -> str | None:
     layer, inputs = node.layer, node.inputs
     if node not in network.nodes:
         return "stands inside a loop or a branch, which computes in one precision"
-    if not is_float32(node.outputs[0]):
-        return f"computes in {node.outputs[0].dtype}: give the model in float32"
     if isinstance(layer, Einsum):
         if any(t.is_constant for t in inputs):
             return "an Einstein sum of another form than data times one constant matrix"
@@ -132,6 +130,8 @@ def _refusal(network: Network, node: Node) -> str | None:
             return "a product with a batch of constant matrices has no int8 kernel"
     if isinstance(layer, Deconvolution) and layer.num_groups > 1:
         return "TensorRT has no int8 kernel for a deconvolution with groups"
+    if not is_float32(node.outputs[0]):
+        return f"computes in {node.outputs[0].dtype}: give the model in float32"
     return None
 
 

@@ -112,7 +112,7 @@ class Tuner:
             for node in stage.sites[network.name].weights
         ]
         if not self.layers:
-            raise CalibrationError("no layer of this model can be in int8", hint="use fp16")
+            raise _nothing_to_tune(stage)
         if not stage.probes:
             raise CalibrationError("tuning needs sample data", hint="add --calibration DATA")
 
@@ -218,3 +218,12 @@ def _products_of(stage: Quantization) -> dict[str, int]:
         return {exact_name(network, n): found[n.name] for n in network.nodes if n.name in found}
 
     return {name: n for network in stage.bundle.networks for name, n in named(network).items()}
+
+
+def _nothing_to_tune(stage: Quantization) -> CalibrationError:
+    if why := stage.why_none():
+        return CalibrationError(f"no layer of this model can be in int8: {why}", hint="use fp16")
+    return CalibrationError(
+        "the model itself quantizes every layer that can be in int8",
+        hint="edge_trt build --precision int8 compiles it as it is",
+    )

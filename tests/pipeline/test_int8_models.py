@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,7 @@ from torch import nn
 import edge_trt
 from edge_trt.network.layers import Dequantize, MatrixMultiply, Quantize
 from edge_trt.network.types import DType
+from edge_trt_calibration import CalibrationError
 from tests.pipeline.models import batch, net
 
 RNG = np.random.default_rng(0)
@@ -43,8 +45,12 @@ class Half(nn.Module):
 @pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
 def test_a_model_in_half_is_told_why_nothing_is_in_int8(dtype: str) -> None:
     reason = f"computes in {dtype}: give the model in float32"
-    with pytest.warns(edge_trt.EdgeTrtWarning, match=f"no layer of this model is .*{reason}"):
-        bundle = _compile(Half(getattr(torch, dtype)).eval())
+    model = Half(getattr(torch, dtype)).eval()
+    told = rf"no layer of this model is in int8: conv2d \({reason}\) and 1 more"
+    with pytest.warns(edge_trt.EdgeTrtWarning, match=told):
+        edge_trt.calibrate(model, DYNAMIC, calibration=IMAGES)
+    with pytest.warns(edge_trt.EdgeTrtWarning, match=told):
+        bundle = _compile(model)
     assert [row["reason"] for row in bundle.kept] == [reason] * 2
     assert (bundle.quantization["layers_int8"], bundle.quantization["layers_higher"]) == (0, 2)
 
@@ -157,6 +163,21 @@ class FakeQuantized(nn.Module):
             self.conv.weight, self.scales, self.zeros, 0, -128, 127
         )
         return nn.functional.conv2d(x, weight, self.conv.bias)
+
+
+@pytest.mark.parametrize(
+    ("model", "message"),
+    [
+        (Half(torch.float16), "can be in int8: conv2d .computes in float16: .*: use fp16"),
+        (FakeQuantized(), "itself quantizes every layer .*build --precision int8 compiles it"),
+    ],
+)
+def test_there_is_nothing_to_tune(model: nn.Module, message: str, tmp_path: Path) -> None:
+    output = tmp_path / "m.edge"
+    with pytest.raises(CalibrationError, match=message):
+        edge_trt.tune(
+            model.eval(), DYNAMIC, output, drop=1, calibration=IMAGES, metric=lambda run: 1.0
+        )
 
 
 @pytest.mark.filterwarnings("ignore:there is no self-test")

@@ -119,7 +119,13 @@ def _of_type(dtype: DType) -> Callable[[Net, Tensor], Tensor]:
     return make
 
 
+def _half_attention(net: Net, x: Tensor) -> Tensor:
+    x = net.cast(x, DType.FLOAT16)
+    return net.matmul(x, x)
+
+
 REFUSED = {
+    _half_attention: "a product of two activations",  # in float32 it would be left as well
     _of_type(DType.FLOAT16): "computes in float16: give the model in float32",
     _of_type(DType.BFLOAT16): "computes in bfloat16: give the model in float32",
     _grouped_deconvolution: "no int8 kernel for a deconvolution with groups",
