@@ -85,10 +85,15 @@ def _save(block: Block, choice: str, cases: list[list[Any]]) -> Fallback:
     except NotPortableError as error:
         if choice == "onnxruntime":
             raise
-        return _torch(block, exported, str(error))
+        return _torch(block, exported, str(error), cases)
 
 
-def _torch(block: Block, exported: ExportedProgram, why: str) -> Fallback:
+def _torch(
+    block: Block, exported: ExportedProgram, why: str, cases: list[list[Any]] | None = None
+) -> Fallback:
     if without_our_operators(block, why):
         exported = program.export(block)
-    return Fallback("torch", why, torch=program.save(block, exported))
+    saved = program.save(block, exported)
+    if cases and program.has_open_sizes(block):
+        program.check(block, saved, cases)
+    return Fallback("torch", why, torch=saved)

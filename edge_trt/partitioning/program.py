@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import io
 import re
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -60,6 +61,41 @@ def save(block: Block, program: ExportedProgram) -> bytes:
             raise refusal(block, why, hint="") from error
         raise refusal(block, _reason(error)) from error
     return file.getvalue()
+
+
+def has_open_sizes(block: Block) -> bool:
+    """Whether an argument of a block is a size, or has one, that may change."""
+    values = [n.meta["val"] for n in block.module.graph.find_nodes(op="placeholder")]
+    sizes = [s for v in values for s in (v.shape if isinstance(v, torch.Tensor) else [v])]
+    return any(isinstance(size, torch.SymInt) for size in sizes)
+
+
+def check(block: Block, data: bytes, cases: Sequence[Sequence[Any]]) -> None:
+    """Run what was saved at several sizes: torch may have kept those of the example.
+
+    Args:
+        block: the block.
+        data: its saved program.
+        cases: arguments; those that PyTorch itself can't run here say nothing.
+
+    Raises:
+        UnsupportedError: the program takes other sizes than the block.
+    """
+    with quiet():
+        module = torch.export.load(io.BytesIO(data)).module()
+    for arguments in cases:
+        with torch.inference_mode(), quiet():
+            try:
+                block.module(*arguments)
+            except Exception:  # an operator without a kernel here, or values that it refuses
+                continue
+            try:
+                module(*arguments)
+            except Exception as error:
+                shapes = [list(a.shape) for a in arguments if isinstance(a, torch.Tensor)]
+                raise refusal(
+                    block, f"what torch.export saves fails at {shapes}: {_reason(error)}"
+                ) from error
 
 
 def _unwritten(program: ExportedProgram, error: str) -> str | None:
