@@ -241,6 +241,7 @@ def test_build_and_dryrun_print_who_runs_what(
     assert "aten.fft_rfft.default" in capsys.readouterr().err
 
 
+@pytest.mark.filterwarnings("ignore:No complete tensor found in the group")
 def test_a_torch_program_that_takes_the_example_alone_is_refused() -> None:
     """torch saves this one with a check of the example's batch, which nothing showed before."""
 
@@ -249,13 +250,6 @@ def test_a_torch_program_that_takes_the_example_alone_is_refused() -> None:
             z = torch.stft(x, 400, 160, window=torch.hann_window(400), return_complex=True)
             return torch.view_as_real(z[:, 3])
 
-    names = ("b", "t")
-    given = edge_trt.Input(names, min=(1, 400), opt=(2, 1600), max=(5, 4001))
-    try:
-        bundle = edge_trt.compile(Spectrum().eval(), (given,))
-    except edge_trt.UnsupportedError as error:
-        assert "what torch.export saves fails at [[1, " in str(error)
-        return
-    for shape in [(1, 400), (2, 1600), (5, 4001)]:  # a later torch may do better
-        x = torch.randn(shape)
-        torch.testing.assert_close(bundle.module()(x), Spectrum()(x))
+    given = edge_trt.Input(("b", "t"), min=(1, 400), opt=(2, 1600), max=(5, 4001))
+    with pytest.raises(edge_trt.UnsupportedError, match=r"torch\.export saves fails at \[\[1, "):
+        edge_trt.compile(Spectrum().eval(), (given,))
