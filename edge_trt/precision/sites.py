@@ -14,7 +14,9 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
 from edge_trt.network.graph import Network, Node, Tensor
+from edge_trt.network.layer import Layer
 from edge_trt.network.layers import (
+    Cast,
     Convolution,
     Deconvolution,
     Dequantize,
@@ -22,10 +24,12 @@ from edge_trt.network.layers import (
     ElementWise,
     Identity,
     MatrixMultiply,
+    Pooling,
     Quantize,
     Scale,
     Shuffle,
 )
+from edge_trt.network.types import DType
 from edge_trt.precision.reasons import is_float32
 
 WEIGHTED = (Convolution, Deconvolution, MatrixMultiply, Einsum)
@@ -36,6 +40,10 @@ ONE_OPERAND = (
     " quantize both so, or neither"
 )
 """Why a layer that reads another tensor beside one of a Dequantize layer of the model is left."""
+
+
+CAST = "a cast stands between it and the model's own quantization: quantize after the cast"
+"""Why a layer is left that reads what the model has quantized and then cast."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,8 +127,9 @@ def _refusal(network: Network, node: Node) -> str | None:
             return "an Einstein sum of another form than data times one constant matrix"
         if len(inputs) != 2:
             return f"an Einstein sum of {len(inputs)} operands has no int8 kernel"
-    if not inputs[1].is_constant and any(map(_is_int8, inputs[:2])):
-        return ONE_OPERAND
+    quantized = [_is_int8(t, cast=True) for t in inputs[:2]]
+    if any(quantized) and not inputs[1].is_constant:
+        return (_of_type(node) or CAST) if all(quantized) else ONE_OPERAND
     if inputs[0].is_constant or not inputs[1].is_constant:
         return "a product of two activations: attention loses accuracy in int8"
     if isinstance(layer, MatrixMultiply):
@@ -130,20 +139,30 @@ def _refusal(network: Network, node: Node) -> str | None:
             return "a product with a batch of constant matrices has no int8 kernel"
     if isinstance(layer, Deconvolution) and layer.num_groups > 1:
         return "TensorRT has no int8 kernel for a deconvolution with groups"
-    if not is_float32(node.outputs[0]):
-        return f"computes in {node.outputs[0].dtype}: give the model in float32"
-    return None
+    return _of_type(node)
+
+
+def _of_type(node: Node) -> str | None:
+    dtype = node.outputs[0].dtype
+    return None if dtype is DType.FLOAT32 else f"computes in {dtype}: give the model in float32"
 
 
 def _is_dequantized(tensor: Tensor) -> bool:
     return tensor.producer is not None and isinstance(tensor.producer.layer, Dequantize)
 
 
-def _is_int8(tensor: Tensor) -> bool:
+def _is_int8(tensor: Tensor, *, cast: bool = False) -> bool:
     """Whether a tensor is dequantized, with nothing since but layers that can move int8."""
-    while tensor.producer is not None and isinstance(tensor.producer.layer, (Shuffle, Identity)):
+    while tensor.producer is not None and (
+        _moves(tensor.producer.layer) or (cast and isinstance(tensor.producer.layer, Cast))
+    ):
         tensor = tensor.producer.inputs[0]
     return _is_dequantized(tensor)
+
+
+def _moves(layer: Layer) -> bool:
+    maximum = isinstance(layer, Pooling) and layer.type == "MAX"
+    return maximum or isinstance(layer, (Shuffle, Identity))
 
 
 def _weight(node: Node) -> Weight:
@@ -168,7 +187,7 @@ def _shortcuts(network: Network, sites: Sites, keep: Keep) -> None:
         from_convolution = [_source(t) in sites.activations for t in node.inputs]
         if any(from_convolution) and node.inputs[0].shape == node.inputs[1].shape:
             place = 1 if from_convolution[0] else 0
-            if not _is_dequantized(node.inputs[place]) and not keep(node):
+            if not _is_int8(node.inputs[place]) and not keep(node):
                 sites.activations[node] = (place,)
 
 

@@ -111,6 +111,16 @@ def _one_activation(net: Net, x: Tensor) -> Tensor:
     return net.matmul(_dequantized(net, x), x)
 
 
+def _cast_after(*dtypes: DType) -> Callable[[Net, Tensor], Tensor]:
+    def make(net: Net, x: Tensor) -> Tensor:
+        operands = [_dequantized(net, x), _dequantized(net, net.weight(1, 1, 8, 8))]
+        for dtype in dtypes:
+            operands = [net.cast(operand, dtype) for operand in operands]
+        return net.matmul(*operands)
+
+    return make
+
+
 def _of_type(dtype: DType) -> Callable[[Net, Tensor], Tensor]:
     def make(net: Net, x: Tensor) -> Tensor:
         matrix = np.ones((1, 1, 8, 8)).astype(dtype.numpy)
@@ -134,6 +144,8 @@ REFUSED = {
     _einsum: "another form than data times one constant matrix",
     _einsum_of_activations: "a product of two activations",
     _einsum_of_three: "an Einstein sum of 3 operands",
+    _cast_after(DType.FLOAT16): "computes in float16: give the model in float32",
+    _cast_after(DType.FLOAT16, DType.FLOAT32): "a cast stands between it and the model's own",
     _weights_alone: "one operand to int8 around zero, and not the other: quantize both",
     _one_activation: "one operand to int8 around zero, and not the other: quantize both",
 }
@@ -166,6 +178,14 @@ def test_what_the_model_has_quantized_keeps_its_scale(moved: bool) -> None:
     assert (list(sites.activations.values()), sites.reasons) == ([()], {})
     assert [n.outputs[0].name for n in sites.weights] == ["y0"]
     assert [n.outputs[0].name for n in sites.elsewhere] == ["y1"]
+
+
+def test_a_maximum_keeps_the_scale_of_the_model() -> None:
+    net = Net()
+    x = _dequantized(net, net.input("batch", 4, 8, 8))
+    x = net.network.add(Pooling("MAX", (2, 2), (2, 2), (0, 0), (0, 0)), x)
+    sites = find_sites(net.done(net.elementwise("SUM", net.conv(x, 4), x)), _nothing)
+    assert (len(sites.weights), sites.tensors) == (1, [])
 
 
 def test_exceptions_are_reasons() -> None:
