@@ -14,10 +14,12 @@ from __future__ import annotations
 
 import itertools
 import os
+import zlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
+from zipfile import BadZipFile
 
 import numpy as np
 
@@ -199,9 +201,14 @@ def read(path: Path) -> Any:
             )
         return lambda: (read(file) for file in files)
     try:
-        found: Any = np.load(path, allow_pickle=False)
+        with path.open("rb") as file:
+            found: Any = np.load(file, allow_pickle=False)
+            return cast("Any", found if isinstance(found, np.ndarray) else dict(found))
     except OSError as error:
         raise CalibrationError(f"{path} can't be read: {error.strerror or error}") from error
-    except ValueError as error:
-        raise CalibrationError(f"{path} is no array file: {error}") from error
-    return cast("Any", found if isinstance(found, np.ndarray) else dict(found))
+    except (ValueError, EOFError, BadZipFile, zlib.error) as error:
+        raise CalibrationError(
+            f"{path} is no array file, or one that is damaged or holds Python objects",
+            hint="give a .npy or .npz file of numbers, a folder of them or of images, or "
+            "FILE.py:NAME",
+        ) from error

@@ -245,8 +245,12 @@ def measured(histogram: Histogram, amax: float, method: str) -> TensorRange:
     return TensorRange(amax, method, clipped, sqnr)
 
 
-def merge(parts: Sequence[Ranges]) -> Ranges:
+def merge(parts: Sequence[Ranges], names: Sequence[str] = ()) -> Ranges:
     """The ranges of all the data together, to the bit those of one pass over it.
+
+    Args:
+        parts: ranges of one model.
+        names: what the parts are called, such as their files.
 
     Raises:
         CalibrationError: the parts are of different models, tensors or methods, or without
@@ -255,8 +259,9 @@ def merge(parts: Sequence[Ranges]) -> Ranges:
     if not parts:
         raise CalibrationError("there are no ranges to merge")
     first = parts[0]
-    for part in parts[1:]:
-        _check_mergeable(first, part)
+    names = names or [f"part {number}" for number in range(1, len(parts) + 1)]
+    for part, name in zip(parts[1:], names[1:], strict=True):
+        _check_mergeable(first, part, f"{names[0]} and {name}")
     if any(not part.histograms or part.coarse for part in parts):
         raise CalibrationError(
             "ranges without whole histograms can't be merged",
@@ -278,25 +283,31 @@ def merge(parts: Sequence[Ranges]) -> Ranges:
     return both.grouped(first.groups)
 
 
-def _check_mergeable(first: Ranges, part: Ranges) -> None:
+def _check_mergeable(first: Ranges, part: Ranges, both: str) -> None:
+    odd = [
+        n for n in (*first.tensors, *part.tensors) if n not in {*first.tensors} & {*part.tensors}
+    ]
     if part.model != first.model:
+        what = f"one alone has {listed(odd)}" if odd else "their tensors have the same names"
         raise CalibrationError(
-            "these ranges belong to different models", hint="merge those of one model"
+            f"{both} belong to different models: {what}",
+            names=odd,
+            hint="merge those of one model with one set of weights",
         )
     if part.method != first.method:
         raise CalibrationError(
-            f"these ranges were chosen by different methods, {first.method} and {part.method}",
+            f"{both} were chosen by different methods, {first.method} and {part.method}",
             hint="say which one is meant with --calibration-method",
         )
-    if odd := sorted(set(first.tensors) ^ set(part.tensors)):
+    if odd:
         raise CalibrationError(
-            f"these ranges have different tensors: {listed(odd)}",
+            f"{both} have different tensors: {listed(sorted(odd))}",
             names=odd,
             hint="calibrate all parts with the same options",
         )
     if part.groups != first.groups:
         raise CalibrationError(
-            "other tensors share a scale in these ranges",
+            f"other tensors share a scale in {both}",
             hint="calibrate all parts with the same options and the same version",
         )
 

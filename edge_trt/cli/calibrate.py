@@ -97,7 +97,7 @@ def _merge(arguments: argparse.Namespace) -> int:
     parts = [_part(path) for path in arguments.files]
     if arguments.calibration_method is not None:
         parts = [part.with_method(arguments.calibration_method) for part in parts]
-    ranges = merge(parts)
+    ranges = merge(parts, arguments.files)
     ranges.save(arguments.output)
     if not arguments.quiet:
         _say(arguments.output, ranges)

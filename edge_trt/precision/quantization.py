@@ -153,7 +153,12 @@ class Quantization:
         check_ranges(ranges, self.bundle, self.sites)
         if data.samples is not None:
             self.probe(data.samples)
-        if method == "best" and self.probes and ranges.method != method:
+        if method == "best" and not self.probes and ranges.method != method:
+            raise CalibrationError(
+                "the method best runs the quantized model, and there are ranges alone",
+                hint="add --calibration DATA, or choose another method, such as mse",
+            )
+        if method == "best" and ranges.method != method:
             ranges = pick(self, ranges.with_method(FIRST), step)
         elif method not in (None, ranges.method):
             ranges = ranges.with_method(method)

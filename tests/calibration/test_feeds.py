@@ -194,6 +194,11 @@ def test_one_array_for_two_inputs_is_refused() -> None:
 def test_empty_folders_and_other_files_are_refused(tmp_path: Path) -> None:
     with pytest.raises(CalibrationError, match=r"holds no data: it needs \.npy or \.npz"):
         Feeds(tmp_path, [IMAGE])
-    (tmp_path / "a.npy").write_text("text")
-    with pytest.raises(CalibrationError, match="is no array file"):
-        Feeds(tmp_path / "a.npy", [IMAGE])
+    np.savez(tmp_path / "o.npz", image=np.array([{}]))
+    with pytest.raises(CalibrationError, match=r"Python objects: give a \.npy"):
+        Feeds(tmp_path / "o.npz", [IMAGE])
+    for text in ("text", "", "PK\x03\x04"):
+        (tmp_path / "a.npy").write_text(text)
+        with pytest.raises(CalibrationError, match=r"is no array file.* give a \.npy") as caught:
+            Feeds(tmp_path / "a.npy", [IMAGE])
+        assert "pickle" not in str(caught.value)

@@ -49,11 +49,15 @@ def test_merging_is_one_pass_over_all(method: str) -> None:
 @pytest.mark.parametrize(
     ("other", "message"),
     [
-        (_ranges(1, model="n"), "different models"),
+        (
+            _ranges(1, model="n"),
+            "part 1 and part 2 belong to different models: their tensors have the same names",
+        ),
+        (_ranges(1, model="n", names="ac"), "different models: one alone has b, c: merge those"),
         (_ranges(1, method="max"), "different methods, mse and max.* --calibration-method"),
         (_ranges(1, names="ac"), "different tensors: b, c"),
         (_ranges(0), "taken from the same data, which would count twice: name every part once"),
-        (_ranges(1).grouped([["a", "b"]]), "other tensors share a scale in these ranges"),
+        (_ranges(1).grouped([["a", "b"]]), "other tensors share a scale in part 1 and part 2"),
         (dataclasses.replace(_ranges(1), histograms={}), "without whole histograms"),
         (Ranges.from_dict(_ranges(1).as_dict(coarse=True)), "without whole histograms"),
     ],

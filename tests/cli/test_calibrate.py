@@ -167,6 +167,17 @@ def test_merge_is_one_pass(edge_trt: Command, model: str) -> None:
     assert Path("all.json").read_bytes() == Path(names[2]).read_bytes()
 
 
+def test_merging_ranges_of_other_models_names_files_and_tensors(
+    edge_trt: Command, model: str
+) -> None:
+    Path("o.py").write_text(MODEL.replace("nn.ReLU()", "nn.Conv2d(4, 4, 1)"))
+    _calibrate(edge_trt, model, "a.json")
+    _calibrate(edge_trt, "o.py:create", "b.json")
+    done = edge_trt("calibrate", "merge", "a.json", "b.json", "-o", "c.json")
+    assert done.status == 1
+    assert "error: a.json and b.json belong to different models: one alone has " in done.err
+
+
 def test_another_method_is_a_matter_of_the_histograms(edge_trt: Command, model: str) -> None:
     _calibrate(edge_trt, model, "a.json", "--calibration-method", "max")
     _calibrate(edge_trt, model, "b.json")

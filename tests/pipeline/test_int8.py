@@ -180,6 +180,10 @@ def test_the_best_method_needs_the_data() -> None:
     ranges = edge_trt.calibrate(net(), DYNAMIC, calibration=IMAGES, calibration_method="best")
     with pytest.raises(CalibrationError, match="method best runs the quantized model, and there"):
         merge([ranges, dataclasses.replace(ranges, source=Source(1))])
+    model = net()
+    whole = edge_trt.calibrate(model, DYNAMIC, calibration=IMAGES)
+    with pytest.raises(CalibrationError, match="there are ranges alone: add --calibration DATA"):
+        _compile(model, calibration=None, ranges=whole, calibration_method="best")
     with pytest.raises(CalibrationError, match="float outputs, and this model has none"):
         _compile(Counted().eval(), calibration_method="best")
 
