@@ -241,6 +241,20 @@ def test_build_and_dryrun_print_who_runs_what(
     assert "aten.fft_rfft.default" in capsys.readouterr().err
 
 
+def test_a_type_that_numpy_lacks_does_not_pass_between_blocks() -> None:
+    class Model(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.layer = nn.Linear(6, 6)
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return self.layer(torch.special.i0(self.layer(x.bfloat16()))).float()
+
+    message = r"module layer,.*\) passes between blocks as bfloat16, which numpy lacks: cast to float32"
+    with pytest.raises(edge_trt.UnsupportedError, match=message):
+        edge_trt.compile(Model().bfloat16().eval(), (torch.randn(3, 6),), min_block_size=1)
+
+
 @pytest.mark.filterwarnings("ignore:No complete tensor found in the group")
 def test_a_torch_program_that_takes_the_example_alone_is_refused() -> None:
     """torch saves this one with a check of the example's batch, which nothing showed before."""
