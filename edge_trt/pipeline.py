@@ -211,11 +211,11 @@ def compile_networks(
         bundle.vectors = stages.start("self-test", _self_test, captured, chosen.self_test)
     bundle.parts = stages.run("conversion", _convert, partition, captured, fallbacks)
     bundle.results = dict(zip(captured.output_names, partition.results, strict=True))
+    bundle.states = {name: state.numpy() for name, state in captured.states.items()}
     if chosen.precision == "int8":
         samples = stages.run("calibration", _quantize, bundle, captured, keep, on_step=True)
         bundle.vectors = stages.run("self-test", _self_test_of, captured, samples, chosen.self_test)
     stages.run("precision", _set_precision, bundle)
-    bundle.states = {name: state.numpy() for name, state in captured.states.items()}
     return bundle
 
 

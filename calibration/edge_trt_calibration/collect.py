@@ -84,6 +84,7 @@ def collect(
     progress: Progress | None = None,
     remark: Callable[[str], None] | None = None,
     pixels: Collection[str] = (),
+    states: Collection[str] = (),
     keep: Keep | None = None,
 ) -> Ranges:
     """Calibrates.
@@ -98,12 +99,13 @@ def collect(
         progress: told after each batch; ends the pass by raising `Enough`.
         remark: told what makes the ranges doubtful, a sentence each.
         pixels: names of inputs that are images with values from 0 to 255.
+        states: names of inputs that are states.
         keep: given what was counted before anything is raised, if that is a batch at least.
 
     Raises:
         CalibrationError: there are no samples, or a tensor has no number in it.
     """
-    first = _First(model, method, Samples(pixels=pixels))
+    first = _First(model, method, Samples(pixels=pixels, states=states))
     seen, histograms = first.seen, first.histograms
     with first.kept(keep):
         found = first.run(observe, feeds, samples, early=early, progress=progress)

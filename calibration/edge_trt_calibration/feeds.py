@@ -15,7 +15,7 @@ from __future__ import annotations
 import itertools
 import os
 import zlib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
@@ -77,8 +77,13 @@ class Feeds:
         data = _opened(data, self._inputs)
         if not isinstance(data, Iterable):
             raise CalibrationError(f"{type(data).__name__} gives no batches")
-        cutter, given = Cutter(self._inputs), 0
+        cutter, given, names = Cutter(self._inputs), 0, None
         for feed in self._limited(cast("Iterable[Any]", data)):
+            if feed.keys() != names:  # states may be left out, and have rows of their own
+                if cutter.left is not None:
+                    raise _mixed(self.number, names or (), feed)
+                names = feed.keys()
+                cutter = Cutter([spec for spec in self._inputs if spec.name in names])
             for piece in cutter.pieces(feed):
                 yield self._checked(piece)
                 given += 1
@@ -109,6 +114,9 @@ class Feeds:
             yield feed
 
     def _checked(self, piece: Feed) -> Feed:
+        initial = {spec.name: spec.initial for spec in self._inputs if spec.initial is not None}
+        given = initial | piece
+        piece = {spec.name: given[spec.name] for spec in self._inputs}
         for spec in self._inputs:
             check(piece[spec.name], spec, self.number)
         check_together(piece, self._inputs, self.number)
@@ -119,6 +127,8 @@ class Feeds:
         feed = cutter.left or {}
         rows = rows_of(feed) or 0
         for spec in self._inputs:
+            if spec.name not in feed:
+                continue
             check(feed[spec.name], replace(spec, shape=(rows, *spec.shape[1:])), self.number)
         if alone:
             what = ", ".join(f"{spec.name} {spec}" for spec in self._inputs)
@@ -129,36 +139,58 @@ class Feeds:
         self.dropped = cutter.dropped + rows
 
     def _named(self, batch: Any, number: int) -> Feed:
-        """A batch as arrays by name."""
+        """A batch as arrays by name; states that it leaves out are not there."""
         names = [spec.name for spec in self._inputs]
+        needed = [spec.name for spec in self._inputs if spec.initial is None]
         if isinstance(batch, Mapping):
             given = cast("Mapping[str, Any]", batch)
-            if missing := [name for name in names if name not in given]:
+            if missing := [name for name in needed if name not in given]:
                 raise CalibrationError(
                     f"batch {number} lacks {', '.join(missing)}",
                     names=missing,
                     hint=f"it has {', '.join(map(str, given)) or 'nothing'}",
                 )
-            values = [given[name] for name in names]
-        elif isinstance(batch, tuple | list):
-            values = list(cast("Sequence[Any]", batch))
-            if len(values) not in (len(names), len(names) + 1):
-                raise CalibrationError(
-                    f"batch {number} has {len(values)} elements, the model takes {len(names)} "
-                    f"({', '.join(names)})",
-                    hint="give the inputs in order, or a dictionary by name",
-                )
+            found = {name: given[name] for name in names if name in given}
         else:
-            values = [batch]
-        if len(values) < len(names):
-            raise CalibrationError(
-                f"batch {number} is one array, the model takes {', '.join(names)}",
-                hint="give a tuple in this order, or a dictionary by name",
-            )
+            found = _in_order(batch, names, needed, number)
         return {
-            spec.name: as_array(value, spec, number)
-            for spec, value in zip(self._inputs, values, strict=False)
+            spec.name: as_array(found[spec.name], spec, number)
+            for spec in self._inputs
+            if spec.name in found
         }
+
+
+def _in_order(
+    batch: Any, names: Sequence[str], needed: Sequence[str], number: int
+) -> dict[str, Any]:
+    """The elements of a batch by name: of all inputs, or of those that are no states."""
+    values = [batch]
+    if isinstance(batch, tuple | list):
+        values = list(cast("Sequence[Any]", batch))
+        for wanted in (names, needed):
+            if len(values) in (len(wanted), len(wanted) + 1):
+                return dict(zip(wanted, values, strict=False))
+        raise CalibrationError(
+            f"batch {number} has {len(values)} elements, the model takes {len(names)} "
+            f"({', '.join(names)})",
+            hint="give the inputs in order, or a dictionary by name",
+        )
+    if len(needed) > 1 or not names:
+        raise CalibrationError(
+            f"batch {number} is one array, the model takes {', '.join(names)}",
+            hint="give a tuple in this order, or a dictionary by name",
+        )
+    return dict(zip(needed or names, values, strict=False))
+
+
+def _mixed(number: int, before: Collection[str], feed: Feed) -> CalibrationError:
+    odd = [name for name in (*before, *feed) if name not in before or name not in feed]
+    return CalibrationError(
+        f"batch {number} and the one before, whose samples go on into it, differ in having "
+        f"{', '.join(odd)}",
+        names=odd,
+        hint="give states in all batches or in none",
+    )
 
 
 def read_once() -> CalibrationError:

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -26,6 +26,7 @@ class InputSpec:
 
     `names` are those of the open sizes, None for others; sizes of one name are the same in all
     inputs of a batch. `pixels` says that the input is an image, with values from 0 to 255.
+    `initial` is what a state begins with, which batches may leave out.
     """
 
     name: str
@@ -33,6 +34,7 @@ class InputSpec:
     shape: tuple[Size, ...]
     names: tuple[str | None, ...] = ()
     pixels: bool = False
+    initial: np.ndarray | None = field(default=None, compare=False)
 
     def __str__(self) -> str:
         sizes = [str(s) if isinstance(s, int) else f"{s[0]}..{s[1]}" for s in self.shape]

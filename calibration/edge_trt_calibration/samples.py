@@ -28,11 +28,13 @@ class Samples:
         count: how many there were.
         duplicates: how many of them repeat others.
         pixels: names of inputs that are images with values from 0 to 255.
+        states: names of inputs that are states, which may well be the same in all samples.
     """
 
     count: int = 0
     duplicates: int = 0
     pixels: Collection[str] = ()
+    states: Collection[str] = ()
     _digests: set[int] = field(default_factory=set[int])
     _total: int = 0
     _low: dict[str, float] = field(default_factory=dict[str, float])
@@ -48,6 +50,8 @@ class Samples:
             self._digests.add(digest)
             self._total = (self._total + digest) % (1 << 128)
         for name, array in feed.items():
+            if name in self.states:
+                continue
             if not array.size or (array.dtype.kind != "f" and name not in self.pixels):
                 continue
             self._low[name] = min(self._low.get(name, np.inf), float(array.min()))

@@ -161,8 +161,16 @@ def check_ranges(ranges: Ranges, bundle: Bundle, sites: Mapping[str, Sites]) -> 
         )
 
 
-def input_specs(signature: Signature, most_rows: int) -> list[InputSpec]:
-    """What a feed has to look like; an open first axis takes as many rows as fit into memory."""
+def input_specs(
+    signature: Signature, most_rows: int, states: Mapping[str, np.ndarray]
+) -> list[InputSpec]:
+    """What a feed has to look like; an open first axis takes as many rows as fit into memory.
+
+    Args:
+        signature: the model's inputs.
+        most_rows: how many fit.
+        states: what inputs begin with that are states.
+    """
     specs: list[InputSpec] = []
     for spec in signature.inputs:
         shape: list[int | tuple[int, int]] = []
@@ -177,13 +185,14 @@ def input_specs(signature: Signature, most_rows: int) -> list[InputSpec]:
             shape[0] = (low, max(low, min(high, most_rows)))
         names = tuple(s if isinstance(s, str) and s in signature.dims else None for s in spec.shape)
         pixels = spec.image is not None and _is_raw(spec.image)
-        specs.append(InputSpec(spec.name, spec.dtype, tuple(shape), names, pixels))
+        initial = states.get(spec.name)
+        specs.append(InputSpec(spec.name, spec.dtype, tuple(shape), names, pixels, initial))
     return specs
 
 
 def usual_samples(inputs: Sequence[InputSpec]) -> int:
     """Samples that calibrate where no number is asked for: whole batches of a model of one size."""
-    firsts = {spec.shape[0] for spec in inputs if spec.shape}
+    firsts = {spec.shape[0] for spec in inputs if spec.shape and spec.initial is None}
     low = max((s if isinstance(s, int) else s[0] for s in firsts), default=1)
     if any(isinstance(size, int) for size in firsts):
         return max(SAMPLES // max(low, 1), 1) * max(low, 1)

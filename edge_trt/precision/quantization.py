@@ -72,7 +72,7 @@ class Quantization:
         self.sites = {n.name: find_sites(n, self._keep, dense=self.dense) for n in bundle.networks}
         self.fallbacks = fallback_executors(bundle, folder)
         self.model = ObservedModel(bundle, shown(self.sites), self.fallbacks)
-        self.inputs = input_specs(bundle.signature, self.model.most_rows)
+        self.inputs = input_specs(bundle.signature, self.model.most_rows, bundle.states)
         self.probes: list[Group] = []
 
     def calibrate(
@@ -125,6 +125,7 @@ class Quantization:
             progress=progress,
             remark=remark,
             pixels=[spec.name for spec in self.inputs if spec.pixels],
+            states=list(self.bundle.states),
             keep=keep,
         )
         if feeds.dropped:

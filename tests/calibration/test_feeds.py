@@ -186,6 +186,28 @@ def test_what_is_no_pixel_is_refused(dtype: str, data: np.ndarray, message: str)
         list(Feeds([data], [spec]))
 
 
+STATE = InputSpec("state", "float32", (1, 3), initial=np.full((1, 3), 7, np.float32))
+
+
+@pytest.mark.parametrize(
+    ("batch", "rows", "value"),
+    [
+        (ROWS[:3], 3, 7),
+        ((ROWS[:3],), 3, 7),
+        ({"image": ROWS[:6]}, 4, 7),
+        ((ROWS[:1], np.ones((1, 3), np.float32)), 1, 1),
+        ({"image": ROWS[:1], "state": np.ones((1, 3), np.float32)}, 1, 1),
+    ],
+)
+def test_a_state_is_the_first_one_where_a_batch_leaves_it_out(
+    batch: Any, rows: int, value: float
+) -> None:
+    feed = next(iter(Feeds([batch], [IMAGE, STATE])))
+    assert feed["image"].shape == (rows, 3)
+    assert (feed["state"] == value).all()
+    assert feed["state"].shape == (1, 3)
+
+
 def test_one_array_for_two_inputs_is_refused() -> None:
     with pytest.raises(CalibrationError, match="one array, the model takes image, ids"):
         list(Feeds(ROWS, [IMAGE, IDS]))

@@ -197,3 +197,33 @@ def test_missing_files_are_noticed_before_the_model_is_captured() -> None:
     for options in ({"calibration": "no.npz"}, {"metric": "no.py:f"}, {"ranges": "no.json"}):
         with pytest.raises(edge_trt.EdgeTrtError, match=r"no\.(npz|json) can't be read|no\.py"):
             _compile(unread, **options)
+
+
+class _Smoothed(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer = nn.Linear(4, 4)
+        self.register_buffer("level", torch.full((1, 4), 0.5))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        self.level += 0.25 * (x.mean(0, keepdim=True) - self.level)
+        return self.layer(x - self.level)
+
+
+@pytest.mark.filterwarnings("ignore:.*samples? set the ranges.*")
+def test_data_need_not_have_the_states() -> None:
+    x = np.random.default_rng(0).standard_normal((64, 1, 4)).astype(np.float32)
+
+    def metric(run: Any) -> float:
+        return float(run(x[0])["output"].std())
+
+    inputs = (torch.zeros(1, 4),)
+    bundle = edge_trt.compile(
+        _Smoothed().eval(), inputs, states="io", precision="int8", calibration=list(x),
+        metric=metric,
+    )  # fmt: skip
+    assert bundle.ranges.source.samples == 64
+    assert set(bundle.states) == {"level"}
+    given = [(row, bundle.states["level"]) for row in x]
+    ranges = edge_trt.calibrate(_Smoothed().eval(), inputs, states="io", calibration=given)
+    assert ranges.source == bundle.ranges.source
