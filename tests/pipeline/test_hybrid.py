@@ -250,7 +250,9 @@ def test_a_type_that_numpy_lacks_does_not_pass_between_blocks() -> None:
         def forward(self, x: torch.Tensor) -> torch.Tensor:
             return self.layer(torch.special.i0(self.layer(x.bfloat16()))).float()
 
-    message = r"module layer,.*\) passes between blocks as bfloat16, which numpy lacks: cast to float32"
+    message = (
+        r"module layer,.*\) passes between blocks as bfloat16, which numpy lacks: cast to float32"
+    )
     with pytest.raises(edge_trt.UnsupportedError, match=message):
         edge_trt.compile(Model().bfloat16().eval(), (torch.randn(3, 6),), min_block_size=1)
 
