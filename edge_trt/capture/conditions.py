@@ -61,10 +61,11 @@ def check_sizes(
     if small and not same(agrees, least):
         raise special(sizes_text(places, cause(small, agrees) or least))
     for condition, sizes in _by_condition(broken(program, places, most=_TRIED, held=held)):
-        for chosen in sizes[: None if _is_equation(condition) else 1]:
-            if not same(agrees, chosen):
-                raise chooses(condition, sizes_text(places, chosen))
-        if _is_equation(condition) and all(_fails(agrees, chosen) for chosen in sizes):
+        equation = _is_equation(condition)
+        answers = [_compared(agrees, chosen) for chosen in (sizes if equation else sizes[:1])]
+        if False in answers:
+            raise chooses(condition, sizes_text(places, sizes[answers.index(False)]))
+        if equation and not any(answers):
             raise _takes_only(condition, sizes_text(places, sizes[0]))
     return held
 
@@ -83,13 +84,12 @@ def _is_equation(condition: str) -> bool:
     return " == " in condition and not re.search(r"//|%|\w\(", condition)
 
 
-def _fails(agrees: Callable[[Sizes], bool], sizes: Sizes) -> bool:
-    """Whether the model itself takes no such sizes."""
+def _compared(agrees: Callable[[Sizes], bool], sizes: Sizes) -> bool | None:
+    """Whether a program and its model agree at some sizes, or None: they take no such sizes."""
     try:
-        agrees(sizes)
-    except Exception:  # a model raises what it likes
-        return True
-    return False
+        return agrees(sizes)
+    except Exception:  # the model itself takes no such sizes: a run will say so
+        return None
 
 
 def _takes_only(condition: str, sizes: str) -> CaptureError:
@@ -147,10 +147,7 @@ def _draws(node: fx.Node) -> bool:
 
 def same(agrees: Callable[[Sizes], bool], sizes: Sizes) -> bool:
     """Whether a program and its model agree at some sizes, or take no such sizes."""
-    try:
-        return agrees(sizes)
-    except Exception:  # the model itself takes no such sizes: a run will say so
-        return True
+    return _compared(agrees, sizes) is not False
 
 
 def sizes_text(places: Places, sizes: Sizes) -> str:

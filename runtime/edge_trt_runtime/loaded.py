@@ -54,10 +54,10 @@ class Runner(Protocol):
 class Options(NamedTuple):
     """How to load; see :func:`edge_trt_runtime.load`."""
 
-    device: str = "auto"
-    threads: int | None = None
-    frames: int = 2
-    graphs: bool = True
+    device: str
+    threads: int | None
+    frames: int
+    graphs: bool
 
 
 class Loaded(NamedTuple):

@@ -76,23 +76,18 @@ class Lease:
 
 
 class Plans:
-    """All loaded plans, in the order of their last use; several threads may use it."""
+    """All loaded plans, in the order of their last use; several threads may use it.
+
+    Attributes:
+        budget: Bytes that plans of one device may take; None keeps none beyond its last session.
+    """
 
     def __init__(self) -> None:
         """Begin with none."""
         self._lock = threading.Lock()
         self._entries: dict[Key, _Entry] = {}
-        self._budget: int | None = None
+        self.budget: int | None = None
         self._leaving = False
-
-    @property
-    def budget(self) -> int | None:
-        """What plans of one device may take in bytes; None keeps none beyond its last session."""
-        return self._budget
-
-    @budget.setter
-    def budget(self, size: int | None) -> None:
-        self._budget = size
 
     def acquire(
         self, key: Key, device: Device, segment: str, size: int, load: Callable[[], LoadedPlan]
@@ -141,18 +136,18 @@ class Plans:
             entry.users -= 1
             if entry.users:
                 return
-            limit = 0 if self._budget is None or self._leaving else self._budget
+            limit = 0 if self.budget is None or self._leaving else self.budget
             self._evict(key.ordinal, limit)
 
     def _make_room(self, ordinal: int, segment: str, size: int) -> None:
-        if self._budget is None:
+        if self.budget is None:
             return
-        self._evict(ordinal, max(0, self._budget - size))
+        self._evict(ordinal, max(0, self.budget - size))
         used = self._used(ordinal)
-        if used + size > self._budget:
+        if used + size > self.budget:
             raise EngineError(
                 f"the plan of segment {segment!r} takes {size / 1e6:.1f} MB, and plans in use "
-                f"leave {max(0, self._budget - used) / 1e6:.1f} of {self._budget / 1e6:.1f} MB",
+                f"leave {max(0, self.budget - used) / 1e6:.1f} of {self.budget / 1e6:.1f} MB",
                 segment=segment,
                 hint=f"close other sessions, or raise {VARIABLE}",
             )
