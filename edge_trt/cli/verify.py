@@ -50,13 +50,7 @@ def run(arguments: argparse.Namespace) -> int:
     if test is None:
         print("no recorded cases (built with --self-test 0): only the files were checked")
         return 0
-    with load(
-        arguments.bundle,
-        device=arguments.device,
-        verify=False,
-        trusted_keys=keys,
-        least_counter=least,
-    ) as session:
+    with load(bundle, device=arguments.device, trusted_keys=keys, least_counter=least) as session:
         print(describe_session(session))
         results = run_self_test(session)
     rows = [

@@ -84,7 +84,7 @@ def _verify(path: str, device: str) -> int:
 
     bundle = verify_bundle(path)
     print(f"files: {len(bundle.manifest.files)} as built")
-    with load(path, device=device, verify=False) as session:
+    with load(bundle, device=device) as session:
         print(describe_session(session))
         results = run_self_test(session)
     for result in results:

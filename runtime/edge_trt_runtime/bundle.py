@@ -31,14 +31,16 @@ class OpenBundle:
     Attributes:
         root: The bundle's directory, absolute, symbolic links resolved.
         manifest: The decoded manifest.
+        verified: Whether :meth:`verify` has found every file as the manifest says.
     """
 
-    __slots__ = ("manifest", "root")
+    __slots__ = ("manifest", "root", "verified")
 
     def __init__(self, root: str, manifest: Manifest) -> None:
         """Use :func:`open_bundle`."""
         self.root = root
         self.manifest = manifest
+        self.verified = False
 
     def path(self, relative: str) -> str:
         """Return the absolute path of a file that the manifest lists, its size checked.
@@ -85,6 +87,7 @@ class OpenBundle:
                 entry = file_entry(path)
             if entry != listed[relative]:
                 raise self._damage(relative, "was changed after the build (sha256 differs)")
+        self.verified = True
 
     def _files(self) -> Iterator[str]:
         """Yield the relative path of everything in the bundle that is not a real directory."""

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
 
 def load(
-    path: str | os.PathLike[str],
+    path: str | os.PathLike[str] | OpenBundle,
     *,
     device: str = "auto",
     threads: int | None = None,
@@ -47,7 +47,8 @@ def load(
     """Open the bundle at ``path`` and make it ready to run.
 
     Args:
-        path: The bundle's directory.
+        path: The bundle's directory, or what :func:`verify_bundle` returned: its manifest and its
+            signature are read again, and its files are not compared a second time.
         device: ``"cpu"``, a GPU such as ``"cuda:0"``, or ``"auto"``: the first GPU where PyCUDA
             is installed and the bundle has something that runs there, else the CPU.
         threads: CPU threads that one run may use; ``None`` leaves it to the library. For PyTorch
@@ -82,9 +83,13 @@ def load(
     if isinstance(keys, Iterator):
         keys = [*keys]  # they are asked for again at a reload
 
-    def open_checked(path: str | os.PathLike[str]) -> OpenBundle:
-        bundle = open_bundle(path, trusted_keys=keys, least_counter=least_counter)
-        if verify or keys is not None:
+    def open_checked(path: str | os.PathLike[str] | OpenBundle) -> OpenBundle:
+        known = path if isinstance(path, OpenBundle) else None
+        place = known.root if known else path
+        bundle = open_bundle(place, trusted_keys=keys, least_counter=least_counter)
+        if known and known.verified and known.manifest == bundle.manifest:
+            bundle.verified = True
+        elif verify or keys is not None:
             bundle.verify()
         return bundle
 

@@ -10,6 +10,8 @@ import pytest
 
 from edge_trt.bundle.reader import read_bundle
 from edge_trt_runtime import BundleError, open_bundle, verify_bundle
+from edge_trt_runtime.__main__ import main
+from edge_trt_runtime.checksums import file_entry
 from tests.cli.conftest import Command
 from tests.support.signers import OURS, THEIRS
 
@@ -59,6 +61,23 @@ def test_the_environment_names_keys(
     done = edge_trt("verify", bundle)
     assert done.status == 0, done.err
     assert "was not checked" not in done.out
+
+
+def test_verify_computes_each_sum_once(
+    edge_trt: Command, bundle: Path, keys: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert edge_trt("sign", bundle, "--key", keys[0]).status == 0
+    paths: list[str] = []
+
+    def entry(path: str) -> object:
+        paths.append(path)
+        return file_entry(path)
+
+    monkeypatch.setattr("edge_trt_runtime.bundle.file_entry", entry)
+    assert edge_trt("verify", bundle, "--key", keys[1]).status == 0
+    monkeypatch.setenv("EDGE_TRT_TRUSTED_KEYS", str(keys[1]))
+    assert main([str(bundle), "--verify"]) == 0
+    assert sorted(paths) == sorted(2 * [*dict.fromkeys(paths)])
 
 
 def test_counter(edge_trt: Command, bundle: Path, keys: tuple[Path, Path]) -> None:

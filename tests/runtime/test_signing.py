@@ -157,6 +157,40 @@ def test_trusted_keys_of_the_environment(
         edge_trt_runtime.load(bundle)
 
 
+def test_what_was_verified_is_not_compared_again(
+    bundle: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    compared = counting(monkeypatch)
+    checked = verify_bundle(bundle)
+    files = len(checked.manifest.files)
+    for keys in (None, KEYS):
+        edge_trt_runtime.load(checked, trusted_keys=keys).close()
+    assert len(compared) == files
+    with pytest.raises(BundleError, match="is signed by the key"):  # it was not asked before
+        edge_trt_runtime.load(checked, trusted_keys=[THEIRS.raw])
+    with edge_trt_runtime.load(open_bundle(bundle)) as session:
+        assert len(compared) == 2 * files
+        session.reload()
+        assert len(compared) == 3 * files
+    resized(bundle / "manifest.json")  # another manifest lies there meanwhile
+    edge_trt_runtime.load(checked).close()
+    assert len(compared) == 4 * files
+
+
+def counting(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The paths whose sums are computed from now on."""
+    from edge_trt_runtime.checksums import file_entry
+
+    paths: list[str] = []
+
+    def entry(path: str) -> object:
+        paths.append(path)
+        return file_entry(path)
+
+    monkeypatch.setattr("edge_trt_runtime.bundle.file_entry", entry)
+    return paths
+
+
 def test_a_roll_back_is_refused(bundle: Path) -> None:
     path = bundle / "manifest.json"
     edge_trt_runtime.load(bundle, trusted_keys=KEYS, least_counter=0).close()
