@@ -64,7 +64,7 @@ class InputChecker:
                 if not isinstance(array, np.ndarray) or isinstance(array, np.ma.MaskedArray):
                     raise complain(self._signature, given)
                 array = np.asarray(given.get(name))
-            if array.dtype != dtype or (
+            if (array.dtype is not dtype and array.dtype != dtype) or (
                 array.shape != static if static is not None else not _fits(array.shape, axes, sizes)
             ):
                 raise complain(self._signature, given)

@@ -182,7 +182,7 @@ class Session:
                 if loaded is self._loaded or self._loaded is None:
                     raise
                 continue  # it was exchanged for another one just then
-            return dict(zip(loaded.names, results, strict=True))
+            return dict(zip(loaded.names, results))  # noqa: B905 (hot; runners give all)
         raise self._closed()
 
     def _observed(

@@ -38,6 +38,7 @@ class Stream:
 
     def synchronize(self) -> None:
         assert self.captured is None, "synchronized while capturing"
+        self.device.note("drain")
         self.device.run_until(lambda: not self.work)
 
 

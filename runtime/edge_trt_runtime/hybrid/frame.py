@@ -8,18 +8,20 @@ nothing, and waits for devices only where the host needs what they made.
 
 from __future__ import annotations
 
-import threading
 from functools import partial
 from itertools import accumulate
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy import copyto
 
 from edge_trt_runtime.errors import EngineError
 from edge_trt_runtime.hybrid.arrays import DeviceArray, DeviceSpace
+from edge_trt_runtime.hybrid.calls import run_between, run_on_host, stage
+from edge_trt_runtime.hybrid.capturing import capture_stretches
+from edge_trt_runtime.hybrid.recipe import Recipe
 from edge_trt_runtime.hybrid.schedule import HOST
-from edge_trt_runtime.hybrid.stretches import find_stretches
 from edge_trt_runtime.results import deliver
 from edge_trt_runtime.timing import Timing, slot_names
 
@@ -27,35 +29,13 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from edge_trt_runtime.cuda import Device
-    from edge_trt_runtime.hybrid.arrays import Captured, DeviceCall
     from edge_trt_runtime.hybrid.prepared import Prepared
     from edge_trt_runtime.hybrid.schedule import Op
 
     _Call = Callable[[], object]
 
-_capturing = threading.Lock()
-"""One capture at a time in a process: PyTorch's allocator loses count where two overlap."""
-
 KEPT_SHAPES = 8
 """How many lists of calls, for as many sets of input shapes, a frame keeps."""
-
-
-class _Recipe:
-    """The calls of a run with certain input shapes, by operation, and what they hold."""
-
-    def __init__(self) -> None:
-        self.parts: list[list[_Call]] = []
-        self.calls: list[_Call] = []
-        self.bound: list[DeviceCall] = []
-        self.graphs: list[Captured] = []
-        self.views: list[tuple[int, np.ndarray]] = []
-        self.runs = 0
-
-    def close(self) -> None:
-        for graph in self.graphs:
-            graph.free()
-        for call in self.bound:
-            call.close()
 
 
 class Frame:
@@ -86,10 +66,11 @@ class Frame:
         self._events: dict[int, Any] = {
             number: device.event() for number, op in enumerate(prepared.schedule.ops) if op.signals
         }
+        self._host_reads = _host_reads(prepared)
         self._blank: list[Any] = [None] * prepared.plan.slots
         self._values: list[Any] = [*self._blank]
         self._shapes: dict[int, tuple[int, ...]] = {}
-        self._recipes: dict[tuple[tuple[int, ...], ...], _Recipe] = {}
+        self._recipes: dict[tuple[tuple[int, ...], ...], Recipe] = {}
 
     def run(
         self, inputs: Sequence[np.ndarray], targets: Sequence[np.ndarray | None] = ()
@@ -99,16 +80,38 @@ class Frame:
         Raises:
             EngineError: When a segment fails.
         """
-        values = self._values
-        values[: len(inputs)] = inputs
         key = tuple([array.shape for array in inputs])
         recipe = self._recipes.get(key)
+        if recipe is None or recipe.copies is None or targets:
+            return self._run(key, recipe, inputs, targets)
+        # The steady state, as little Python as can be.
+        try:
+            for view, slot in recipe.stages:
+                copyto(view, inputs[slot])
+            for call in recipe.queued:
+                call()
+            return [copy() for copy in recipe.copies]
+        except BaseException:
+            self._settle()
+            raise
+
+    def _run(
+        self,
+        key: tuple[tuple[int, ...], ...],
+        recipe: Recipe | None,
+        inputs: Sequence[np.ndarray],
+        targets: Sequence[np.ndarray | None],
+    ) -> list[np.ndarray]:
+        """Run for the first times, with the host between, or into arrays of the caller."""
+        values = self._values
+        values[: len(inputs)] = inputs
         try:
             if recipe is None:
                 recipe = self._first_run(key, inputs)
             elif recipe.runs == 1:
-                self._capture(recipe)
+                capture_stretches(self._device, self._prepared, self._streams, recipe)
                 self._walk(recipe)
+                recipe.settle(self._prepared.schedule.ops, self._prepared.results)
             else:
                 self._walk(recipe)
             recipe.runs += 1
@@ -168,7 +171,7 @@ class Frame:
         self._memory.free()
         self._pinned.free()
 
-    def _walk(self, recipe: _Recipe) -> None:
+    def _walk(self, recipe: Recipe) -> None:
         for slot, view in recipe.views:
             self._values[slot] = view
         for call in recipe.calls:
@@ -184,11 +187,11 @@ class Frame:
 
     # making the list
 
-    def _first_run(self, key: tuple[tuple[int, ...], ...], inputs: Sequence[np.ndarray]) -> _Recipe:
+    def _first_run(self, key: tuple[tuple[int, ...], ...], inputs: Sequence[np.ndarray]) -> Recipe:
         """Run, and write down what was called."""
         if len(self._recipes) >= KEPT_SHAPES:
             self._recipes.pop(next(iter(self._recipes))).close()
-        recipe = _Recipe()
+        recipe = Recipe()
         self._shapes = {slot: array.shape for slot, array in enumerate(inputs)}
         try:
             for number, op in enumerate(self._prepared.schedule.ops):
@@ -201,18 +204,19 @@ class Frame:
         self._recipes[key] = recipe
         return recipe
 
-    def _add(self, recipe: _Recipe, number: int, op: Op) -> None:
+    def _add(self, recipe: Recipe, number: int, op: Op) -> None:
         """Make the calls of an operation, and do them."""
         part: list[_Call] = []
         recipe.parts.append(part)
         for other in op.waits:
-            event = self._events[other]
-            self._do(
-                part,
-                event.synchronize
-                if op.lane == HOST
-                else partial(self._device.wait, self._streams[op.lane], event),
-            )
+            event = self._events.get(other)
+            if event is None:
+                lane = self._prepared.schedule.ops[other].lane
+                self._do(part, self._streams[lane].synchronize)
+            elif op.lane == HOST:
+                self._do(part, event.synchronize)
+            else:
+                self._do(part, partial(self._device.wait, self._streams[op.lane], event))
         if op.kind != "finish":
             make = getattr(self, f"_make_{op.kind}")
             make(recipe, part, op)
@@ -224,23 +228,24 @@ class Frame:
         call()
         part.append(call)
 
-    def _make_stage(self, recipe: _Recipe, part: list[_Call], op: Op) -> None:
-        del recipe
-        self._do(part, partial(_stage, self._pinned_view(op.subject), self._values, op.subject))
+    def _make_stage(self, recipe: Recipe, part: list[_Call], op: Op) -> None:
+        view = self._pinned_view(op.subject)
+        self._do(part, partial(stage, view, self._values, op.subject))
+        recipe.stages.append((view, op.subject))
 
-    def _make_upload(self, recipe: _Recipe, part: list[_Call], op: Op) -> None:
+    def _make_upload(self, recipe: Recipe, part: list[_Call], op: Op) -> None:
         del recipe
         pointer, view = self._pointer(op.subject), self._pinned_view(op.subject)
         self._do(part, partial(self._device.upload, pointer, view, self._streams[op.lane]))
 
-    def _make_download(self, recipe: _Recipe, part: list[_Call], op: Op) -> None:
+    def _make_download(self, recipe: Recipe, part: list[_Call], op: Op) -> None:
         pointer, view = self._pointer(op.subject), self._pinned_view(op.subject)
         self._do(part, partial(self._device.download, view, pointer, self._streams[op.lane]))
         self._show(recipe, op.subject, view)
 
-    def _make_segment(self, recipe: _Recipe, part: list[_Call], op: Op) -> None:
+    def _make_segment(self, recipe: Recipe, part: list[_Call], op: Op) -> None:
         if op.lane == HOST:
-            self._make_host_segment(part, op)
+            self._make_host_segment(recipe, part, op)
             return
         step = self._prepared.plan.steps[op.subject]
         inputs = [
@@ -261,7 +266,7 @@ class Frame:
             if slot in self._prepared.mapped:
                 self._show(recipe, slot, self._pinned_view(slot))
 
-    def _make_host_segment(self, part: list[_Call], op: Op) -> None:
+    def _make_host_segment(self, recipe: Recipe, part: list[_Call], op: Op) -> None:
         step = self._prepared.plan.steps[op.subject]
         execute = self._prepared.host_executors[op.subject].run
         values = self._values
@@ -274,10 +279,16 @@ class Frame:
             kept.append((slot, view))
             values[slot] = output
             if view is not None:
-                np.copyto(view, output)
-        part.append(partial(_run_on_host, execute, values, step.inputs, kept))
+                copyto(view, output)
+        call = partial(run_on_host, execute, values, step.inputs, kept)
+        part.append(call)
+        shown = dict(recipe.views)
+        places = [view for slot, view in kept if view is not None and slot not in self._host_reads]
+        if shown.keys() >= {*step.inputs} and len(places) == len(kept):
+            sources = [shown[slot] for slot in step.inputs]
+            recipe.between[call] = partial(run_between, execute, sources, places)
 
-    def _show(self, recipe: _Recipe, slot: int, view: np.ndarray) -> None:
+    def _show(self, recipe: Recipe, slot: int, view: np.ndarray) -> None:
         """Let the host read a value that a device made."""
         recipe.views.append((slot, view))
         self._values[slot] = view
@@ -301,68 +312,10 @@ class Frame:
         offset = self._prepared.pinned_layout.offsets[slot]
         return np.ndarray(shape, dtype, self._pinned.array.data, offset)
 
-    # capturing
 
-    def _capture(self, recipe: _Recipe) -> None:
-        """Put every stretch of calls that a CUDA graph can hold into one."""
-        prepared = self._prepared
-        if not prepared.use_graphs:
-            return
-        calls: list[_Call] = []
-        done = 0
-        for stretch in find_stretches(prepared.schedule.ops, prepared.capturable):
-            calls += self._flat(recipe, range(done, stretch.start))
-            calls += self._captured(recipe, stretch)
-            done = stretch.stop
-        recipe.calls = calls + self._flat(recipe, range(done, len(recipe.parts)))
-
-    def _flat(self, recipe: _Recipe, numbers: range) -> list[_Call]:
-        return [call for number in numbers for call in recipe.parts[number]]
-
-    def _captured(self, recipe: _Recipe, stretch: range) -> list[_Call]:
-        """Return the launch of a stretch as a graph, or its calls where capturing fails."""
-        ops = self._prepared.schedule.ops
-        waits = recipe.parts[stretch.start][: len(ops[stretch.start].waits)]
-        work = self._flat(recipe, stretch)[len(waits) :]
-        signal = [work.pop()] if ops[stretch.stop - 1].signals else []
-        stream = self._streams[ops[stretch.start].lane]
-        try:
-            with _capturing:
-                graph = self._graph(work, stretch, stream)
-        except Exception as error:
-            self._prepared.give_up_graphs(error)
-            return self._flat(recipe, stretch)
-        recipe.graphs.append(graph)
-        return [*waits, graph.launch, *signal]
-
-    def _graph(self, work: list[_Call], stretch: range, stream: Any) -> Captured:
-        def queue() -> None:
-            for call in work:
-                call()
-
-        for number in stretch:
-            op = self._prepared.schedule.ops[number]
-            if op.kind == "segment":
-                executor = self._prepared.device_executors[op.subject]
-                graph = executor.capture(queue, int(stream.handle))
-                if graph is not None:
-                    return graph
-        return self._device.capture(queue, stream)
-
-
-def _stage(view: np.ndarray, values: list[Any], slot: int) -> None:
-    np.copyto(view, values[slot])
-
-
-def _run_on_host(
-    execute: Callable[[list[Any]], list[np.ndarray]],
-    values: list[Any],
-    inputs: Sequence[int],
-    kept: Sequence[tuple[int, np.ndarray | None]],
-) -> None:
-    """Run a segment of the host, and hand over what devices read of it."""
-    outputs = execute([values[slot] for slot in inputs])
-    for (slot, view), output in zip(kept, outputs, strict=True):
-        values[slot] = output
-        if view is not None:
-            np.copyto(view, output)
+def _host_reads(prepared: Prepared) -> set[int]:
+    """Return the slots that the host reads as values of the run."""
+    slots = {result.slot for result in prepared.results}
+    for number in prepared.host_executors:
+        slots.update(prepared.plan.steps[number].inputs)
+    return slots

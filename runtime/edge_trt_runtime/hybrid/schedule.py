@@ -30,7 +30,9 @@ class Op(NamedTuple):
         lane: Where it is queued.
         subject: The value's slot for copies, the number of the step for ``segment``, else 0.
         waits: Numbers of earlier operations on other lanes that have to be over first.
-        signals: Whether an event follows it, because another lane or the host waits for it.
+        signals: Whether an event follows it, because another lane waits for it, or the host while
+            more is queued behind it. Otherwise the host waits for the whole lane, which is as
+            long, and one call less.
     """
 
     kind: Kind
@@ -104,6 +106,10 @@ class _Order:
     def with_past(self, number: int) -> int:
         """Return an operation and all before it."""
         return self.before[number] | 1 << number
+
+    def is_last(self, number: int, lane: str) -> bool:
+        """Whether nothing was queued on an operation's lane after it."""
+        return self._last[lane] == number
 
     def add(self, lane: str, waits: Sequence[int]) -> None:
         """Append an operation."""
@@ -216,7 +222,8 @@ class _Maker:
             if not known >> number & 1:
                 waits.append(number)
                 known |= self._order.with_past(number)
-                self._ops[number] = self._ops[number]._replace(signals=True)
+                if lane != HOST or not self._order.is_last(number, self._ops[number].lane):
+                    self._ops[number] = self._ops[number]._replace(signals=True)
         self._order.add(lane, waits)
         self._ops.append(Op(kind, lane, index, tuple(sorted(waits))))
         return len(self._ops) - 1

@@ -208,15 +208,15 @@ def frame_of(case: Case, device: FakeDevice) -> tuple[Frame, Prepared]:
 
 
 STEADY: dict[str, tuple[list[str], dict[str, int]]] = {
-    "one segment is one launch": (["gpu"], {"launch": 1, "record": 1, "synchronize": 1}),
-    "so are twenty": (["gpu"] * 20, {"launch": 1, "record": 1, "synchronize": 1}),
+    "one segment is one launch": (["gpu"], {"launch": 1, "drain": 1}),
+    "so are twenty": (["gpu"] * 20, {"launch": 1, "drain": 1}),
     "the host between two waits once in the middle": (
         ["gpu", HOST, "gpu"],
-        {"launch": 2, "record": 2, "synchronize": 2},
+        {"launch": 2, "drain": 2},
     ),
     "DLA is not captured, and waits by an event": (
         ["gpu", "dla:0", "gpu"],
-        {"launch": 2, "record": 3, "wait": 2, "enqueue": 1, "queue": 1, "synchronize": 1},
+        {"launch": 2, "record": 2, "wait": 2, "enqueue": 1, "queue": 1, "drain": 1},
     ),
 }
 
@@ -233,6 +233,31 @@ def test_a_steady_run_makes_these_calls_and_no_others(name: str) -> None:
         for run in range(10):
             frame.run(inputs_of(case, 4, run))
     assert device.counts == {kind: 10 * count for kind, count in calls.items()}
+
+
+SHORT: dict[str, tuple[list[str], bool]] = {
+    "devices alone": (["gpu", "dla:0", "gpu"], True),
+    "the host between devices": (["gpu", HOST, "gpu"], True),
+    "the host reads inputs": ([HOST, "gpu"], False),
+    "the host makes results": (["gpu", HOST], False),
+    "one segment of the host makes what another one reads": (["gpu", HOST, HOST, "gpu"], False),
+}
+
+
+@pytest.mark.parametrize("name", SHORT)
+def test_a_steady_run_takes_the_short_way_where_the_host_needs_no_values(name: str) -> None:
+    lanes, short = SHORT[name]
+    with FakeDevice() as device:
+        case = chain(lanes)
+        frame, _ = frame_of(case, device)
+        for run in range(5):
+            inputs = inputs_of(case, 4, run)
+            np.testing.assert_array_equal(frame.run(inputs)[0], case.expected(inputs)[0])
+        (recipe,) = frame._recipes.values()  # pyright: ignore[reportPrivateUsage]
+        assert (recipe.copies is not None) == short
+        target = np.empty((50, 4), np.int64)
+        assert frame.run(inputs, [target])[0] is target
+        np.testing.assert_array_equal(target, case.expected(inputs)[0])
 
 
 def test_a_capture_that_fails_is_done_without_and_said_once(

@@ -1,0 +1,68 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The list of calls that is a run with certain input shapes."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from edge_trt_runtime.hybrid.schedule import HOST
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    import numpy as np
+
+    from edge_trt_runtime.hybrid.arrays import Captured, DeviceCall
+    from edge_trt_runtime.hybrid.schedule import Op
+    from edge_trt_runtime.plan import Result
+
+
+class Recipe:
+    """What a run calls, and what that holds.
+
+    Attributes:
+        parts: Calls by operation, none of them a graph's.
+        calls: All calls of a run in order, graphs among them once they are captured.
+        bound: Segments bound to addresses.
+        graphs: Captured stretches.
+        views: Values that devices leave in pinned memory, by slot.
+        stages: Places of inputs in pinned memory, by slot; these copies come first in a run.
+        between: The shorter call of a segment of the host that reads what devices made, for
+            devices: it needs no list of the run's values.
+        queued: What follows the stages, where :attr:`copies` is known.
+        copies: What makes the results, where devices make all of them, and each segment of the
+            host is one of :attr:`between`.
+        runs: How often it ran.
+    """
+
+    def __init__(self) -> None:
+        """Begin an empty one."""
+        self.parts: list[list[Callable[[], object]]] = []
+        self.calls: list[Callable[[], object]] = []
+        self.bound: list[DeviceCall] = []
+        self.graphs: list[Captured] = []
+        self.views: list[tuple[int, np.ndarray]] = []
+        self.stages: list[tuple[np.ndarray, int]] = []
+        self.between: dict[Callable[[], object], Callable[[], object]] = {}
+        self.queued: list[Callable[[], object]] = []
+        self.copies: list[Callable[[], np.ndarray]] | None = None
+        self.runs = 0
+
+    def settle(self, ops: Sequence[Op], results: Sequence[Result]) -> None:
+        """Find the short way through a run, now that its calls stay as they are."""
+        views = dict(self.views)
+        on_host = sum(op.kind == "segment" and op.lane == HOST for op in ops)
+        if on_host > len(self.between) or any(
+            result.slot not in views or not result.copy for result in results
+        ):
+            return
+        self.queued = [self.between.get(call, call) for call in self.calls[len(self.stages) :]]
+        self.copies = [views[result.slot].copy for result in results]
+
+    def close(self) -> None:
+        """Give back graphs and bound segments; nothing of them may be running."""
+        self.copies = None
+        for graph in self.graphs:
+            graph.free()
+        for call in self.bound:
+            call.close()
