@@ -12,6 +12,7 @@ from edge_trt_runtime.errors import EngineError
 from edge_trt_runtime.host import HostRunner
 from edge_trt_runtime.inputs import InputChecker
 from edge_trt_runtime.plan import make_plan
+from edge_trt_runtime.tensorrt.budget import PlanOptions
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -58,6 +59,8 @@ class Options(NamedTuple):
     threads: int | None
     frames: int
     graphs: bool
+    memory_budget: int | None = None
+    plans: PlanOptions = PlanOptions()
 
 
 class Loaded(NamedTuple):
@@ -102,28 +105,24 @@ def _on_device(
         return None
     from edge_trt_runtime.hybrid.place import place_all
     from edge_trt_runtime.hybrid.runner import HybridRunner
+    from edge_trt_runtime.tensorrt.shared import PLANS
 
+    insist = options.device != "auto"
     with device:
-        placement = place_all(bundle, plan, device, insist=options.device != "auto")
+        if options.memory_budget is not None:
+            PLANS.limit(device.ordinal, options.memory_budget)
+        placement = place_all(bundle, plan, device, options.plans, insist=insist)
     places = placement.places
     if not placement.uses_device:
         reasons = "; ".join(f"{p.segment}: {p.reason}" for p in places if p.reason)
-        if options.device == "auto":
+        if not insist:
             log.info("nothing of %s runs on the GPU (%s)", bundle.root, reasons)
             return None
         raise EngineError(
             f"nothing of {bundle.root} runs on {device.describe()} ({reasons})",
             hint=f"finish it there with `edge_trt build {bundle.root}`, or use device='cpu'",
         )
-    return places, HybridRunner(
-        bundle,
-        plan,
-        placement,
-        device,
-        threads=options.threads,
-        frames=options.frames,
-        graphs=options.graphs,
-    )
+    return places, HybridRunner(bundle, plan, placement, device, options)
 
 
 def _check_types(manifest: Manifest) -> None:

@@ -14,6 +14,7 @@ from edge_trt_runtime.errors import EngineError
 from edge_trt_runtime.keys import named_by_environment
 from edge_trt_runtime.loaded import Loaded, Options, load_engines
 from edge_trt_runtime.results import targets_of
+from edge_trt_runtime.tensorrt.budget import bytes_of, plan_options
 
 if TYPE_CHECKING:
     import os
@@ -40,6 +41,9 @@ def load(
     threads: int | None = None,
     frames: int = 2,
     graphs: bool = True,
+    memory_budget: int | str | None = None,
+    weight_streaming: int | str | None = None,
+    persistent_cache: int | str | None = None,
     verify: bool = True,
     trusted_keys: Iterable[TrustedKey] | None = None,
     least_counter: int = 0,
@@ -57,6 +61,15 @@ def load(
             is allocated when it is first needed, and how many of :meth:`Session.submit` anywhere.
             More callers wait.
         graphs: Capture what runs on a GPU as CUDA graphs.
+        memory_budget: Bytes, or text such as ``"2GB"``, that all TensorRT plans of this process
+            may take on the GPU from now on; plans that no session uses stay loaded within it.
+            ``None`` leaves what an earlier call or ``EDGE_TRT_MEMORY_BUDGET`` said. Each plan
+            counts with the size of its file.
+        weight_streaming: How much of the weights of each TensorRT plan stays on the GPU, as
+            ``memory_budget`` or ``"auto"``; the rest is brought there while it runs. Plans have
+            to be built for it.
+        persistent_cache: How much of the GPU's L2 cache a TensorRT plan may keep activations
+            in, likewise; GPUs without such a cache refuse it.
         verify: Check size and sha256 of every file first. Without it only sizes are checked.
         trusted_keys: Public Ed25519 keys, as paths, as the bytes of such a file, or as
             ``Ed25519PublicKey``: only what one of them signed is taken, ``verify`` or not, and
@@ -72,20 +85,24 @@ def load(
         BundleError: When the bundle is damaged, unsafe, too new, not signed by a trusted key, or
             older than ``least_counter``.
         EngineError: When the bundle has no engine for this machine, a library is missing, or an
-            option or a key is wrong.
+            option or a key is wrong, or something that a plan or this TensorRT lacks.
     """
-    check_device(device)
-    if threads is not None and threads < 1:
-        raise EngineError(f"threads is {threads}", hint="give 1 or more, or None")
-    if frames < 1:
-        raise EngineError(f"frames is {frames}", hint="give 1 or more")
+    options = Options(
+        device,
+        threads,
+        frames,
+        graphs,
+        bytes_of(memory_budget, "memory_budget"),
+        plan_options(weight_streaming, persistent_cache),
+    )
+    _check_options(options)
     keys = named_by_environment() if trusted_keys is None else trusted_keys
     if isinstance(keys, Iterator):
         keys = [*keys]  # they are asked for again at a reload
 
     def open_checked(path: str | os.PathLike[str] | OpenBundle) -> OpenBundle:
         known = path if isinstance(path, OpenBundle) else None
-        place = known.root if known else path
+        place = path.root if isinstance(path, OpenBundle) else path
         bundle = open_bundle(place, trusted_keys=keys, least_counter=least_counter)
         if known and known.verified and known.manifest == bundle.manifest:
             bundle.verified = True
@@ -93,8 +110,15 @@ def load(
             bundle.verify()
         return bundle
 
-    options = Options(device, threads, frames, graphs)
     return Session(load_engines(open_checked(path), options), options, open_checked)
+
+
+def _check_options(options: Options) -> None:
+    check_device(options.device)
+    if options.threads is not None and options.threads < 1:
+        raise EngineError(f"threads is {options.threads}", hint="give 1 or more, or None")
+    if options.frames < 1:
+        raise EngineError(f"frames is {options.frames}", hint="give 1 or more")
 
 
 class Session:

@@ -62,6 +62,7 @@ class FakeTensorRt(Contract):
         cores: How many DLA cores it finds.
         refuses: What it reports in place of deserializing a plan.
         fails: Whether an enqueue fails.
+        cache: Bytes of the L2 cache that may be persistent.
         deserialized: By plan: the DLA core that was chosen before, or None.
         contexts: Those that live.
         torn_down: How many contexts lived when an engine died; all 0 where the order is right.
@@ -71,6 +72,7 @@ class FakeTensorRt(Contract):
         super().__init__(version)
         self.device, self.cores = device, cores
         self.refuses, self.fails = "", False
+        self.cache = 0
         self.deserialized: list[int | None] = []
         self.contexts: weakref.WeakSet[Any] = weakref.WeakSet()
         self.torn_down: list[int] = []
@@ -81,11 +83,28 @@ class FakeTensorRt(Contract):
             return self.cores
         return super().read(thing, name)
 
+    def write(self, thing: Any, name: str, value: Any) -> None:
+        if name == "weight_streaming_budget_v2":
+            living = [c for c in self.contexts if c._facts["engine"] is thing._facts]
+            assert not living, "the budget of weights can't change while contexts live"
+            # What a context needs grows by a place for weights that come and go.
+            streamed = value < thing.streamable_weights_size
+            thing.__dict__["device_memory_size_v2"] = thing._facts["memory"] + 512 * streamed
+        if name == "persistent_cache_limit" and value > self.cache:
+            text = "persistentCacheLimit is larger than the device's persistent L2 cache"
+            thing._facts["recorder"].report_error(None, text)
+            return
+        super().write(thing, name, value)
+
+    def _get_weight_streaming_automatic_budget(self, engine: Any) -> int:
+        return engine.streamable_weights_size // 2
+
     def _made(self, kind: str, facts: dict[str, Any], **properties: Any) -> Any:
-        """An object whose properties all exist in this version."""
+        """An object with those properties that exist in this version."""
         known = self.classes[kind].properties
-        assert known >= properties.keys(), f"{self.version}: no {properties.keys() - known}"
-        return self.classes[kind](_facts=facts, **properties)
+        return self.classes[kind](
+            _facts=facts, **{name: value for name, value in properties.items() if name in known}
+        )
 
     # -- Runtime -----------------------------------------------------------------------------
 
@@ -97,6 +116,7 @@ class FakeTensorRt(Contract):
             runtime.error_recorder.report_error(None, message)
             return None
         facts = json.loads(data[64:])
+        facts["recorder"] = runtime.error_recorder
         self.deserialized.append(runtime.__dict__.get("DLA_core"))
         engine = self._made(
             "ICudaEngine",
@@ -105,6 +125,7 @@ class FakeTensorRt(Contract):
             num_optimization_profiles=max(1, len(facts["profiles"])),
             device_memory_size_v2=facts["memory"],
             streamable_weights_size=facts["streamed"],
+            weight_streaming_budget_v2=facts["streamed"],
         )
         weakref.finalize(engine, lambda: self.torn_down.append(len(self.contexts)))
         return engine
@@ -132,15 +153,19 @@ class FakeTensorRt(Contract):
             "shapes": {},
             "addresses": {},
             "scratch": (0, 0),
+            "recorder": engine._facts["recorder"],
+            "memory": engine.device_memory_size_v2,
         }
-        context = self._made("IExecutionContext", facts, active_optimization_profile=0)
+        context = self._made(
+            "IExecutionContext", facts, active_optimization_profile=0, persistent_cache_limit=0
+        )
         self.contexts.add(context)
         return context
 
     # -- IExecutionContext -------------------------------------------------------------------
 
     def _set_device_memory(self, context: Any, memory: int, size: int) -> None:
-        assert size >= context._facts["engine"]["memory"]
+        assert size >= context._facts["memory"]
         context._facts["scratch"] = (memory, size)
 
     def _set_optimization_profile_async(

@@ -107,7 +107,7 @@ class Thing:
             raise ViolationError(
                 f"TensorRT {self.api.version}: {type(self).__name__}.{name} is fixed"
             )
-        self.__dict__[name] = value
+        self.api.write(self, name, value)
 
 
 class Plan(bytes):
@@ -250,6 +250,10 @@ class Contract:
 
     def _mark_output(self, _: Any, tensor: Any) -> None:
         self.outputs.append(tensor)
+
+    def write(self, thing: Any, name: str, value: Any) -> None:
+        """Sets a property that may be set."""
+        thing.__dict__[name] = value
 
     def read(self, thing: Any, name: str) -> Any:
         """The value of a property that was not set."""

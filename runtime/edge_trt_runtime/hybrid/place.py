@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from edge_trt_runtime.cuda import Device
     from edge_trt_runtime.manifest import Segment
     from edge_trt_runtime.plan import Plan
+    from edge_trt_runtime.tensorrt.budget import PlanOptions
     from edge_trt_runtime.tensorrt.shared import Lease
 
 log = logging.getLogger("edge_trt_runtime")
@@ -57,25 +58,30 @@ class Placement(NamedTuple):
             lease.release()
 
 
-def place_all(bundle: OpenBundle, plan: Plan, device: Device, *, insist: bool) -> Placement:
+def place_all(
+    bundle: OpenBundle, plan: Plan, device: Device, options: PlanOptions, *, insist: bool
+) -> Placement:
     """Choose the lane of every step of a plan; the device must be current.
 
     Args:
         bundle: Where engines are.
         plan: The steps.
         device: The GPU.
+        options: How to run plans.
         insist: Whether a plan that fits and that TensorRT refuses is an error; otherwise its
             segment runs on the host, and a warning says so.
 
     Raises:
-        EngineError: As ``insist`` says.
+        EngineError: As ``insist`` says, and when a plan lacks what an option asks for.
     """
     placement = Placement([], {})
     try:
         for step in plan.steps:
             where = _place(bundle, step.segment, device)
             if step.segment.kind == "network" and where.lane != HOST:
-                where = _with_plan(bundle, step.segment, where, device, placement.leases, insist)
+                where, lease = _with_plan(bundle, step.segment, where, device, options, insist)
+                if lease is not None:
+                    placement.leases[where.segment] = lease
             placement.places.append(where)
     except BaseException:
         placement.release()
@@ -88,23 +94,23 @@ def _with_plan(
     segment: Segment,
     where: Place,
     device: Device,
-    leases: dict[str, Lease],
+    options: PlanOptions,
     insist: bool,
-) -> Place:
+) -> tuple[Place, Lease | None]:
     """Load the segment's plan, or move the segment to the host."""
     from edge_trt_runtime.tensorrt.choice import find_plan, load_plan
+    from edge_trt_runtime.tensorrt.engine import UnfitOptionError
 
     found = find_plan(bundle, segment, device)
     if isinstance(found, str):
-        return Place(segment.name, HOST, found)
+        return Place(segment.name, HOST, found), None
     try:
-        leases[segment.name] = load_plan(bundle, segment, *found, device)
+        return where, load_plan(bundle, segment, *found, device, options)
     except EngineError as error:
-        if insist:
+        if insist or isinstance(error, UnfitOptionError):
             raise
         log.warning("%s; it runs on the CPU", error)
-        return Place(segment.name, HOST, str(error))
-    return where
+        return Place(segment.name, HOST, str(error)), None
 
 
 def _place(bundle: OpenBundle, segment: Segment, device: Device) -> Place:

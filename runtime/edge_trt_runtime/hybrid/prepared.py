@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from edge_trt_runtime.executors import Executor
     from edge_trt_runtime.hybrid.arrays import DeviceExecutor
     from edge_trt_runtime.hybrid.place import Place, Placement
+    from edge_trt_runtime.loaded import Options
     from edge_trt_runtime.manifest import Manifest
     from edge_trt_runtime.tensorrt.shared import Lease
 
@@ -137,7 +138,7 @@ def load_executors(
     bundle: OpenBundle,
     placement: Placement,
     device: Device,
-    threads: int | None,
+    options: Options,
 ) -> None:
     """Load every segment where it was placed.
 
@@ -146,7 +147,7 @@ def load_executors(
         bundle: Where programs and CPU engines are.
         placement: Where each step runs, and the plans that are loaded already.
         device: The GPU.
-        threads: CPU threads for segments of the host.
+        options: How to load.
 
     Raises:
         EngineError: When one can't be loaded; those that were are given back.
@@ -156,10 +157,12 @@ def load_executors(
             zip(prepared.plan.steps, placement.places, strict=True)
         ):
             if where.lane == HOST:
-                prepared.host_executors[number] = _open_on_host(bundle, step, where, threads)
+                prepared.host_executors[number] = _open_on_host(
+                    bundle, step, where, options.threads
+                )
             elif where.segment in placement.leases:
-                executor = _open_plan(bundle, step, where, placement.leases[where.segment])
-                prepared.device_executors[number] = executor
+                lease = placement.leases[where.segment]
+                prepared.device_executors[number] = _open_plan(bundle, step, where, lease, options)
             else:
                 prepared.device_executors[number] = _open_on_device(bundle, step, device)
     except BaseException:
@@ -184,12 +187,15 @@ def _open_on_host(bundle: OpenBundle, step: Step, where: Place, threads: int | N
         ) from error
 
 
-def _open_plan(bundle: OpenBundle, step: Step, where: Place, lease: Lease) -> DeviceExecutor:
+def _open_plan(
+    bundle: OpenBundle, step: Step, where: Place, lease: Lease, options: Options
+) -> DeviceExecutor:
     from edge_trt_runtime.tensorrt.executor import TensorRtExecutor
 
     manifest = bundle.manifest
     greatest = {spec.name: greatest_size(manifest, spec) or 0 for spec in step.segment.tensors}
-    return TensorRtExecutor(lease, step, greatest, gpu=where.lane == "gpu")
+    cache = options.plans.persistent_cache
+    return TensorRtExecutor(lease, step, greatest, gpu=where.lane == "gpu", persistent_cache=cache)
 
 
 def _open_on_device(bundle: OpenBundle, step: Step, device: Device) -> DeviceExecutor:

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from edge_trt_runtime.bundle import OpenBundle
     from edge_trt_runtime.cuda import Device
     from edge_trt_runtime.hybrid.place import Placement
+    from edge_trt_runtime.loaded import Options
     from edge_trt_runtime.plan import Plan
     from edge_trt_runtime.timing import Timing
 
@@ -36,10 +37,7 @@ class HybridRunner:
         plan: Plan,
         placement: Placement,
         device: Device,
-        *,
-        threads: int | None,
-        frames: int,
-        graphs: bool,
+        options: Options,
     ) -> None:
         """Load every segment, and allocate one frame.
 
@@ -52,19 +50,19 @@ class HybridRunner:
         with device:
             try:
                 prepared = prepare(bundle.manifest, plan, lanes, integrated=device.integrated)
-                prepared.use_graphs = graphs
-                load_executors(prepared, bundle, placement, device, threads)
+                prepared.use_graphs = options.graphs
+                load_executors(prepared, bundle, placement, device, options)
             except BaseException:
                 placement.release()
                 raise
-            self._frames = _Frames(device, prepared, frames)
+            self._frames = _Frames(device, prepared, options.frames)
             try:
                 self._frames.add()
             except BaseException:
                 prepared.close()
                 raise
         self._device = device
-        self.memory = prepared.memory(frames)
+        self.memory = prepared.memory(options.frames)
         self._close = weakref.finalize(self, _close, device, self._frames, prepared)
 
     def run(

@@ -7,6 +7,7 @@ import mmap
 from typing import TYPE_CHECKING
 
 from edge_trt_runtime.errors import EngineError
+from edge_trt_runtime.tensorrt.budget import PlanOptions
 from edge_trt_runtime.tensorrt.engine import LoadedPlan
 from edge_trt_runtime.tensorrt.header import read_header
 from edge_trt_runtime.tensorrt.library import Library, open_library, release
@@ -46,11 +47,17 @@ def find_plan(bundle: OpenBundle, segment: Segment, device: Device) -> tuple[Eng
 
 
 def load_plan(
-    bundle: OpenBundle, segment: Segment, engine: Engine, library: Library, device: Device
+    bundle: OpenBundle,
+    segment: Segment,
+    engine: Engine,
+    library: Library,
+    device: Device,
+    options: PlanOptions,
 ) -> Lease:
     """Deserialize a plan from its file, or share it; the device must be current.
 
     Raises:
+        UnfitOptionError: When the plan or this TensorRT lacks what an option asks for.
         EngineError: When TensorRT refuses it, or there is no room for it.
     """
     kind, _, core = segment.device.partition(":")
@@ -64,10 +71,17 @@ def load_plan(
             memoryview(mapped) as data,
         ):
             number = int(core) if kind == "dla" else None
-            return LoadedPlan(library, data, segment.name, number)
+            return LoadedPlan(library, data, segment.name, number, options.weight_streaming)
 
-    key = Key(device.ordinal, segment.device, entry.sha256)
-    return PLANS.acquire(key, device, segment.name, entry.size, load)
+    key = Key(device.ordinal, segment.device, entry.sha256, options.weight_streaming)
+    lease = PLANS.acquire(key, device, segment.name, entry.size, load)
+    if options.persistent_cache is not None:
+        try:
+            lease.plan.context(options.persistent_cache)  # refused now, and not by the first run
+        except BaseException:
+            lease.release()
+            raise
+    return lease
 
 
 def _check(bundle: OpenBundle, engine: Engine, library: Library, device: Device) -> None:

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from edge_trt_runtime.errors import EngineError
@@ -15,6 +16,10 @@ if TYPE_CHECKING:
     from edge_trt_runtime.tensorrt.library import Library
 
 Shape = tuple[int, ...]
+
+
+class UnfitOptionError(EngineError):
+    """A plan, or this TensorRT, lacks what an option of :func:`edge_trt_runtime.load` asks for."""
 
 
 class Bounds(NamedTuple):
@@ -38,12 +43,17 @@ class LoadedPlan:
         inputs: Names in the plan's order.
         outputs: Likewise.
         memory: Bytes of device memory that a context needs for what lies between layers.
-        streams_weights: Whether it may bring weights to the device while it runs.
+        streams_weights: Whether it brings weights to the device while it runs.
         profiles: By profile: bounds of those inputs that have open sizes.
     """
 
     def __init__(
-        self, library: Library, data: memoryview | bytes, name: str, core: int | None = None
+        self,
+        library: Library,
+        data: memoryview | bytes,
+        name: str,
+        core: int | None = None,
+        weight_streaming: int | str | None = None,
     ) -> None:
         """Deserialize a plan; the device must be current.
 
@@ -52,8 +62,10 @@ class LoadedPlan:
             data: The plan; not needed afterwards.
             name: The segment, for errors.
             core: DLA core to run on, or None for the GPU alone.
+            weight_streaming: Bytes of weights that stay on the device, ``"auto"``, or None.
 
         Raises:
+            UnfitOptionError: When weights can't be streamed.
             EngineError: When TensorRT refuses it, with its reason and what helps.
         """
         trt = library.module
@@ -70,6 +82,8 @@ class LoadedPlan:
             self._engine: Any = self._runtime.deserialize_cuda_engine(data)
         if self._engine is None:
             raise self.failure(f"{library} refuses the plan")
+        if weight_streaming is not None:
+            self._stream_weights(weight_streaming)  # what a context needs depends on it
         self._read_tensors(trt)
 
     def _take_core(self, core: int) -> None:
@@ -84,6 +98,45 @@ class LoadedPlan:
             )
         self._runtime.DLA_core = core
 
+    def _stream_weights(self, budget: int | str) -> None:
+        """Keep no more weights on the device than a budget; contexts must not exist yet."""
+        engine = self._engine
+        if not hasattr(engine, "weight_streaming_budget_v2"):
+            raise self._unfit(f"{self.library} can't stream weights")
+        streamable = int(engine.streamable_weights_size)
+        if not streamable:
+            raise self._unfit(
+                "its plan was not built for weight streaming, so all of its weights stay on the GPU"
+            )
+        if budget == "auto":
+            budget = int(engine.get_weight_streaming_automatic_budget())
+        wanted = min(int(budget), streamable)
+        with suppress(RuntimeError):  # the reason is with the recorder
+            engine.weight_streaming_budget_v2 = wanted
+        if int(engine.weight_streaming_budget_v2) != wanted:
+            raise self._unfit(
+                f"{self.library} does not keep {wanted / 1e6:.1f} MB of its weights on the GPU "
+                f"({self._reason()})"
+            )
+
+    def _limit_cache(self, context: Any, size: int) -> None:
+        """Let a context keep activations in the L2 cache."""
+        if not hasattr(context, "persistent_cache_limit"):
+            raise self._unfit(f"{self.library} can't keep activations in the L2 cache")
+        with suppress(RuntimeError):
+            context.persistent_cache_limit = size
+        if int(context.persistent_cache_limit) != size:
+            raise self._unfit(
+                f"a persistent cache of {size / 1e6:.1f} MB is refused ({self._reason()})"
+            )
+
+    def _unfit(self, why: str) -> UnfitOptionError:
+        return UnfitOptionError(
+            f"segment {self._name!r}: {why}",
+            segment=self._name,
+            hint="leave the option out of load",
+        )
+
     def _read_tensors(self, trt: Any) -> None:
         engine = self._engine
         names = [engine.get_tensor_name(i) for i in range(engine.num_io_tensors)]
@@ -91,7 +144,10 @@ class LoadedPlan:
         self.inputs = [name for name in names if is_input[name]]
         self.outputs = [name for name in names if not is_input[name]]
         self.memory = int(engine.device_memory_size_v2)
-        self.streams_weights = int(engine.streamable_weights_size) > 0
+        streamable = int(engine.streamable_weights_size)
+        # A budget of all that can be streamed is TensorRT's default, and streams nothing.
+        resident = int(getattr(engine, "weight_streaming_budget_v2", streamable))
+        self.streams_weights = resident < streamable
         self._on_host = [
             name for name in names if engine.get_tensor_location(name) == trt.TensorLocation.HOST
         ]
@@ -154,25 +210,34 @@ class LoadedPlan:
             hint="build it again with a wider range",
         )
 
-    def context(self) -> Any:
+    def context(self, persistent_cache: int | None = None) -> Any:
         """Make an execution context without memory of its own.
 
+        Args:
+            persistent_cache: Bytes of the L2 cache that it may keep activations in.
+
         Raises:
+            UnfitOptionError: When it can't have that.
             EngineError: When TensorRT can't.
         """
         strategy = self.library.module.ExecutionContextAllocationStrategy.USER_MANAGED
         context = self._engine.create_execution_context(strategy)
         if context is None:
             raise self.failure("no execution context could be made")
+        if persistent_cache is not None:
+            self._limit_cache(context, persistent_cache)
         return context
 
     def failure(self, what: str) -> EngineError:
         """Say what went wrong, with TensorRT's own reason and what helps."""
-        texts = self._messages.take()
-        reason = texts[0] if texts else "it gives no reason"
+        reason = self._reason()
         return EngineError(
             f"segment {self._name!r}: {what} ({reason})", segment=self._name, hint=remedy(reason)
         )
+
+    def _reason(self) -> str:
+        texts = self._messages.take()
+        return texts[0] if texts else "it gives no reason"
 
     def close(self) -> None:
         """Give it back: contexts have to be gone, and the runtime goes last."""

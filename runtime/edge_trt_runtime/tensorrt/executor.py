@@ -28,7 +28,15 @@ class TensorRtExecutor:
             other on a lane share them.
     """
 
-    def __init__(self, lease: Lease, step: Step, greatest: Mapping[str, int], *, gpu: bool) -> None:
+    def __init__(
+        self,
+        lease: Lease,
+        step: Step,
+        greatest: Mapping[str, int],
+        *,
+        gpu: bool,
+        persistent_cache: int | None = None,
+    ) -> None:
         """Take over a loaded plan.
 
         Args:
@@ -36,6 +44,7 @@ class TensorRtExecutor:
             step: The segment, and which of its outputs are needed.
             greatest: Bytes at most of every value of the segment.
             gpu: Whether it runs on the GPU alone.
+            persistent_cache: Bytes of the L2 cache that contexts may keep activations in.
 
         Raises:
             EngineError: When the plan is not the segment's.
@@ -45,6 +54,7 @@ class TensorRtExecutor:
         self.inputs = step.segment.inputs
         self.outputs = step.wanted
         self.capturable = gpu and not self.plan.streams_weights
+        self.persistent_cache = persistent_cache
         self._lease = lease
         self.plan.check_names(self.inputs, step.segment.outputs)
         self.scratch = aligned(self.plan.memory)
@@ -89,7 +99,7 @@ class TensorRtCall:
         self._executor = executor
         self._stream = stream
         plan = executor.plan
-        self._context: Any = plan.context()
+        self._context: Any = plan.context(executor.persistent_cache)
         self._context.set_device_memory(scratch, plan.memory)
         shapes = dict(zip(executor.inputs, (array.shape for array in inputs), strict=True))
         self._set_shapes(shapes, stream)

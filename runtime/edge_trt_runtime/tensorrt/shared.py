@@ -28,11 +28,12 @@ VARIABLE = "EDGE_TRT_MEMORY_BUDGET"
 
 
 class Key(NamedTuple):
-    """What makes two plans the same."""
+    """What makes two plans the same; how much of their weights is streamed is theirs."""
 
     ordinal: int
     lane: str
     sha256: str
+    weight_streaming: int | str | None = None
 
 
 class EngineInfo(NamedTuple):
@@ -80,6 +81,7 @@ class Plans:
 
     Attributes:
         budget: Bytes that plans of one device may take; None keeps none beyond its last session.
+        budgets: The same of single devices, where it was said in a call.
     """
 
     def __init__(self) -> None:
@@ -87,7 +89,14 @@ class Plans:
         self._lock = threading.Lock()
         self._entries: dict[Key, _Entry] = {}
         self.budget: int | None = None
+        self.budgets: dict[int, int] = {}
         self._leaving = False
+
+    def limit(self, ordinal: int, budget: int) -> None:
+        """Set what plans of a device may take from now on; the device must be current."""
+        with self._lock:
+            self.budgets[ordinal] = budget
+            self._evict(ordinal, budget)
 
     def acquire(
         self, key: Key, device: Device, segment: str, size: int, load: Callable[[], LoadedPlan]
@@ -136,20 +145,21 @@ class Plans:
             entry.users -= 1
             if entry.users:
                 return
-            limit = 0 if self.budget is None or self._leaving else self.budget
-            self._evict(key.ordinal, limit)
+            budget = self.budgets.get(key.ordinal, self.budget)
+            self._evict(key.ordinal, 0 if budget is None or self._leaving else budget)
 
     def _make_room(self, ordinal: int, segment: str, size: int) -> None:
-        if self.budget is None:
+        budget = self.budgets.get(ordinal, self.budget)
+        if budget is None:
             return
-        self._evict(ordinal, max(0, self.budget - size))
+        self._evict(ordinal, max(0, budget - size))
         used = self._used(ordinal)
-        if used + size > self.budget:
+        if used + size > budget:
             raise EngineError(
                 f"the plan of segment {segment!r} takes {size / 1e6:.1f} MB, and plans in use "
-                f"leave {max(0, self.budget - used) / 1e6:.1f} of {self.budget / 1e6:.1f} MB",
+                f"leave {max(0, budget - used) / 1e6:.1f} of {budget / 1e6:.1f} MB",
                 segment=segment,
-                hint=f"close other sessions, or raise {VARIABLE}",
+                hint=f"close other sessions, or raise memory_budget ({VARIABLE})",
             )
 
     def _evict(self, ordinal: int, limit: int) -> None:

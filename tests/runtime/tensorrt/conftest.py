@@ -33,3 +33,4 @@ def machine(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Machine]]
     PLANS.close_idle()
     PLANS._leaving = False  # pyright: ignore[reportPrivateUsage]
     PLANS.budget = None
+    PLANS.budgets.clear()

@@ -5,9 +5,11 @@ from __future__ import annotations
 
 import gc
 import logging
+import re
 from collections.abc import Callable
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import numpy as np
@@ -15,7 +17,7 @@ import pytest
 from safetensors.numpy import save
 
 import edge_trt_runtime
-from edge_trt_runtime import EngineError
+from edge_trt_runtime import EngineError, Session
 from edge_trt_runtime.__main__ import main
 from edge_trt_runtime.manifest import Range
 from tests.runtime.tensorrt.machine import Machine
@@ -218,13 +220,108 @@ def test_a_plan_of_something_else(
     assert not edge_trt_runtime.engines()
 
 
-def test_streamed_weights_are_not_captured(machine: Callable[..., Machine], tmp_path: Path) -> None:
-    here = machine()
-    path = relu_draft().plan("main", relu_plan(streamed=100)).write(tmp_path / "m.edge")
-    with edge_trt_runtime.load(path, device="cuda") as session:
+@pytest.mark.parametrize("version", VERSIONS)
+@pytest.mark.parametrize(
+    ("said", "resident"), [(None, 2000), ("auto", 1000), ("1kB", 1000), (0, 0), ("3GB", 2000)]
+)
+def test_weights_stay_as_far_as_the_budget_says(
+    machine: Callable[..., Machine],
+    tmp_path: Path,
+    version: str,
+    said: str | int | None,
+    resident: int,
+) -> None:
+    here = machine(version)
+    data = relu_plan(
+        streamed=2000, release=here.release,
+        flavour="tensorrt_rtx" if here.flavour == "tensorrt_rtx" else "tensorrt",
+    )  # fmt: skip
+    path = relu_draft().plan("main", data, flavour=here.flavour).write(tmp_path / "m.edge")
+    x = draw(1, 4)
+    with edge_trt_runtime.load(path, device="cuda", weight_streaming=said) as session:
+        assert engine_of(session).weight_streaming_budget_v2 == resident
         for _ in range(4):
-            session.run({"x": draw(1, 4)})
-    assert "launch" not in here.device.counts
+            np.testing.assert_array_equal(session.run({"x": x})["output"], np.maximum(x, 0))
+    # What is streamed is not captured, and TensorRT streams nothing by default.
+    assert bool(here.device.counts.get("launch")) == (resident == 2000)
+
+
+def engine_of(session: Session) -> Any:
+    """TensorRT's engine of the only segment."""
+    loaded: Any = session._loaded  # pyright: ignore[reportPrivateUsage]
+    return loaded.runner._frames._prepared.device_executors[0].plan._engine
+
+
+def test_sessions_that_stream_otherwise_share_no_plan(
+    machine: Callable[..., Machine], tmp_path: Path
+) -> None:
+    here = machine()
+    path = relu_draft().plan("main", relu_plan(streamed=2000)).write(tmp_path / "m.edge")
+    with (
+        edge_trt_runtime.load(path, device="cuda"),
+        edge_trt_runtime.load(path, device="cuda", weight_streaming=100),
+        edge_trt_runtime.load(path, device="cuda", weight_streaming="100") as last,
+    ):
+        assert [engine.sessions for engine in edge_trt_runtime.engines()] == [1, 2]
+        assert engine_of(last).weight_streaming_budget_v2 == 100
+    assert len(here.trt.deserialized) == 2
+
+
+def test_a_persistent_cache_is_given_to_every_context(
+    machine: Callable[..., Machine], tmp_path: Path
+) -> None:
+    here = machine()
+    here.trt.cache = 1 << 20
+    data = plan_bytes(
+        "relu", {"x": [-1, 4]}, {"main.0": [-1, 4]}, profiles=[{"x": [[1, 4], [2, 4], [8, 4]]}]
+    )
+    path = relu_draft(["n", 4], OPEN).plan("main", data).write(tmp_path / "m.edge")
+    with edge_trt_runtime.load(path, device="cuda", persistent_cache="256KiB") as session:
+        for rows in (1, 8):
+            session.run({"x": draw(rows, 4)})
+        assert [c.persistent_cache_limit for c in here.trt.contexts] == [256 << 10] * 2
+
+
+@pytest.mark.parametrize("device", ["cuda", "auto"])
+@pytest.mark.parametrize(
+    ("options", "lacking", "message"),
+    [
+        ({"weight_streaming": "auto"}, "", "'main': its plan was not built for weight streaming"),
+        ({"weight_streaming": 7}, "weight_streaming_budget_v2", r"10\.3\.0 can't stream weights"),
+        (
+            {"persistent_cache": "2MB"},
+            "",
+            r"of 2\.0 MB is refused \(persistentCacheLimit is larger",
+        ),
+        ({"persistent_cache": 1}, "persistent_cache_limit", "can't keep activations in the L2"),
+        ({"memory_budget": "lots"}, "", "memory_budget is 'lots', which is no size: give one"),
+        ({"weight_streaming": -1}, "", "weight_streaming is '-1', which is no size"),
+        ({"persistent_cache": True}, "", "persistent_cache is 'True', which is no size"),
+        ({"memory_budget": 10}, "", r"segment 'main' takes .* raise memory_budget"),
+    ],
+)
+def test_an_option_that_a_plan_or_a_version_lacks(
+    machine: Callable[..., Machine],
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+    device: str,
+    options: dict[str, Any],
+    lacking: str,
+    message: str,
+) -> None:
+    """An option is never passed over in silence."""
+    here = machine()
+    for kind in ("ICudaEngine", "IExecutionContext"):
+        here.trt.classes[kind].properties -= {lacking}
+    path = relu_draft().plan("main", relu_plan()).write(tmp_path / "m.edge")
+    if device == "auto" and options.get("memory_budget") == 10:  # then it runs on the CPU
+        edge_trt_runtime.load(path, **options).close()
+        assert re.search(message, caplog.text)
+    else:
+        with pytest.raises(EngineError, match=message):
+            edge_trt_runtime.load(path, device=device, **options)
+    assert not edge_trt_runtime.engines()
+    assert not here.device.allocations
 
 
 def test_the_self_test_runs_the_plan(

@@ -70,6 +70,20 @@ def test_with_a_budget_the_least_recently_used_goes(
     assert len(here.trt.deserialized) == 4
 
 
+def test_a_call_sets_the_budget_for_those_that_come(
+    machine: Callable[..., Machine], tmp_path: Path
+) -> None:
+    machine()
+    PLANS.budget = 0  # as the environment may have said
+    a, b = (write(tmp_path, size) for size in (1001, 1002))
+    size = (a / "engines/cuda/main.plan").stat().st_size
+    edge_trt_runtime.load(a, device="cuda", memory_budget=2 * size).close()
+    load(b).close()
+    assert loaded() == [0, 0]
+    edge_trt_runtime.load(b, device="cuda", memory_budget=f"{size}B").close()
+    assert [engine.sessions for engine in edge_trt_runtime.engines()] == [0]
+
+
 def test_plans_in_use_are_not_evicted(machine: Callable[..., Machine], tmp_path: Path) -> None:
     here = machine()
     a, b = (write(tmp_path, size) for size in (1001, 1002))
