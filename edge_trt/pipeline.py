@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from edge_trt.bundle.bundle import Bundle, Part
 from edge_trt.early_checks import check_data, check_files, checked
+from edge_trt.engines.kept_plans import KeptPlans
 from edge_trt.engines.plans import build_plans
 from edge_trt.option_checks import INT8, needs_data
 from edge_trt.options import CompileOptions
@@ -233,7 +234,8 @@ def add_engines(
             are None. What shaped the networks (precision, fallback) stays as it was.
         progress: as for `compile`.
         folder: where plans are written while they are built; it must outlive `Bundle.save`, which
-            takes them from there. Without one they are in memory until then.
+            takes them from there. Without one they are in memory until then. Of a bundle that was
+            loaded, plans that an interrupted call left there are not built again.
 
     Raises:
         BuildError: TensorRT refuses a network; the bundle is then as it was.
@@ -379,7 +381,8 @@ def _build_engines(
     if bundle.options.precision == "int8":  # on the CPU the rest is faster, and more exact, in fp32
         rules = Patterns(_names(bundle.options.fp32_layers))
         networks = [to_fp16(network, keep_fp32=rules)[0] for network in networks]
-    plans = build_plans(networks, options, signature.dims, step, signature.profiles, sizes, folder)
+    kept = KeptPlans(folder, bundle.digests()) if folder else None
+    plans = build_plans(networks, options, signature.dims, step, signature.profiles, sizes, kept)
     built = {plan.target for plan in plans.built}
     bundle.plans = [p for p in bundle.plans if p.target not in built] + plans.built
     there = {plan.target for plan in bundle.plans}

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from edge_trt.bundle.layout import WEIGHTS, network_path
 from edge_trt.network.graph import Network
 from edge_trt.options import CompileOptions
 from edge_trt_runtime.manifest import Signature, TensorSpec
@@ -112,6 +113,15 @@ class Bundle:
     def networks(self) -> list[Network]:
         """The networks of all TensorRT segments, in order."""
         return [p.network for p in self.parts if p.network is not None]
+
+    def digests(self) -> dict[str, str]:
+        """A digest of each network with all weights, by its name, where a file has it."""
+        if self.source is None or self.source.leaving:
+            return {}
+        files = self.source.opened.manifest.files
+        paths = {n.name: network_path(n.name) for n in self.networks}
+        weights = files[WEIGHTS].sha256
+        return {n: f"{files[path].sha256} {weights}" for n, path in paths.items() if path in files}
 
     @property
     def notes(self) -> list[str]:

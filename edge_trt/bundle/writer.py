@@ -131,6 +131,18 @@ class BundleWriter:
             finally:
                 staging.remove()
 
+    def move_in(self, finished: str) -> None:
+        """Puts a bundle that another writer completed, on this file system, in place.
+
+        Raises:
+            EdgeTrtError: As :meth:`commit`; what was there stays, and so does ``finished``.
+        """
+        self._check_target()
+        try:
+            replace_directory(finished, self.target)
+        except OSError as error:
+            raise self._refusal(error) from error
+
     def add_bytes(self, relative: str, data: bytes | bytearray | memoryview) -> None:
         """Write a whole file.
 

@@ -6,7 +6,8 @@ MODEL is one of
   model.pt2                                 a program saved by torch.export
   timm:NAME, torchvision:NAME               a model of that library, with random weights
   timm:NAME@pretrained, torchvision:NAME@DEFAULT    the same with its published weights
-  model.edge                                a bundle, which gets engines for more targets
+  model.edge                                a bundle, which gets engines for more targets: on a
+                                            Jetson, without --target, those of this board
 
 Inputs are described by --input unless the factory gives examples. A size may be a range,
 min..opt..max, and have a name:
@@ -27,7 +28,6 @@ happen inside; --input still says the shape that the model takes:
 from __future__ import annotations
 
 import argparse
-import dataclasses
 import os
 import time
 import warnings
@@ -40,19 +40,12 @@ from typing import TYPE_CHECKING
 from edge_trt.cli.inputs import add_arguments as add_input_arguments
 from edge_trt.cli.inputs import is_bundle
 from edge_trt.errors import EdgeTrtError, OptionError
-from edge_trt.options import CompileOptions, from_arguments, option_of
 from edge_trt.options import add_arguments as add_option_arguments
+from edge_trt.options import from_arguments
 
 if TYPE_CHECKING:
+    from edge_trt.options import CompileOptions
     from edge_trt.pipeline import Bundle
-
-
-SHAPING = ("precision", "fp32_layers", "fallback", "fallback_ops", "fallback_modules",
-           "min_block_size", "self_test", "plugins",
-           "profiles", "states")  # fmt: skip
-"""Options that shape the networks, which a finished bundle has."""
-
-FLAGS = {field.name: option_of(field).flag for field in dataclasses.fields(CompileOptions)}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -63,6 +56,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     add_input_arguments(parser)
     parser.add_argument("--quiet", action="store_true", help="no progress, no summary")
+    parser.add_argument(
+        "--untested",
+        action="store_true",
+        help="of a bundle: write engines of this machine's GPU before they ran its recorded cases",
+    )
     add_option_arguments(parser.add_argument_group("compile options"))
 
 
@@ -75,7 +73,9 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.output is None and not options.dryrun:
         raise OptionError("no place for the bundle is given", hint="add -o model.edge, or --dryrun")
     start = time.perf_counter()
-    work = _extend if extends else _dry_run if options.dryrun else _compile
+    work = _dry_run if options.dryrun else _compile
+    if extends:
+        from edge_trt.cli.extend import extend as work
     bundle = work(arguments, options)
     if not arguments.quiet:
         _sum_up(bundle, arguments.output, time.perf_counter() - start, dryrun=options.dryrun)
@@ -167,26 +167,6 @@ def _dry_run(arguments: argparse.Namespace, options: CompileOptions) -> Bundle:
     warnings.showwarning = show_warning
     with progress_or_silence(quiet=arguments.quiet) as progress:
         return compile_networks(arguments.model, inputs, options, Stages(progress))
-
-
-def _extend(arguments: argparse.Namespace, options: CompileOptions) -> Bundle:
-    """Adds engines to a bundle, without torch."""
-    from edge_trt.cli.console import progress_or_silence
-    from edge_trt.pipeline import Bundle, add_engines
-
-    shaping = {"--input": arguments.input, "--image": arguments.image, "--dryrun": options.dryrun}
-    given = [name for name, value in shaping.items() if value]
-    given += [FLAGS[name] for name in SHAPING if getattr(arguments, name, None)]
-    if given:
-        raise OptionError(
-            f"{arguments.model} is a bundle already, so {', '.join(given)} can't change it",
-            hint="give the model, or only --target and builder settings",
-        )
-    bundle = Bundle.load(arguments.model)
-    with progress_or_silence(quiet=arguments.quiet) as progress:
-        add_engines(bundle, options, progress)
-    bundle.save(arguments.output)
-    return bundle
 
 
 def _sum_up(bundle: Bundle, output: str | None, seconds: float, *, dryrun: bool) -> None:

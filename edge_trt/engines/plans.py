@@ -4,19 +4,22 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import nullcontext
 from dataclasses import dataclass, field
-from pathlib import Path
 
+from edge_trt.engines.board import why_not_here
+from edge_trt.engines.kept_plans import KeptFile, KeptPlans
 from edge_trt.engines.plan_file import PlanFile
+from edge_trt.engines.room import check_room
 from edge_trt.engines.tensorrt import (
     BuildSettings,
     Flavour,
+    PlanResult,
     build_plan,
     check_installed,
     fingerprint,
     flavour_of,
     load_flavour,
+    with_timing_cache,
 )
 from edge_trt.errors import BuildError
 from edge_trt.network.graph import Network
@@ -47,7 +50,7 @@ class Plan:
     fingerprint: str
     data: bytes | memoryview
     details: dict[str, Detail] = field(default_factory=dict[str, Detail])
-    file: PlanFile | None = None
+    file: PlanFile | KeptFile | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +75,7 @@ def build_plans(
     step: Callable[[float, str], None],
     profiles: Sequence[Mapping[str, Range]] = (),
     sizes: Mapping[str, Dim] | None = None,
-    folder: Path | None = None,
+    kept: KeptPlans | None = None,
 ) -> Plans:
     """Builds one plan per network and target that has its TensorRT here.
 
@@ -83,10 +86,12 @@ def build_plans(
         step: called with (fraction of all plans, note).
         profiles: narrower ranges to tune for, each by a profile of its own.
         sizes: what the inputs of networks are that hold a size.
-        folder: where plans are written; without one they stay in memory.
+        kept: where plans are written, and those of an interrupted build are taken from; without it
+            they stay in memory.
 
     Raises:
-        BuildError: TensorRT refuses a network, or that of target `rtx` is not installed.
+        BuildError: TensorRT refuses a network, it is not installed on the machine that a target
+            names, or memory or disk are too small.
     """
     settings = BuildSettings(
         optimization_level=options.optimization_level,
@@ -97,6 +102,8 @@ def build_plans(
         sizes=sizes or {},
     )
     flavours, missing = _flavours(options.targets)
+    measuring = any(flavour.needs_gpu for flavour in flavours.values())
+    remarks = check_room(networks, kept.folder if kept else None) if measuring else []
     jobs = [(target, flavour, n) for target, flavour in flavours.items() for n in networks]
     plans: list[Plan] = []
     for i, (target, flavour, network) in enumerate(jobs):
@@ -105,9 +112,8 @@ def build_plans(
             done = 0.0 if stage == "emit" else fraction
             step((i + done) / len(jobs), f"{target}: {note or stage}")
 
-        with PlanFile(folder / f"{i}.plan") if folder else nullcontext() as file:
-            plans.append(_plan(network, target, flavour, settings, share, file))
-    return Plans(plans, missing, _without_effect(options, flavours))
+        plans.append(_plan(network, target, flavour, settings, share, kept))
+    return Plans(plans, missing, [*remarks, *_without_effect(options, flavours)])
 
 
 def check_targets(targets: Sequence[str]) -> None:
@@ -125,7 +131,7 @@ def _flavours(targets: Sequence[str]) -> tuple[dict[str, Flavour], dict[str, str
     """What builds here, by target, and why the others don't.
 
     Raises:
-        BuildError: the flavour of target `rtx` is not installed.
+        BuildError: the flavour of target `rtx`, or of the board that this is, is not installed.
     """
     found: dict[str, Flavour] = {}
     missing: dict[str, str] = {}
@@ -138,11 +144,10 @@ def _flavours(targets: Sequence[str]) -> tuple[dict[str, Flavour], dict[str, str
                 found[target] = load_flavour("tensorrt")
             except BuildError as error:
                 missing[target] = f"no engine for cuda: {error}"
+        elif name is not None and (why := why_not_here(target)):
+            missing[target] = f"no engine for {target}: {why}"
         elif name is not None:
-            missing[target] = (
-                f"no engine for {target}: TensorRT measures kernels, so its plans are built on the "
-                "board; the bundle is portable until then"
-            )
+            found[target] = load_flavour(name)
     return found, missing
 
 
@@ -168,10 +173,29 @@ def _plan(
     flavour: Flavour,
     settings: BuildSettings,
     progress: Callable[[str, float, str], None],
-    file: PlanFile | None,
+    kept: KeptPlans | None,
 ) -> Plan:
-    result = build_plan(network, flavour=flavour, settings=settings, progress=progress, file=file)
     gpu = _gpu() if flavour.needs_gpu else ""
+    name = fingerprint(target, flavour, settings, gpu=gpu)
+    settings = with_timing_cache(settings, flavour, gpu)
+    if kept is None:
+        result = build_plan(network, flavour=flavour, settings=settings, progress=progress)
+        details = _details(result, flavour, gpu)
+        return Plan(network.name, target, flavour.name, name, result.plan, details)
+    if (found := kept.find(network.name, name)) is not None:
+        progress("build", 1.0, f"{network.name} was built before")
+        return Plan(network.name, target, flavour.name, name, found[0].read(), found[1], found[0])
+    with kept.begin(network.name, name) as file:
+        result = build_plan(
+            network, flavour=flavour, settings=settings, progress=progress, file=file
+        )
+    details = _details(result, flavour, gpu)
+    kept.keep(file, network.name, name, details)
+    return Plan(network.name, target, flavour.name, name, result.plan, details, file)
+
+
+def _details(result: PlanResult, flavour: Flavour, gpu: str) -> dict[str, Detail]:
+    """What the manifest says of a plan."""
     details: dict[str, Detail] = {
         "version": flavour.version,
         "layers": result.layers,
@@ -182,8 +206,7 @@ def _plan(
         details["timing_cache"] = result.timing_cache
     if gpu:
         details["compute_capability"] = gpu
-    name = fingerprint(target, flavour, settings, gpu=gpu)
-    return Plan(network.name, target, flavour.name, name, result.plan, details, file)
+    return details
 
 
 def _gpu() -> str:

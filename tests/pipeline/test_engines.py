@@ -168,6 +168,7 @@ def test_cuda_without_tensorrt_is_noted(monkeypatch: pytest.MonkeyPatch) -> None
 def test_a_refusal_of_the_builder_names_the_module(monkeypatch: pytest.MonkeyPatch) -> None:
     """And leaves the bundle as it was."""
     from edge_trt.engines import plans
+    from edge_trt.engines.tensorrt import Flavour
 
     def refuses(*args: object, **keywords: object) -> None:
         raise edge_trt.BuildError("no", layer="conv", module="conv")
@@ -175,7 +176,7 @@ def test_a_refusal_of_the_builder_names_the_module(monkeypatch: pytest.MonkeyPat
     bundle = edge_trt.compile(net(), (IMAGE,))
     before = dataclasses.replace(bundle)
     monkeypatch.setattr(plans, "build_plan", refuses)
-    monkeypatch.setattr(plans, "load_flavour", lambda name: None)
+    monkeypatch.setattr(plans, "load_flavour", lambda name: Flavour(name, None, "1.7.1"))
     with pytest.raises(edge_trt.BuildError) as caught:
         add_engines(bundle, CompileOptions(target="rtx"))
     assert caught.value.module == "conv"

@@ -16,6 +16,7 @@ from edge_trt.engines.tensorrt.flavours import (
 )
 from edge_trt.engines.tensorrt.progress import Progress
 from edge_trt.engines.tensorrt.settings import BuildSettings
+from edge_trt.engines.tensorrt.timing_cache import with_timing_cache
 
 __all__ = [
     "BuildSettings",
@@ -30,4 +31,5 @@ __all__ = [
     "flavour_of",
     "has_layer",
     "load_flavour",
+    "with_timing_cache",
 ]

@@ -100,7 +100,7 @@ def _build(
     emit_seconds = time.perf_counter() - started
     if progress is not None:
         progress("emit", 1.0, f"{emitted.definition.num_layers} layers")
-    cache = TimingCache(settings.timing_cache, flavour)
+    cache = TimingCache(settings, flavour)
     cache.attach(config)
     started = time.perf_counter()
     state = BuildProgress(progress)

@@ -29,6 +29,7 @@ class BuildSettings:
         compute_capabilities: GPUs a `tensorrt_rtx` plan is for, as `("8.6", "8.9")`. Empty is its
             default: one plan for 8.0, 8.6, 8.9, 12.0 and later, which is what a bundle that travels
             needs. Naming some excludes the others; Turing (7.5) has to be named.
+        shared_timing_cache: The one to use where `timing_cache` is None; no build fails for it.
     """
 
     optimization_level: int | None = None
@@ -39,3 +40,4 @@ class BuildSettings:
     values: Mapping[str, Values] = field(default_factory=dict[str, Values])
     sizes: Mapping[str, Dim] = field(default_factory=dict[str, Dim])
     compute_capabilities: tuple[str, ...] = ()
+    shared_timing_cache: str | None = None

@@ -1,0 +1,137 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`edge_trt build BUNDLE`: engines for more targets, without PyTorch; on a Jetson, for this board.
+
+What is built on the machine that it is for runs the recorded cases of the bundle before anything is
+written, so that a bundle never gets engines that compute something else than its model.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import os
+from collections.abc import Generator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from edge_trt.bundle.bundle import Source
+from edge_trt.bundle.kept_folder import kept_folder
+from edge_trt.bundle.writer import BundleWriter
+from edge_trt.cli.console import print_warning, progress_or_silence
+from edge_trt.engines.board import native_target
+from edge_trt.engines.tensorrt import flavour_of
+from edge_trt.errors import EdgeTrtError, OptionError
+from edge_trt.options import CompileOptions, option_of
+from edge_trt.pipeline import Bundle, add_engines
+from edge_trt_runtime.cuda import open_device
+from edge_trt_runtime.errors import EngineError
+from edge_trt_runtime.selftest import run_self_test
+from edge_trt_runtime.session import load
+
+if TYPE_CHECKING:
+    from edge_trt.stages import Progress
+
+SHAPING = ("precision", "fp32_layers", "fallback", "fallback_ops", "fallback_modules",
+           "min_block_size", "self_test", "plugins",
+           "profiles", "states")  # fmt: skip
+"""Options that shape the networks, which a finished bundle has."""
+
+FLAGS = {field.name: option_of(field).flag for field in dataclasses.fields(CompileOptions)}
+
+
+def extend(arguments: argparse.Namespace, options: CompileOptions) -> Bundle:
+    """Adds engines to a bundle, without torch.
+
+    Raises:
+        OptionError: an option shapes networks, which are made already.
+        EngineError: engines of this machine fail the recorded cases; the bundle stays as it was.
+        EdgeTrtError: as `add_engines` and `Bundle.save`.
+    """
+    _check(arguments, options)
+    if arguments.target is None and (board := native_target()):
+        options = dataclasses.replace(options, target=(board,))
+    bundle = Bundle.load(arguments.model)
+    writer = BundleWriter(arguments.output)
+    writer.check_place()
+    with (
+        progress_or_silence(quiet=arguments.quiet) as progress,
+        kept_folder(arguments.output) as folder,
+        _told_what_is_kept(folder),
+    ):
+        add_engines(bundle, options, progress, folder)
+        here = [plan.target for plan in bundle.plans if flavour_of(plan.target) == "tensorrt"]
+        if set(here) & set(options.targets) and not arguments.untested:
+            try:
+                _save_tested(bundle, writer, progress)
+            except EngineError:
+                for record in folder.glob("*.json"):  # not to be taken again
+                    record.unlink()
+                raise
+        else:
+            bundle.save(arguments.output)
+    return bundle
+
+
+def _check(arguments: argparse.Namespace, options: CompileOptions) -> None:
+    shaping = {"--input": arguments.input, "--image": arguments.image, "--dryrun": options.dryrun}
+    given = [name for name, value in shaping.items() if value]
+    given += [FLAGS[name] for name in SHAPING if getattr(arguments, name, None)]
+    if given:
+        raise OptionError(
+            f"{arguments.model} is a bundle already, so {', '.join(given)} can't change it",
+            hint="give the model, or only --target and builder settings",
+        )
+
+
+@contextmanager
+def _told_what_is_kept(folder: Path) -> Generator[None]:
+    """Says how to go on when a build ends before its end."""
+    try:
+        yield
+    except (EdgeTrtError, KeyboardInterrupt, SystemExit):
+        if kept := len([*folder.glob("*.json")]):
+            print_warning(
+                f"the engines of {kept} {'segments' if kept > 1 else 'segment'} are kept in "
+                f"{os.path.relpath(folder)}; the same command goes on from there"
+            )
+        raise
+
+
+def _save_tested(bundle: Bundle, writer: BundleWriter, progress: Progress) -> None:
+    """Writes a bundle beside its place, runs its recorded cases, and only then moves it there."""
+    try:
+        open_device()
+    except EngineError as error:
+        bundle.remarks = [*bundle.remarks, f"the engines have not run yet: {error}"]
+        bundle.save(writer.target)
+        return
+    source = bundle.source
+    if source is not None and source.opened.root == writer.target:
+        bundle.source = Source(source.opened, leaving=True)  # it is replaced, or nothing is
+    with writer.sibling("untested") as folder:
+        candidate = bundle.save(Path(folder, "model.edge"))
+        progress("self-test", 0.0, "")
+        _test(candidate, writer.target)
+        progress("self-test", 1.0, "")
+        writer.move_in(str(candidate))
+    bundle.path = Path(writer.target)
+
+
+def _test(candidate: Path, name: str) -> None:
+    """Runs the recorded cases on the GPU.
+
+    Raises:
+        EngineError: results differ from those of PyTorch.
+    """
+    with load(candidate, device="cuda:0", verify=False) as session:
+        failed = [result for result in run_self_test(session) if not result.passed]
+    if failed:
+        first = failed[0]
+        raise EngineError(
+            f"the engines built here fail {len(failed)} of the recorded cases of {name}: output "
+            f"{first.output!r} of {first.case}: {first.problem} (greatest difference "
+            f"{first.max_abs:.3g})",
+            hint="nothing was written; try --optimization-level 0 or another precision, report it, "
+            "or write them with --untested to look into it with edge_trt verify",
+        )
