@@ -61,7 +61,10 @@ def _captured(
         prepared.give_up_graphs(error)
         return _flat(recipe, stretch)
     recipe.graphs.append(graph)
-    return [*waits, graph.launch, *signal]
+    launch = graph.launch
+    if prepared.apart:
+        launch = prepared.turns.in_turn(launch, device, stream, device.event())
+    return [*waits, launch, *signal]
 
 
 def _graph(

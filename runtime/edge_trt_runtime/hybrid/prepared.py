@@ -13,6 +13,7 @@ from edge_trt_runtime.executors import open_executor
 from edge_trt_runtime.hybrid.memory import Layout, MemoryPlan, plan_memory
 from edge_trt_runtime.hybrid.schedule import HOST, Schedule, make_schedule, orders
 from edge_trt_runtime.hybrid.sizes import greatest_size
+from edge_trt_runtime.hybrid.turns import Turns
 from edge_trt_runtime.plan import Plan, Result, Step
 
 if TYPE_CHECKING:
@@ -34,6 +35,10 @@ log = logging.getLogger("edge_trt_runtime")
 MAPPED_LIMIT = 256 << 10
 """Bytes up to which an integrated GPU reads and writes a value in the host's memory in place."""
 
+APART_FROM = 1 << 20
+"""Bytes from which a value is copied on a stream of its own, beside what another frame computes.
+An event more costs microseconds, and a smaller copy is hardly longer than that."""
+
 
 @dataclass
 class Prepared:
@@ -45,6 +50,7 @@ class Prepared:
         device_layout: Offsets of values in a frame's device memory.
         pinned_layout: Offsets of values in a frame's pinned memory.
         mapped: Slots that a device uses in pinned memory.
+        apart: Slots that are copied on streams of their own.
         sizes: Greatest bytes by slot, of values that touch a device.
         dtypes: By slot, likewise.
         results: As the plan's, with a copy of everything that lies in a frame's memory.
@@ -52,6 +58,7 @@ class Prepared:
         host_executors: By step.
         capturable: Steps that a CUDA graph may hold.
         use_graphs: Whether to capture at all.
+        turns: Whose turn it is to compute, where copies are apart.
     """
 
     plan: Plan
@@ -59,6 +66,7 @@ class Prepared:
     device_layout: Layout
     pinned_layout: Layout
     mapped: frozenset[int]
+    apart: frozenset[int]
     sizes: dict[int, int]
     dtypes: dict[int, np.dtype]
     results: tuple[Result, ...]
@@ -66,6 +74,7 @@ class Prepared:
     host_executors: dict[int, Executor] = field(default_factory=dict)
     capturable: frozenset[int] = frozenset()
     use_graphs: bool = True
+    turns: Turns = field(default_factory=Turns)
 
     def scratch(self) -> dict[str, int]:
         """Return by lane of a device what the greediest of its segments needs while it runs."""
@@ -95,13 +104,16 @@ class Prepared:
 
     def close(self) -> None:
         """Give back the engines; frames have to be closed before."""
+        self.turns.close()
         for executor in self.device_executors.values():
             executor.close()
         self.device_executors.clear()
         self.host_executors.clear()
 
 
-def prepare(manifest: Manifest, plan: Plan, lanes: Sequence[str], *, integrated: bool) -> Prepared:
+def prepare(
+    manifest: Manifest, plan: Plan, lanes: Sequence[str], *, integrated: bool, frames: int = 1
+) -> Prepared:
     """Order a plan's steps over lanes, and lay out the memory of a frame.
 
     Args:
@@ -109,12 +121,15 @@ def prepare(manifest: Manifest, plan: Plan, lanes: Sequence[str], *, integrated:
         plan: What to run.
         lanes: The lane of every step; values of steps on devices have a greatest size.
         integrated: Whether devices can use the host's memory in place.
+        frames: How many runs may be in flight: copies are apart where another one computes.
     """
     inputs = len(manifest.signature.inputs)
     sizes, dtypes = _types(manifest, plan, lanes)
     mapped = frozenset(s for s, size in sizes.items() if integrated and size <= MAPPED_LIMIT)
     mapped &= _on_both_sides(plan, lanes, inputs)
-    schedule = make_schedule(plan, lanes, inputs, mapped)
+    large = (slot for slot, size in sizes.items() if size >= APART_FROM and slot not in mapped)
+    apart = frozenset(large if frames > 1 else ())
+    schedule = make_schedule(plan, lanes, inputs, mapped, apart)
     before = orders(schedule.ops)
     pinned = plan_memory(sizes, schedule.pinned_uses, before)
     results = tuple(
@@ -127,6 +142,7 @@ def prepare(manifest: Manifest, plan: Plan, lanes: Sequence[str], *, integrated:
         device_layout=plan_memory(sizes, schedule.device_uses, before),
         pinned_layout=pinned,
         mapped=mapped,
+        apart=apart,
         sizes=sizes,
         dtypes=dtypes,
         results=results,

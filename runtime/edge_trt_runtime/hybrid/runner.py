@@ -49,7 +49,13 @@ class HybridRunner:
         lanes = [where.lane for where in placement.places]
         with device:
             try:
-                prepared = prepare(bundle.manifest, plan, lanes, integrated=device.integrated)
+                prepared = prepare(
+                    bundle.manifest,
+                    plan,
+                    lanes,
+                    integrated=device.integrated,
+                    frames=options.frames,
+                )
                 prepared.use_graphs = options.graphs
                 load_executors(prepared, bundle, placement, device, options)
             except BaseException:

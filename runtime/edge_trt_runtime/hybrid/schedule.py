@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 HOST = "host"
 """The lane of the issuing thread: staging, segments of ONNX Runtime, the end of a run."""
 
+COPY_IN, COPY_OUT = "copy-in", "copy-out"
+"""Lanes of copies that are worth one: they run while a lane works on another frame."""
+
 Kind = Literal["stage", "upload", "segment", "download", "finish"]
 
 
@@ -57,7 +60,11 @@ class Schedule(NamedTuple):
 
 
 def make_schedule(
-    plan: Plan, lanes: Sequence[str], inputs: int, mapped: Collection[int] = ()
+    plan: Plan,
+    lanes: Sequence[str],
+    inputs: int,
+    mapped: Collection[int] = (),
+    apart: Collection[int] = (),
 ) -> Schedule:
     """Put a plan in order.
 
@@ -66,8 +73,9 @@ def make_schedule(
         lanes: The lane of every step.
         inputs: How many slots hold inputs of the run; they are the first.
         mapped: Slots that live in pinned memory which the devices read in place: uncopied.
+        apart: Slots that are copied on lanes of their own, beside what the devices compute.
     """
-    maker = _Maker(plan, lanes, inputs, frozenset(mapped))
+    maker = _Maker(plan, lanes, inputs, frozenset(mapped), frozenset(apart))
     for number, step in enumerate(plan.steps):
         if lanes[number] == HOST:
             maker.add_host_step(number, step.inputs, step.outputs)
@@ -124,10 +132,16 @@ class _Maker:
     """Appends operations, and remembers after which one a value is where."""
 
     def __init__(
-        self, plan: Plan, lanes: Sequence[str], inputs: int, mapped: frozenset[int]
+        self,
+        plan: Plan,
+        lanes: Sequence[str],
+        inputs: int,
+        mapped: frozenset[int],
+        apart: frozenset[int],
     ) -> None:
         self._lanes = lanes
         self._mapped = mapped
+        self._apart = apart
         self._ops: list[Op] = []
         self._order = _Order()
         self._on_host: dict[int, int | None] = dict.fromkeys(range(inputs))  # None: from the start
@@ -191,7 +205,7 @@ class _Maker:
 
     def _to_device(self, slot: int, lane: str) -> int:
         if slot not in self._on_device:
-            op = self._add("upload", lane, slot, [])
+            op = self._add("upload", COPY_IN if slot in self._apart else lane, slot, [])
             self._note(self._pinned_uses, slot, op)
             self._device_uses[slot] = [op]
             self._on_device[slot] = op
@@ -201,7 +215,8 @@ class _Maker:
         if slot in self._on_host:
             return
         made = self._on_device[slot]
-        op = self._add("download", self._ops[made].lane, slot, [made])
+        lane = COPY_OUT if slot in self._apart else self._ops[made].lane
+        op = self._add("download", lane, slot, [made])
         self._device_uses[slot].append(op)
         self._pinned_uses[slot] = [op]
         self._on_host[slot] = op

@@ -6,6 +6,7 @@ from __future__ import annotations
 import random
 from collections.abc import Callable
 from typing import Any
+from unittest.mock import patch
 
 import numpy as np
 import pytest
@@ -16,11 +17,13 @@ from edge_trt_runtime.errors import EngineError
 from edge_trt_runtime.hybrid.frame import KEPT_SHAPES, Frame
 from edge_trt_runtime.hybrid.prepared import Prepared, prepare
 from edge_trt_runtime.hybrid.schedule import HOST, orders
+from edge_trt_runtime.hybrid.turns import Turns
 from edge_trt_runtime.manifest import Manifest, Range, Segment, Signature, TensorSpec
 from edge_trt_runtime.plan import Plan, make_plan
 from tests.support.fake_cuda import FakeDevice, FakeExecutor
 
 LANES = ["gpu", "gpu", "dla:0", HOST]
+APART_FROM = "edge_trt_runtime.hybrid.prepared.APART_FROM"
 Function = Callable[[list[np.ndarray]], list[np.ndarray]]
 
 
@@ -98,13 +101,13 @@ class HostExecutor:
         return [outputs[i] for i in self.wanted]
 
 
-def on_device(case: Case, device: FakeDevice) -> Prepared:
+def on_device(case: Case, device: FakeDevice, frames: int = 1) -> Prepared:
     """The case, prepared, with executors of its functions; steps that nothing reads are dropped."""
     plan: Plan = make_plan(case.manifest)
     number_of = {segment.name: i for i, segment in enumerate(case.manifest.segments)}
     numbers = [number_of[step.segment.name] for step in plan.steps]
     lanes = [case.lanes[n] for n in numbers]
-    prepared = prepare(case.manifest, plan, lanes, integrated=device.integrated)
+    prepared = prepare(case.manifest, plan, lanes, integrated=device.integrated, frames=frames)
     capturable: set[int] = set()
     for i, (step, n, lane) in enumerate(zip(plan.steps, numbers, lanes, strict=True)):
         wanted = [step.segment.outputs.index(name) for name in step.wanted]
@@ -124,13 +127,15 @@ def inputs_of(case: Case, n: int, seed: int) -> list[np.ndarray]:
     return [draw.integers(0, 9973, (50, n)) for _ in case.manifest.signature.inputs]
 
 
-@settings(max_examples=150, deadline=None)
-@given(seed=st.integers(0, 10**9), integrated=st.booleans())
-def test_any_order_that_cuda_allows_gives_the_same(seed: int, integrated: bool) -> None:
+@settings(max_examples=200, deadline=None)
+@given(seed=st.integers(0, 10**9), integrated=st.booleans(), apart=st.booleans())
+def test_any_order_that_cuda_allows_gives_the_same(
+    seed: int, integrated: bool, apart: bool
+) -> None:
     case = Case(seed)
     device = FakeDevice(seed, integrated=integrated)
-    with device:
-        prepared = on_device(case, device)
+    with device, patch(APART_FROM, 0 if apart else 1 << 30):
+        prepared = on_device(case, device, frames=2)
         frame = Frame(device, prepared)  # type: ignore[arg-type]
         for run, n in enumerate([4, 4, 4, 7, 4, 7, 7]):
             inputs = inputs_of(case, n, run)
@@ -202,8 +207,8 @@ def chain(lanes: list[str]) -> Case:
     return case
 
 
-def frame_of(case: Case, device: FakeDevice) -> tuple[Frame, Prepared]:
-    prepared = on_device(case, device)
+def frame_of(case: Case, device: FakeDevice, frames: int = 1) -> tuple[Frame, Prepared]:
+    prepared = on_device(case, device, frames)
     return Frame(device, prepared), prepared  # type: ignore[arg-type]
 
 
@@ -233,6 +238,62 @@ def test_a_steady_run_makes_these_calls_and_no_others(name: str) -> None:
         for run in range(10):
             frame.run(inputs_of(case, 4, run))
     assert device.counts == {kind: 10 * count for kind, count in calls.items()}
+
+
+def test_large_values_are_copied_on_streams_of_their_own() -> None:
+    with FakeDevice() as device, patch(APART_FROM, 50 * 8 * 8):
+        case = chain(["gpu", "gpu"])
+        frame, prepared = frame_of(case, device, frames=2)
+        assert [(op.kind, op.lane) for op in prepared.schedule.ops] == [
+            ("stage", HOST), ("upload", "copy-in"), ("segment", "gpu"), ("segment", "gpu"),
+            ("download", "copy-out"), ("finish", HOST),
+        ]  # fmt: skip
+        for run in range(3):
+            frame.run(inputs_of(case, 4, run))
+        device.counts.clear()
+        frame.run(inputs_of(case, 4, 3))
+        assert device.counts == {
+            "upload": 1, "launch": 1, "download": 1, "queue": 2,
+            "record": 3, "wait": 2, "drain": 1,
+        }  # fmt: skip
+        alone = on_device(case, device, frames=1)
+    assert not alone.apart
+    assert {op.lane for op in alone.schedule.ops} == {HOST, "gpu"}
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_frames_compute_in_the_order_in_which_they_were_launched(seed: int) -> None:
+    order: list[int] = []
+    with FakeDevice(seed) as device:
+        turns, streams = Turns(), [device.stream() for _ in range(3)]
+
+        def launch(frame: int) -> Callable[[], None]:
+            def work() -> None:
+                streams[frame].queue(lambda: order.append(frame))
+
+            return turns.in_turn(work, device, streams[frame], device.event())  # type: ignore[arg-type]
+
+        calls = [launch(frame) for frame in range(3)]
+        expected = [random.Random(seed + i).randrange(3) for i in range(12)]
+        for frame in expected:
+            calls[frame]()
+        for stream in streams:
+            stream.synchronize()
+    assert order == expected
+
+
+def test_a_launch_that_fails_does_not_hold_up_the_next() -> None:
+    with FakeDevice() as device:
+        turns, stream = Turns(), device.stream()
+
+        def fail() -> None:
+            raise EngineError("injected")
+
+        with pytest.raises(EngineError, match="injected"):
+            turns.in_turn(fail, device, stream, device.event())()  # type: ignore[arg-type]
+        done: list[int] = []
+        turns.in_turn(lambda: done.append(1), device, stream, device.event())()  # type: ignore[arg-type]
+    assert done
 
 
 SHORT: dict[str, tuple[list[str], bool]] = {
