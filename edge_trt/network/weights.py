@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import json
 import mmap
+import os
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -152,14 +153,40 @@ class WeightStore:
         return len(text).to_bytes(8, "little") + text
 
 
+class MappedFile(mmap.mmap):
+    """A file in memory that knows where it came from."""
+
+    path: Path
+    status: os.stat_result
+
+    @classmethod
+    def of(cls, path: Path) -> MappedFile:
+        """Maps a whole file, to read from it."""
+        with path.open("rb") as file:
+            mapped = cls(file.fileno(), 0, access=mmap.ACCESS_READ)
+            mapped.path, mapped.status = path.resolve(), os.fstat(file.fileno())
+        return mapped
+
+    def is_there(self) -> bool:
+        """Whether the path still leads to the file that is mapped, unchanged."""
+        try:
+            now = self.path.stat()
+        except OSError:
+            return False
+        return _version(now) == _version(self.status)
+
+
+def _version(status: os.stat_result) -> tuple[int, ...]:
+    return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns
+
+
 def read_weights(path: Path) -> Mapping[str, np.ndarray]:
     """The tensors of a safetensors file as read-only views of one memory map.
 
     Raises:
         ValueError: the file is not a whole safetensors file.
     """
-    with path.open("rb") as file:
-        mapped = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+    mapped = MappedFile.of(path)
     result: dict[str, np.ndarray] = {}
     for key, (entry, extent) in _entries(mapped, path.name).items():
         dtype = _DTYPES[entry["dtype"]]
@@ -177,6 +204,20 @@ def release(arrays: Iterable[np.ndarray]) -> None:
     for mapped in maps.values():
         if hasattr(mmap, "MADV_DONTNEED"):
             mapped.madvise(mmap.MADV_DONTNEED)
+
+
+def place_of(array: np.ndarray) -> tuple[Path, Extent] | None:
+    """The file that an array's bytes are mapped from, and where in it they lie.
+
+    None for any other array, for a part of one with gaps, and where the file was replaced since.
+    """
+    mapped = _base(array)
+    if not isinstance(mapped, MappedFile) or not array.flags.c_contiguous:
+        return None
+    if not mapped.is_there():
+        return None
+    start = np.frombuffer(mapped, np.uint8).ctypes.data
+    return mapped.path, Extent(array.ctypes.data - start, array.nbytes)
 
 
 def _base(array: Any) -> Any:

@@ -25,6 +25,7 @@ from edge_trt.network.layers import (
     SoftMax,
     Unary,
 )
+from edge_trt.network.weights import release
 from edge_trt.precision.reasons import is_float32
 from edge_trt.precision.sites import WEIGHTED, Sites
 from edge_trt_calibration import CalibrationError, InputSpec, Ranges
@@ -133,6 +134,7 @@ def digest(bundle: Bundle) -> str:
         for tensor in node.inputs:
             if tensor.data is not None:
                 state.update(np.ascontiguousarray(tensor.data).reshape(-1).view(np.uint8).data)
+                release([tensor.data])  # a session has a copy of most of them, beside this map
     return state.hexdigest()
 
 

@@ -4,6 +4,9 @@
 from __future__ import annotations
 
 import itertools
+import os
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -101,3 +104,31 @@ def test_levels_are_those_of_now() -> None:
     first = histogram.levels()
     histogram.forget()
     assert histogram.levels()[0] is not first[0]
+
+
+GROWTH = """
+import numpy as np
+from pathlib import Path
+from edge_trt_calibration import Histogram
+
+def resident():
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return next(int(line.split()[1]) for line in lines if line.startswith("RssAnon"))
+
+before = resident()
+histograms = [Histogram() for _ in range(20)]
+for histogram in histograms:
+    histogram.add(np.linspace(1, 2, 100, dtype=np.float32))
+print(resident() - before)
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc, and tunes the GNU C library")
+def test_buckets_that_nothing_fell_into_take_no_memory() -> None:
+    # Beside a running model the C library reuses what was freed, and clears it to hand it out;
+    # here it is told never to ask the system, and to clear always.
+    tuned = "glibc.malloc.mmap_threshold=1073741824:glibc.malloc.perturb=165"
+    run = [sys.executable, "-c", GROWTH]
+    environment = os.environ | {"GLIBC_TUNABLES": tuned}
+    printed = subprocess.run(run, env=environment, check=True, capture_output=True, text=True)
+    assert int(printed.stdout) * 1024 < 20 * BUCKETS * 8 / 10

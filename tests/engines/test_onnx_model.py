@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import sys
 import tracemalloc
 from pathlib import Path
 from typing import Any
@@ -25,7 +26,7 @@ from edge_trt.network.layers import (
     TopK,
 )
 from edge_trt.network.types import DType, TensorType
-from edge_trt.network.weights import WeightStore
+from edge_trt.network.weights import WeightStore, read_weights
 from tests.support.layer_rows import ROWS, Row
 
 F32 = DType.FLOAT32
@@ -120,6 +121,49 @@ def test_runner_does_not_copy_weights() -> None:
         tracemalloc.stop()
     # The bias of 2 MB is a constant like any other and is not copied either.
     assert peak < big.nbytes / 50
+
+
+@pytest.mark.parametrize("replaced", [False, True])
+def test_runner_reads_mapped_weights_from_their_own_file(
+    replaced: bool, tmp_path: Path, image: np.ndarray
+) -> None:
+    net, store, path = _conv_net(), WeightStore(), tmp_path / "weights"
+    for tensor in net.constants():
+        assert tensor.data is not None
+        store.add(tensor.data, tensor.name)
+    store.write(path)
+    expected, mapped = _reference(net, image), read_weights(path)
+    for tensor in net.constants():
+        tensor.data = mapped[tensor.name]
+    if replaced:
+        other = WeightStore()
+        for name, array in mapped.items():
+            other.add(np.zeros_like(array), name)
+        other.write(tmp_path / "other")
+        (tmp_path / "other").replace(path)
+    found = CpuRunner(net, threads=1).run({"image": image})["scores"]
+    np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="counts pages as Linux does")
+def test_runner_keeps_no_weights_that_it_has_arranged_anew(tmp_path: Path) -> None:
+    def mapped_kilobytes() -> int:
+        lines = Path("/proc/self/status").read_text().splitlines()
+        return next(int(line.split()[1]) for line in lines if line.startswith("RssFile"))
+
+    net, store = Network("net"), WeightStore()
+    x = net.input("x", TensorType(F32, (1, 512, 4, 4)))
+    kernel = net.constant(np.ones((512, 512, 3, 3), np.float32), "w")
+    net.mark_output(net.add(Convolution((1, 1), (1, 1), (1, 1), (1, 1)), x, kernel), "y")
+    assert kernel.data is not None
+    store.add(kernel.data, "w")
+    store.write(tmp_path / "weights")
+    kernel.data = read_weights(tmp_path / "weights")["w"]
+    before = mapped_kilobytes()
+    runner = CpuRunner(net, threads=1)
+    assert mapped_kilobytes() - before < kernel.data.nbytes / 1000 / 2
+    found = runner.run({"x": np.ones((1, 512, 4, 4), np.float32)})["y"]
+    assert found.max() == 9 * 512
 
 
 def test_runner_takes_any_order_of_memory(image: np.ndarray) -> None:

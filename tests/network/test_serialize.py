@@ -22,7 +22,7 @@ from edge_trt.network.graph import Network, NetworkError, Node, Origin
 from edge_trt.network.layers import Cast, ElementWise, Identity
 from edge_trt.network.serialize import dump, load
 from edge_trt.network.types import DType, TensorType
-from edge_trt.network.weights import ALIGNMENT, WeightStore, read_weights, release
+from edge_trt.network.weights import ALIGNMENT, WeightStore, place_of, read_weights, release
 from tests.support.layer_rows import ROWS, Row
 
 
@@ -208,3 +208,25 @@ def test_released_weights_are_read_again(tmp_path: Path) -> None:
     release([array, *weights.values(), weights["w"].reshape(2, -1)[1]])
     assert before - mapped_kilobytes() > 15_000
     assert np.array_equal(weights["w"], array)
+
+
+def test_weights_tell_where_they_are_mapped_from_until_the_file_is_another(tmp_path: Path) -> None:
+    store, path = WeightStore(), tmp_path / "weights"
+    arrays = {name: np.full((3, 4), i, np.float32) for i, name in enumerate("abc")}
+    for name, array in arrays.items():
+        store.add(array, name)
+    store.write(path)
+    weights = read_weights(path)
+    for name, array in weights.items():
+        assert place_of(array) == (path.resolve(), store.extent(name))
+    place = place_of(weights["b"][1])
+    assert place is not None
+    offset, length = place[1].offset, place[1].length
+    assert path.read_bytes()[offset : offset + length] == arrays["b"][1].tobytes()
+    assert place_of(weights["b"][:, 1]) is None, "it has gaps"
+    assert place_of(arrays["b"]) is None, "it is in memory alone"
+    store.write(tmp_path / "other")
+    (tmp_path / "other").replace(path)
+    assert place_of(weights["b"]) is None
+    path.unlink()
+    assert place_of(weights["b"]) is None

@@ -6,9 +6,10 @@
         for name, array in group.items(): ...
     outputs = observer.outputs
 
-A network whose shown tensors are small runs in one piece, into buffers that are used again: fresh
-ones of many megabytes make a run half as long again. A larger one is cut into pieces, one after
-the other, and nothing is computed twice.
+It runs into buffers that are used again, for fresh ones of many megabytes make a run half as long
+again: small ones in one piece with two sets of buffers, larger ones cut into pieces with one set
+each, so that all shown tensors are in memory once and not twice. Where that is too much, the
+buffers are fresh. Nothing is computed twice.
 """
 
 from __future__ import annotations
@@ -23,6 +24,9 @@ from edge_trt.network.types import ShapeError, TensorType
 
 LIMIT = 64 << 20
 """Bytes of shown tensors that one piece may have; a single tensor may be larger."""
+
+WORTH_CUTTING = 8 << 20
+"""Bytes of shown tensors of which two sets are no harm: every piece costs a little time."""
 
 Group = dict[str, np.ndarray]
 
@@ -52,12 +56,14 @@ class Observer:
         self._network = network
         self._names = set(names)
         sizes = _sizes(network, shapes)
-        parts = _cut(network.nodes, self._names, sizes, limit)
-        self._pieces = [
-            _Piece(network, nodes, self._names, reuse=len(parts) == 1, threads=threads)
-            for nodes in parts
-        ]
         self.shown_bytes = sum(size for t, size in sizes.items() if t.name in self._names)
+        whole = self.shown_bytes <= limit
+        if whole and self.shown_bytes > WORTH_CUTTING:
+            limit = self.shown_bytes // 2
+        parts = _cut(network.nodes, self._names, sizes, limit)
+        # A piece's results are looked at while the next one runs: one alone needs them twice.
+        sets = (2 if len(parts) == 1 else 1) if whole else 0
+        self._pieces = [_Piece(network, p, self._names, sets=sets, threads=threads) for p in parts]
         self.outputs: Group = {}
 
     def run(self, feeds: Mapping[str, np.ndarray]) -> Iterator[Group]:
@@ -79,7 +85,7 @@ class _Piece:
     """Consecutive nodes of a network in a session of their own."""
 
     def __init__(
-        self, network: Network, nodes: Sequence[Node], names: set[str], *, reuse: bool, threads: int
+        self, network: Network, nodes: Sequence[Node], names: set[str], *, sets: int, threads: int
     ) -> None:
         computed = [t for node in nodes for t in node.outputs]
         own = set(computed)
@@ -95,19 +101,19 @@ class _Piece:
         # Who looks counts the piece before at the same time, in a thread of its own.
         spin = not names
         self._runner = CpuRunner(part, outputs=[t.name for t in given], threads=threads, spin=spin)
-        self._reuse = reuse
+        self._sets = sets
         self._shapes: list[tuple[int, ...]] = []
         self._spare: list[Group] = []
 
     def run(self, values: Mapping[str, np.ndarray]) -> Group:
-        """The results that are shown or read later; with `reuse` in one of two sets of arrays."""
+        """The results that are shown or read later, in one of `sets` sets of arrays if any."""
         feeds = {name: values[name] for name in self.reads}
         shapes = [array.shape for array in feeds.values()]
         if shapes != self._shapes:  # other sizes: the results tell what they need
             self._spare, self._shapes = [], shapes
-        if not self._reuse or len(self._spare) < 2:
+        if len(self._spare) < self._sets or not self._sets:
             results = self._runner.run(feeds)
-            if self._reuse:
+            if self._sets:
                 self._spare.append(results)
             return results
         self._spare.reverse()

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
 from typing import Any, cast
 
 import ml_dtypes
@@ -15,7 +16,8 @@ from edge_trt.engines.onnx.graph import ExternalData
 from edge_trt.engines.onnx.integers import mostly_in_float
 from edge_trt.engines.onnx.model import emit
 from edge_trt.network.graph import Network, Tensor
-from edge_trt_runtime.executors.onnx import WITHOUT_INTEGERS, is_x86
+from edge_trt.network.weights import place_of
+from edge_trt_runtime.executors.onnx import FOLDER, WITHOUT_INTEGERS, is_x86
 
 _ONLY_ERRORS = 3
 
@@ -57,10 +59,13 @@ class CpuRunner:
         options.add_session_config_entry("session.intra_op.allow_spinning", str(int(spin)))
         if mostly_in_float(network) and is_x86():
             options.add_session_config_entry(*WITHOUT_INTEGERS)
+        arrays = _external_arrays(model.graph, network.constants())
+        if folder := _read_from_file(model.graph, arrays):
+            options.add_session_config_entry(FOLDER, str(folder))
         # ONNX Runtime uses the arrays in place, so the session's owner keeps them alive.
-        self._arrays = _external_arrays(model.graph, network.constants())
-        values = [_value(array) for array in self._arrays.values()]
-        options.add_external_initializers(list(self._arrays), values)
+        self._arrays = arrays
+        values = [_value(array) for array in arrays.values()]
+        options.add_external_initializers(list(arrays), values)
         return onnxruntime.InferenceSession(
             model.SerializeToString(), options, providers=["CPUExecutionProvider"]
         )
@@ -128,6 +133,28 @@ def _external_arrays(graph: GraphProto, constants: Iterable[Tensor]) -> dict[str
             array = by_location[initializer.external_data[0].value]
             arrays[initializer.name] = np.ascontiguousarray(array).reshape(tuple(initializer.dims))
     return arrays
+
+
+def _read_from_file(graph: GraphProto, arrays: dict[str, np.ndarray]) -> Path | None:
+    """Has the session read what is mapped from a file by itself, and takes that out of `arrays`.
+
+    What ONNX Runtime arranges anew it then drops from memory, weight by weight: ResNet-50 takes
+    176 MB to load so, at its peak, and 352 MB from arrays.
+
+    Returns:
+        The folder of the file, None if nothing is mapped from one.
+    """
+    folder: Path | None = None
+    for initializer in graph.initializer:
+        place = place_of(arrays[initializer.name]) if initializer.name in arrays else None
+        if place is None or folder not in (None, place[0].parent):
+            continue
+        path, extent = place
+        folder = path.parent
+        del initializer.external_data[:], arrays[initializer.name]
+        for key, value in [("location", path.name), *extent.entries()]:
+            initializer.external_data.add(key=key, value=value)
+    return folder
 
 
 def _value(array: np.ndarray) -> Any:

@@ -27,6 +27,9 @@ MOSTLY_IN_FLOAT = "mostly_in_float"
 WITHOUT_INTEGERS = ("session.disable_quant_qdq", "1")
 """Setting by which weights are dequantized once, when the model is loaded, and not in each run."""
 
+FOLDER = "session.model_external_initializers_file_folder_path"
+"""Setting that says where the files of weights are."""
+
 _SILENT = 4  # only what kills the process: every other failure arrives as an exception as well
 
 
@@ -107,9 +110,7 @@ def _options(ort: Any, bundle: OpenBundle, path: str, threads: int | None) -> An
     # Spin during a run, not between runs: as fast as spinning always (2.1 ms either way for 16
     # convolutions) with a seventh of its CPU time when frames come at 30 Hz (15 % against 107 %).
     options.add_session_config_entry("session.force_spinning_stop", "1")
-    options.add_session_config_entry(
-        "session.model_external_initializers_file_folder_path", bundle.root
-    )
+    options.add_session_config_entry(FOLDER, bundle.root)
     return options
 
 
