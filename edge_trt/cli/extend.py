@@ -26,8 +26,8 @@ from edge_trt.options import CompileOptions, option_of
 from edge_trt.pipeline import Bundle, add_engines
 from edge_trt_runtime.cuda import open_device
 from edge_trt_runtime.errors import EngineError
+from edge_trt_runtime.opening import load
 from edge_trt_runtime.selftest import run_self_test
-from edge_trt_runtime.session import load
 
 if TYPE_CHECKING:
     from edge_trt.stages import Progress

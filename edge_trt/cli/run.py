@@ -40,7 +40,7 @@ def run(arguments: argparse.Namespace) -> int:
     """Load, run once, print."""
     from edge_trt.cli.console import print_table
     from edge_trt.cli.files import read_inputs
-    from edge_trt_runtime.session import load
+    from edge_trt_runtime.opening import load
 
     with load(arguments.bundle, device=arguments.device, threads=arguments.threads) as session:
         inputs = read_inputs(session.signature, arguments.input)

@@ -38,8 +38,8 @@ def run(arguments: argparse.Namespace) -> int:
     from edge_trt_runtime.bundle import verify_bundle
     from edge_trt_runtime.describe import describe_session, describe_signature
     from edge_trt_runtime.keys import named_by_environment
+    from edge_trt_runtime.opening import load
     from edge_trt_runtime.selftest import run_self_test
-    from edge_trt_runtime.session import load
 
     keys = arguments.key or named_by_environment()
     least = arguments.least_counter

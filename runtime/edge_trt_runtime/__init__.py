@@ -28,8 +28,9 @@ if TYPE_CHECKING:
         TensorSpec,
     )
     from edge_trt_runtime.metrics import Metrics
+    from edge_trt_runtime.opening import load
     from edge_trt_runtime.selftest import SelfTestResult, run_self_test
-    from edge_trt_runtime.session import Session, load
+    from edge_trt_runtime.session import Session
     from edge_trt_runtime.streaming import Stream, StreamResult
     from edge_trt_runtime.tensorrt.shared import EngineInfo, engines
 
@@ -51,7 +52,8 @@ __all__ = [  # noqa: RUF022 (grouped by use)
 # fmt: on
 
 _HOME = {
-    **dict.fromkeys(("load", "Session"), "session"),
+    "load": "opening",
+    "Session": "session",
     **dict.fromkeys(("Stream", "StreamResult"), "streaming"),
     **dict.fromkeys(("engines", "EngineInfo"), "tensorrt.shared"),
     "Metrics": "metrics",

@@ -55,7 +55,7 @@ def main(arguments: list[str] | None = None) -> int:
 def _bench(options: argparse.Namespace) -> None:
     """Measure, print and write."""
     from edge_trt_runtime.bench import format_bench, measure, sample_inputs
-    from edge_trt_runtime.session import load
+    from edge_trt_runtime.opening import load
     from edge_trt_runtime.timing import trace_events
 
     with load(options.bundle, device=options.device) as session:
@@ -79,8 +79,8 @@ def _write(path: str, content: object) -> None:
 
 
 def _verify(path: str, device: str) -> int:
+    from edge_trt_runtime.opening import load
     from edge_trt_runtime.selftest import run_self_test
-    from edge_trt_runtime.session import load
 
     bundle = verify_bundle(path)
     print(f"files: {len(bundle.manifest.files)} as built")

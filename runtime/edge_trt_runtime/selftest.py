@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from edge_trt_runtime.errors import BundleError
-from edge_trt_runtime.session import Session, load
+from edge_trt_runtime.opening import load
+from edge_trt_runtime.session import Session
 from edge_trt_runtime.vectors import read_tensors
 
 if TYPE_CHECKING:

@@ -59,7 +59,7 @@ Case = Callable[[Path, st.DataObject], None]
 def damaged_and_signed(original: Path, data: st.DataObject) -> None:
     """Whatever was changed after signing is refused, before anything is opened."""
     with copied(original) as bundle, pytest.MonkeyPatch.context() as patch:
-        patch.setattr("edge_trt_runtime.session.Session", _opened)
+        patch.setattr("edge_trt_runtime.opening.load_engines", _opened)
         if data.draw(st.booleans(), label="manifest"):
             tree = data.draw(damage.changed_trees(json.loads((bundle / MANIFEST).read_bytes())))
             (bundle / MANIFEST).write_bytes(damage.as_text(tree))

@@ -133,7 +133,7 @@ def test_files_are_checked_before_an_engine_sees_them(
     def opened(*args: object) -> None:
         raise AssertionError("an engine was opened")
 
-    monkeypatch.setattr("edge_trt_runtime.session.Session", opened)
+    monkeypatch.setattr("edge_trt_runtime.opening.load_engines", opened)
     if kind == "changed":
         replace(bundle / MODEL, b"Relu", b"Sqrt")
     else:

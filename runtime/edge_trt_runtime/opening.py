@@ -1,0 +1,108 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Opening a bundle as a session."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from edge_trt_runtime.bundle import OpenBundle, open_bundle
+from edge_trt_runtime.devices import check_device
+from edge_trt_runtime.errors import EngineError
+from edge_trt_runtime.keys import named_by_environment
+from edge_trt_runtime.loaded import Options, load_engines
+from edge_trt_runtime.session import Session
+from edge_trt_runtime.tensorrt.budget import bytes_of, plan_options
+
+if TYPE_CHECKING:
+    import os
+    from collections.abc import Iterable
+
+    from edge_trt_runtime.keys import TrustedKey
+
+
+def load(
+    path: str | os.PathLike[str] | OpenBundle,
+    *,
+    device: str = "auto",
+    threads: int | None = None,
+    frames: int = 2,
+    graphs: bool = True,
+    memory_budget: int | str | None = None,
+    weight_streaming: int | str | None = None,
+    persistent_cache: int | str | None = None,
+    verify: bool = True,
+    trusted_keys: Iterable[TrustedKey] | None = None,
+    least_counter: int = 0,
+) -> Session:
+    """Open the bundle at ``path`` and make it ready to run.
+
+    Args:
+        path: The bundle's directory, or what :func:`verify_bundle` returned: its manifest and its
+            signature are read again, and its files are not compared a second time.
+        device: ``"cpu"``, a GPU such as ``"cuda:0"``, or ``"auto"``: the first GPU where PyCUDA
+            is installed and the bundle has something that runs there, else the CPU.
+        threads: CPU threads that one run may use; ``None`` leaves it to the library. For PyTorch
+            segments this sets the number of the whole process.
+        frames: How many runs may be in flight on a GPU at once, each with memory of its own that
+            is allocated when it is first needed, and how many of :meth:`Session.submit` anywhere.
+            More callers wait.
+        graphs: Capture what runs on a GPU as CUDA graphs.
+        memory_budget: Bytes, or text such as ``"2GB"``, that all TensorRT plans of this process
+            may take on the GPU from now on; plans that no session uses stay loaded within it.
+            ``None`` leaves what an earlier call or ``EDGE_TRT_MEMORY_BUDGET`` said. Each plan
+            counts with the size of its file.
+        weight_streaming: How much of the weights of each TensorRT plan stays on the GPU, as
+            ``memory_budget`` or ``"auto"``; the rest is brought there while it runs. Plans have
+            to be built for it.
+        persistent_cache: How much of the GPU's L2 cache a TensorRT plan may keep activations
+            in, likewise; GPUs without such a cache refuse it.
+        verify: Check size and sha256 of every file first. Without it only sizes are checked.
+        trusted_keys: Public Ed25519 keys, as paths, as the bytes of such a file, or as
+            ``Ed25519PublicKey``: only what one of them signed is taken, ``verify`` or not, and
+            anything else is refused before it is decoded. ``None`` takes the paths in the
+            environment variable ``EDGE_TRT_TRUSTED_KEYS``, or any bundle where that is not set.
+        least_counter: The least counter that a bundle may have, so that an older one which was
+            signed as well is refused.
+
+    Returns:
+        A session; use it as a context manager or call :meth:`Session.close`.
+
+    Raises:
+        BundleError: When the bundle is damaged, unsafe, too new, not signed by a trusted key, or
+            older than ``least_counter``.
+        EngineError: When the bundle has no engine for this machine, a library is missing, or an
+            option or a key is wrong, or something that a plan or this TensorRT lacks.
+    """
+    options = Options(
+        device,
+        threads,
+        frames,
+        graphs,
+        bytes_of(memory_budget, "memory_budget"),
+        plan_options(weight_streaming, persistent_cache),
+    )
+    _check_options(options)
+    keys = named_by_environment() if trusted_keys is None else trusted_keys
+    if isinstance(keys, Iterator):
+        keys = [*keys]  # they are asked for again at a reload
+
+    def open_checked(path: str | os.PathLike[str] | OpenBundle) -> OpenBundle:
+        known = path if isinstance(path, OpenBundle) else None
+        place = path.root if isinstance(path, OpenBundle) else path
+        bundle = open_bundle(place, trusted_keys=keys, least_counter=least_counter)
+        if known and known.verified and known.manifest == bundle.manifest:
+            bundle.verified = True
+        elif verify or keys is not None:
+            bundle.verify()
+        return bundle
+
+    return Session(load_engines(open_checked(path), options), options, open_checked)
+
+
+def _check_options(options: Options) -> None:
+    check_device(options.device)
+    if options.threads is not None and options.threads < 1:
+        raise EngineError(f"threads is {options.threads}", hint="give 1 or more, or None")
+    if options.frames < 1:
+        raise EngineError(f"frames is {options.frames}", hint="give 1 or more")
