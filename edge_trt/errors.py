@@ -9,7 +9,7 @@
     ├── EngineError             runtime: engine missing, could not be loaded, failed
     ├── CaptureError            the model could not be read or exported
     ├── UnsupportedError        operators without a converter where no fallback is allowed
-    ├── ConversionError         a converter is wrong: our bug, please report it
+    ├── ConversionError         a converter is wrong: a user's, or ours to be reported
     ├── BuildError              the engine builder refused a network
     └── OptionError             unknown option, target or operator (also a ValueError)
 """
@@ -64,7 +64,7 @@ class UnsupportedError(EdgeTrtError):
 
 
 class ConversionError(EdgeTrtError):
-    """A converter failed, or gave another shape or type than PyTorch says.
+    """A converter or its condition failed, or gave another shape or type than PyTorch says.
 
     Attributes:
         node: Name of the graph node.

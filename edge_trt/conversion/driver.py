@@ -15,12 +15,13 @@ import numpy as np
 import torch
 from torch import fx
 
+from edge_trt.conversion.blame import at_node, converter_failed
 from edge_trt.conversion.context import Context
 from edge_trt.conversion.origin import origin_of
 from edge_trt.conversion.registry import Converter, bind, lookup, support
 from edge_trt.conversion.size_functions import SizeFunction, tabulated
 from edge_trt.conversion.size_ranges import bounds
-from edge_trt.errors import ConversionError
+from edge_trt.conversion.size_samples import differing
 from edge_trt.network.graph import Network, NetworkError, Tensor, check_type
 from edge_trt.network.types import UNKNOWN, Dim, DType, TensorType
 
@@ -121,7 +122,7 @@ class _Driver:
         if isinstance(value, torch.Tensor):
             return self.network.input(name, self.context.type_of(value))
         if not isinstance(value, torch.SymInt):
-            raise _error(node, f"a network has no input for {value}, a number that is not whole")
+            raise at_node(node, f"a network has no input for {value}, a number that is not whole")
         size = self.network.input(name, TensorType(DType.INT64, ()))  # of another segment
         self.sized(value, size)
         return size
@@ -137,16 +138,16 @@ class _Driver:
     def _call(self, node: fx.Node) -> Any:
         reason, entry = support(node), lookup(node.target)
         if entry is None or reason is not None:
-            raise _error(node, reason or f"{node.target} has no converter")
+            raise at_node(node, reason or f"{node.target} has no converter")
         self.network.origin = origin_of(node)
         try:
             value = node.meta.get("val")
             self.context.results = tuple(map(self.context.type_of, _tensors(value)))
             result = entry.function(self.context, **self._arguments(node, entry))
-            return self.sized(value, result) if entry.evaluates else self._checked(node, result)
+            return self._size(value, result) if entry.evaluates else self._checked(node, result)
         except Exception as error:
             # Whatever a converter does wrong, the person who wrote the model wants to know where.
-            raise _error(node, f"{node.target}: {error}") from error
+            raise converter_failed(node, entry.function, error) from error
 
     def _arguments(self, node: fx.Node, entry: Converter) -> dict[str, Any]:
         bound = bind(node)
@@ -166,6 +167,13 @@ class _Driver:
         if isinstance(argument, list):
             return [self._tabulated(a) for a in argument]
         return tabulated(self.context, argument) if isinstance(argument, SizeFunction) else argument
+
+    def _size(self, value: Any, result: Any) -> Any:
+        """`sized`, of an evaluator's result that may be one."""
+        whole = isinstance(value, (int, torch.SymInt))
+        if whole and not isinstance(result, (int, float, Tensor, SizeFunction)):
+            raise NetworkError(f"it returns {_told(result)}: return the size, a number or a Tensor")
+        return self.sized(value, result)
 
     def sized(self, value: Any, result: Any) -> Any:
         """An evaluator's result, as a number or under its name if torch knows either."""
@@ -188,14 +196,27 @@ class _Driver:
         results = result if isinstance(result, (tuple, list)) else (result,)
         expected = self.context.results
         if len(results) != len(expected):
-            raise NetworkError(f"{len(results)} results, torch gives {len(expected)}")
-        for tensor, type in zip(results, expected, strict=True):
+            raise NetworkError(
+                f"it returns {len(results)} results, and torch gives {len(expected)}"
+            )
+        found = _tensors(node.meta.get("val"))
+        for tensor, type, value in zip(results, expected, found, strict=True):
             if not isinstance(tensor, Tensor):
-                raise NetworkError(f"the converter returns {tensor!r}: return the Tensor it makes")
+                raise NetworkError(f"it returns {_told(tensor)}: return the Tensor that ctx makes")
             if any(map(_contradict, type.shape, tensor.shape)):
                 raise NetworkError(f"result: {tensor.type}, torch gives {type}")
-            tensor.type = check_type(type, tensor.type, "result")
+            merged = check_type(type, tensor.type, "result")
+            self._compare_sizes(value.shape, tensor, type)
+            tensor.type = merged
         return result
+
+    def _compare_sizes(self, sizes: Sequence[Any], tensor: Tensor, type: TensorType) -> None:
+        """Compares open sizes that are written differently, at some values."""
+        for axis, (size, here, wanted) in enumerate(zip(sizes, tensor.shape, type.shape)):  # noqa: B905
+            if at := differing(size, here, wanted, self.context.dim_names):
+                raise NetworkError(
+                    f"size {axis} of the result is {here}, torch gives {wanted}: {at}"
+                )
 
 
 def to_numpy(tensor: torch.Tensor) -> np.ndarray:
@@ -206,15 +227,16 @@ def to_numpy(tensor: torch.Tensor) -> np.ndarray:
     return tensor.numpy()
 
 
-def _error(node: fx.Node, message: str) -> ConversionError:
-    origin = origin_of(node)
-    where = {"node": node.name, "module": origin.module, "source": origin.source}
-    return ConversionError(f"{message} ({origin})", **where)
-
-
 def _contradict(a: Dim, b: Dim) -> bool:
     """A number where the other says that the size varies; torch has specialised what is fixed."""
     return UNKNOWN not in (a, b) and isinstance(a, int) is not isinstance(b, int)
+
+
+def _told(value: Any) -> str:
+    """A wrong result, short enough for a sentence."""
+    if value is None or isinstance(value, (bool, int, float, str)):
+        return repr(value)
+    return f"a {type(value).__module__}.{type(value).__qualname__}"
 
 
 def _tensors(value: Any) -> list[torch.Tensor]:

@@ -23,6 +23,7 @@ from typing import Any
 import torch
 from torch import fx
 
+from edge_trt.conversion.blame import asked
 from edge_trt.conversion.origin import operator_of
 from edge_trt.network.types import DType
 
@@ -175,7 +176,11 @@ def bind(node: fx.Node) -> Mapping[str, Any]:
 
 
 def support(node: fx.Node) -> str | None:
-    """None if the node can be converted, else the sentence that says why not and what helps."""
+    """None if the node can be converted, else the sentence that says why not and what helps.
+
+    Raises:
+        ConversionError: the condition of a converter fails, or answers with no sentence.
+    """
     if node.op in ("get_attr", "placeholder", "output"):
         return None
     entry = lookup(node.target)
@@ -186,9 +191,10 @@ def support(node: fx.Node) -> str | None:
     if reason is not None or entry.predicate is None:
         return reason
     if entry.evaluates:
-        return entry.predicate(node)
+        return asked(node, entry.predicate, node)
     bound = bind(node)
-    return entry.predicate(**{name: bound[name] for name in entry.predicate_parameters})
+    arguments = {name: bound[name] for name in entry.predicate_parameters}
+    return asked(node, entry.predicate, **arguments)
 
 
 def _no_converter(name: str) -> str:

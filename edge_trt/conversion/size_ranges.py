@@ -12,10 +12,10 @@ def bounds(size: Any) -> tuple[float, float]:
     if isinstance(size, (int, float)):
         return size, size
     found = size.node.shape_env.bound_sympy(size.node.expr)
-    return _number(found.lower, -math.inf), _number(found.upper, math.inf)
+    return number(found.lower, -math.inf), number(found.upper, math.inf)
 
 
-def _number(bound: Any, unknown: float) -> float:
+def number(bound: Any, unknown: float) -> float:
     """Whole numbers stay such, as reasons print them; torch's infinity says that it is finite."""
     if bound.is_Integer:
         return int(bound)
