@@ -61,6 +61,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="of a bundle: write engines of this machine's GPU before they ran its recorded cases",
     )
+    parser.add_argument(
+        "--on", metavar="USER@BOARD", help="of a bundle: build on that board, over ssh and rsync"
+    )
+    parser.add_argument(
+        "--remote-command",
+        metavar="COMMAND",
+        default="edge_trt",
+        help="what this program is called there, such as '~/venv/bin/edge_trt'",
+    )
     add_option_arguments(parser.add_argument_group("compile options"))
 
 
@@ -73,9 +82,12 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.output is None and not options.dryrun:
         raise OptionError("no place for the bundle is given", hint="add -o model.edge, or --dryrun")
     start = time.perf_counter()
-    work = _dry_run if options.dryrun else _compile
-    if extends:
-        from edge_trt.cli.extend import extend as work
+    work = _extend if extends else _dry_run if options.dryrun else _compile
+    if arguments.on:
+        from edge_trt.cli.remote import build_remotely
+
+        build_remotely(arguments, options)
+        return 0
     bundle = work(arguments, options)
     if not arguments.quiet:
         _sum_up(bundle, arguments.output, time.perf_counter() - start, dryrun=options.dryrun)
@@ -167,6 +179,13 @@ def _dry_run(arguments: argparse.Namespace, options: CompileOptions) -> Bundle:
     warnings.showwarning = show_warning
     with progress_or_silence(quiet=arguments.quiet) as progress:
         return compile_networks(arguments.model, inputs, options, Stages(progress))
+
+
+def _extend(arguments: argparse.Namespace, options: CompileOptions) -> Bundle:
+    """Adds engines to a bundle, without torch."""
+    from edge_trt.cli.extend import extend
+
+    return extend(arguments, options)
 
 
 def _sum_up(bundle: Bundle, output: str | None, seconds: float, *, dryrun: bool) -> None:

@@ -48,7 +48,7 @@ def extend(arguments: argparse.Namespace, options: CompileOptions) -> Bundle:
         EngineError: engines of this machine fail the recorded cases; the bundle stays as it was.
         EdgeTrtError: as `add_engines` and `Bundle.save`.
     """
-    _check(arguments, options)
+    check_flags(arguments, options)
     if arguments.target is None and (board := native_target()):
         options = dataclasses.replace(options, target=(board,))
     bundle = Bundle.load(arguments.model)
@@ -73,7 +73,12 @@ def extend(arguments: argparse.Namespace, options: CompileOptions) -> Bundle:
     return bundle
 
 
-def _check(arguments: argparse.Namespace, options: CompileOptions) -> None:
+def check_flags(arguments: argparse.Namespace, options: CompileOptions) -> None:
+    """Refuses flags that a finished bundle can't follow.
+
+    Raises:
+        OptionError: naming all of them.
+    """
     shaping = {"--input": arguments.input, "--image": arguments.image, "--dryrun": options.dryrun}
     given = [name for name, value in shaping.items() if value]
     given += [FLAGS[name] for name in SHAPING if getattr(arguments, name, None)]
