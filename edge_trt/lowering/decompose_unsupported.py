@@ -88,6 +88,15 @@ def notes_of(gm: fx.GraphModule) -> list[str]:
     return [f"{said} (the first{found[0]}); train or export with symmetric qint8 observers"]
 
 
+def expand(gm: fx.GraphModule, node: fx.Node, function: Callable[..., Any]) -> bool:
+    """Replace one call by what a function of its arguments does, in the smallest operators."""
+    traced = _record(gm, node, function, large=False)
+    if traced is None:
+        return False
+    holder = _splice(gm, node, traced)
+    return _hand_over(node, holder)
+
+
 def _expand(
     gm: fx.GraphModule, node: fx.Node, supported: Callable[[fx.Node], str | None], depth: int
 ) -> bool:

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 
 from edge_trt.capture.mutations import written_buffers
+from edge_trt.lowering.inline_contexts import inline_contexts
 from edge_trt.lowering.stable_sorts import StableSorts
 from edge_trt.lowering.unlifting import unlift
 
@@ -52,6 +53,8 @@ def eager_by_name(
 def harmless(program: ExportedProgram) -> fx.GraphModule:
     """The program as a module that can be run: what it writes to is not the user's model."""
     gm, written = unlift(program), written_buffers(program)
+    if inline_contexts(gm):  # what runs below a dispatch mode, as `StableSorts`, sees no autocast
+        gm.recompile()
     for node in gm.graph.nodes:
         if node.op == "get_attr" and node.meta.get("fqn") in written:
             setattr(gm, str(node.target), getattr(gm, str(node.target)).clone())

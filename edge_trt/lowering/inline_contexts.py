@@ -1,64 +1,120 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Regions under ``torch.no_grad()`` or a disabled autocast are ordinary code when compiled."""
+"""Regions under ``torch.no_grad()`` or ``torch.autocast`` are ordinary code when compiled."""
 
 from __future__ import annotations
 
 import operator
-from typing import Any
+from copy import deepcopy
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import fx
+from torch._ops import HigherOrderOperator
+from torch.amp.autocast_mode import _enter_autocast, _exit_autocast
 
+from edge_trt.lowering.autocast import Autocast, cast_operands
+from edge_trt.lowering.decompose_unsupported import expand
 from edge_trt.lowering.edit import calls, replace, tensor
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+_HIGHER = torch.ops.higher_order
 
 
 def inline_contexts(gm: fx.GraphModule) -> bool:
-    """Inline the body of gradient and autocast contexts that change no value.
+    """Inline the bodies of gradient and autocast contexts, with the casts that autocast makes.
 
     ::
 
         before  wrap_with_set_grad_enabled(False, body, x) ; getitem(.., 0)   # body: mul(x, 2)
         after   mul(x, 2)
 
-    An autocast region that is enabled for the program's own device is left alone: its casts are not
-    in the graph.
+    An autocast region for another device than the program's casts nothing.
     """
-    changed = False
-    found = True
-    while found:  # a body may hold a context of its own
-        found = False
-        for node in calls(gm):
-            region = _region(gm, node)
-            if region is not None and _inline(gm, node, *region):
-                found = changed = True
-    return changed
+    return _settle(gm, list(calls(gm)), None)
 
 
-def _region(gm: fx.GraphModule, node: fx.Node) -> tuple[fx.GraphModule, tuple[Any, ...]] | None:
-    """Return the body and its operands, or None for anything that must stay."""
-    higher = torch.ops.higher_order
-    if node.target is higher.wrap_with_set_grad_enabled:
+@dataclass(frozen=True)
+class _Region:
+    body: fx.GraphModule
+    operands: tuple[Any, ...]
+    autocast: Autocast | None
+
+
+def _region(gm: fx.GraphModule, node: fx.Node, outer: Autocast | None) -> _Region | None:
+    """Return what a call runs inline, or None for any other call."""
+    if any(user.target is not operator.getitem for user in node.users):
+        return None
+    if node.target is _HIGHER.wrap_with_set_grad_enabled:
         body, *operands = node.args[1:]
-    elif node.target is higher.wrap_with_autocast:
-        device, _dtype, enabled, _cache, body, *operands = node.args
-        devices = {t.device.type for t in map(tensor, operands) if t is not None}
-        if enabled and device in devices:
-            return None
+        autocast = outer
+    elif node.target is _HIGHER.wrap_with_autocast:
+        *given, body = node.args[:5]
+        operands = node.args[5:]
+        autocast = _entered(gm, given, outer)
     else:
         return None
-    return getattr(gm, str(body.target)), tuple(operands)  # type: ignore[union-attr]
+    return _Region(getattr(gm, str(body.target)), tuple(operands), autocast)  # type: ignore[union-attr]
 
 
-def _inline(
-    gm: fx.GraphModule, node: fx.Node, body: fx.GraphModule, operands: tuple[Any, ...]
-) -> bool:
-    if any(user.target is not operator.getitem for user in node.users):
-        return False
+def _entered(gm: fx.GraphModule, given: Sequence[Any], outer: Autocast | None) -> Autocast | None:
+    """Return what is cast in a region of (device, type, enabled, cache) inside of another one."""
+    device, dtype, enabled, _cache = given
+    if device not in {t.device.type for t in map(tensor, gm.graph.nodes) if t is not None}:
+        return outer
+    return Autocast(device, dtype) if enabled else None
+
+
+def _settle(gm: fx.GraphModule, nodes: Sequence[fx.Node], outer: Autocast | None) -> bool:
+    """Inline or cast some calls, in order; torch.export leaves some regions as their two ends."""
+    changed = False
+    stack, ends = [outer], list[fx.Node]()
+    for node in nodes:
+        if node.target is _enter_autocast:
+            stack.append(_entered(gm, node.args, stack[-1]))
+            ends.append(node)
+        elif node.target is _exit_autocast:
+            stack.pop()
+            ends.append(node)
+        elif (region := _region(gm, node, stack[-1])) is not None:
+            changed = True
+            _settle(gm, _copied(gm, node, region), region.autocast)
+        elif stack[-1] is not None:
+            changed |= _cast(gm, node, stack[-1])
+    for end in reversed(ends):
+        gm.graph.erase_node(end)
+    return changed or bool(ends)
+
+
+def _cast(gm: fx.GraphModule, node: fx.Node, autocast: Autocast) -> bool:
+    """Write out the casts of a call, and of all in the bodies of a conditional or loop."""
+    target: Any = node.target
+    if not isinstance(target, HigherOrderOperator):
+        casts_inside = not cast_operands(gm, node, autocast)
+        return casts_inside and expand(gm, node, partial(autocast.run, target))
+    for source in node.all_input_nodes:
+        body = getattr(gm, str(source.target), None) if source.op == "get_attr" else None
+        if isinstance(body, fx.GraphModule):
+            own = deepcopy(body)  # the program keeps its own
+            _settle(own, list(calls(own)), autocast)
+            own.recompile()
+            with gm.graph.inserting_before(node):
+                copied = gm.graph.get_attr(_added(gm, str(source.target), own))
+            copied.meta = dict(source.meta)
+            node.replace_input_with(source, copied)
+    return True
+
+
+def _copied(gm: fx.GraphModule, node: fx.Node, region: _Region) -> list[fx.Node]:
+    """Put the body in the place of the call; return the calls that it consists of."""
     copies: dict[fx.Node, Any] = {}
-    rest = iter(operands)
+    rest = iter(region.operands)
     results: Any = ()
     with gm.graph.inserting_before(node):
-        for inner in body.graph.nodes:
+        for inner in region.body.graph.nodes:
             if inner.op == "placeholder":
                 copies[inner] = next(rest)
             elif inner.op == "output":
@@ -66,19 +122,20 @@ def _inline(
             else:
                 copies[inner] = gm.graph.node_copy(inner, copies.__getitem__)
                 if inner.op == "get_attr":
-                    copies[inner].target = _adopt(gm, body, inner.target)
+                    found = getattr(region.body, inner.target)
+                    copies[inner].target = _added(gm, inner.target, found)
     for user in list(node.users):
         result = results[user.args[1]]
         replace(user, copies[result] if isinstance(result, fx.Node) else result)
     gm.graph.erase_node(node)
-    return True
+    return [copy for inner, copy in copies.items() if inner.op == "call_function"]
 
 
-def _adopt(gm: fx.GraphModule, body: fx.GraphModule, name: str) -> str:
-    """Give the module an attribute of a body; names of bodies repeat from one level to the next."""
+def _added(gm: fx.GraphModule, name: str, value: Any) -> str:
+    """Give the module an attribute; names of bodies repeat from one level to the next."""
     fresh, count = name, 0
     while hasattr(gm, fresh):
         count += 1
         fresh = f"{name}_{count}"
-    setattr(gm, fresh, getattr(body, name))
+    setattr(gm, fresh, value)
     return fresh

@@ -321,13 +321,24 @@ def test_contexts_are_inlined():
     """)
 
 
-def test_an_enabled_autocast_is_left_alone():
-    def function(x):
+def test_autocast_becomes_casts():
+    def function(x, y):
         with torch.autocast("cpu", dtype=torch.bfloat16):
-            return x @ x
+            return (x @ y + 1).relu()
 
-    gm = unlifted(function, torch.randn(2, 2))
-    assert not inline_contexts(gm)
+    gm = unlifted(function, torch.randn(2, 2), torch.randn(2, 2))
+    assert inline_contexts(gm)
+    remove_dead_code(gm)
+    assert text(gm) == lines("""
+        x = input
+        y = input
+        to = to.dtype(x, torch.bfloat16)
+        to_1 = to.dtype(y, torch.bfloat16)
+        matmul = matmul(to, to_1)
+        add = add.Tensor(matmul, 1)
+        relu_1 = relu(add)
+        return (relu_1)
+    """)
 
 
 def test_dead_writes_stay():
