@@ -77,11 +77,12 @@ def explain(error: Exception) -> str:
     name = (getattr(error, "name", None) or "").split(".")[0]
     if isinstance(error, ModuleNotFoundError) and name and not name.startswith("edge_trt"):
         return f"{name} is not installed: pip install {SOURCES.get(name, name)}"
+    from edge_trt_jetson.errors import BoardError
     from edge_trt_runtime.errors import EdgeTrtError
 
     if isinstance(error, OSError) and error.filename and error.strerror:
         return f"{error.filename}: {error.strerror.lower()}"
-    if isinstance(error, EdgeTrtError | OSError):
+    if isinstance(error, EdgeTrtError | BoardError | OSError):
         return str(error)
     text = f"{type(error).__name__}: {error}"
     return f"{text} (not foreseen; EDGE_TRT_DEBUG=1 shows where, please report it)"

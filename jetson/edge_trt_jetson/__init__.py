@@ -6,6 +6,9 @@ Modules:
     versions: what each L4T release ships (JetPack, Python, CUDA, TensorRT, DLA support).
     detect: which board and release a file system tree belongs to.
     probe: what is installed on this machine and what that allows.
+    telemetry: load, clocks, power, temperatures and memory, and energy with its uncertainty.
+    power_modes, clocks: which power modes there are and which is active; whether clocks are locked.
+    power_control: changes modes, locks clocks, and puts both back.
 
 Only the standard library is imported.
 """

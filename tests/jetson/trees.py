@@ -147,7 +147,49 @@ TREES = (
         memory_kb=7900000,
         warning="possible: orin-nano-8gb, orin-nx-8gb",
     ),
+    Tree(
+        "tx2 devkit, JetPack 4.6.1",
+        board="tx2",
+        jetpack="4.6.1",
+        model="quill",
+        compatible=("nvidia,p2597-0000+p3310-1000", "nvidia,quill", "nvidia,tegra186"),
+        release=release(32, "7.1", "t186ref"),
+        eeprom=(7, "699-83310-1000-B00 G.0"),
+        memory_kb=8042128,
+    ),
+    Tree(
+        "orin nx 16gb, JetPack 5.1.3",
+        board="orin-nx-16gb",
+        jetpack="5.1.3",
+        model="NVIDIA Orin NX Developer Kit",
+        compatible=("nvidia,p3768-0000+p3767-0000", "nvidia,p3767-0000", "nvidia,tegra234"),
+        release=release(35, "5.0"),
+        memory_kb=15900000,
+    ),
+    Tree(
+        "orin nano 8gb devkit super, JetPack 6.2",
+        board="orin-nano-8gb",
+        jetpack="6.2",
+        model="NVIDIA Jetson Orin Nano Engineering Reference Developer Kit Super",
+        compatible=("nvidia,p3768-0000+p3767-0005-super", "nvidia,p3767-0005", "nvidia,tegra234"),
+        release=release(36, "4.3"),
+        memory_kb=7802000,
+    ),
+    Tree(
+        "agx orin 64gb, JetPack 7.2",
+        board="agx-orin-64gb",
+        jetpack="7.2",
+        model="NVIDIA Jetson AGX Orin Developer Kit",
+        compatible=("nvidia,p3737-0000+p3701-0005", "nvidia,p3701-0005", "nvidia,tegra234"),
+        release=release(39, "2.0"),
+        memory_kb=64325000,
+    ),
 )
+
+
+def tree(name: str) -> Tree:
+    """The tree whose name begins so."""
+    return next(tree for tree in TREES if tree.name.startswith(name))
 
 
 def plant(tree: Tree, root: Path) -> Path:

@@ -1,0 +1,142 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The GPU, the memory controller (EMC), the DLAs and the other engines.
+
+The GPU's files are open to everybody. Those of the others are in debugfs, which only root may read:
+without root they are reported as missing, with that reason, and never as zero.
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from edge_trt_jetson import files
+from edge_trt_jetson.files import Source
+from edge_trt_jetson.telemetry.sample import Engine
+
+_GPU = re.compile(r"(?:^|\.)(?:gpu|gm20b|gp10b|gv11b|ga10b|gb10b)$|^gpu-gpc-\d+$")
+_GPU_LOADS = (
+    "sys/devices/platform/gpu.0/load",
+    "sys/devices/gpu.0/load",
+    "sys/devices/platform/bus@0/17000000.gpu/load",
+    "sys/devices/platform/bus@0/17000000.ga10b/load",
+    "sys/devices/platform/17000000.gpu/load",
+    "sys/devices/platform/17000000.ga10b/load",
+    "sys/devices/17000000.ga10b/load",
+    "sys/devices/17000000.gv11b/load",
+    "sys/devices/17000000.gp10b/load",
+    "sys/devices/57000000.gpu/load",
+)
+_ENGINE = re.compile(
+    r"(?:dla\d_(?:core|falcon)|nvdec\d?|nvenc\d?|nvjpg\d?|vic|ofa|pva\d\w*|ape|se)$"
+)
+_DLA = re.compile(r"nafll_(dla\d?)(?:_core)?$")
+_EMC_RATES = ("sys/kernel/debug/bpmp/debug/clk/emc/rate", "sys/kernel/debug/clk/emc/clk_rate")
+_EMC_FREE = "sys/class/devfreq/bwmgr/cur_freq"  # Thor: readable by everybody
+_EMC_LOADS = (
+    "sys/kernel/debug/cactmon/mc_all",
+    "sys/kernel/debug/actmon_avg_activity/mc_all",
+)
+
+
+def gpu_devices(root: Path) -> list[Path]:
+    """Folders of the GPU's clocks (devfreq); several where it has several clusters."""
+    folder = root / "sys/class/devfreq"
+    return [folder / name for name in files.names(folder)[0] if _GPU.search(name)]
+
+
+class Gpu:
+    """Clock and load of the GPU below `root`."""
+
+    def __init__(self, root: Path) -> None:
+        """Look the files up."""
+        self._root = root
+        self._wait = 0
+        self._clocks: list[Source] = []
+        self._load: Source | None = None
+        self._look_up()
+
+    def _look_up(self) -> None:
+        devices = gpu_devices(self._root)
+        self._clocks = [Source(device / "cur_freq") for device in devices]
+        loads = [device / "device/load" for device in devices]
+        found = files.first([*loads, *(self._root / path for path in _GPU_LOADS)])
+        self._load = None if found.problem else found
+        self._wait = files.RETRY
+
+    def read(self) -> tuple[Engine | None, str]:
+        """The GPU, or None and the reason."""
+        if not self._clocks and self._load is None:
+            # Services may be started before the driver has made its files.
+            self._wait -= 1
+            if self._wait < 0:
+                self._look_up()
+        clocks = [hz for clock in self._clocks if (hz := clock.number()) is not None]
+        load = self._load.number() if self._load is not None else None
+        if not clocks and load is None:
+            first = self._clocks[0].problem if self._clocks else files.ABSENT
+            return None, first
+        return Engine(None, None if load is None else load / 1000, max(clocks, default=None)), ""
+
+    def close(self) -> None:
+        """Give the descriptors back."""
+        for source in (*self._clocks, *([self._load] if self._load else [])):
+            source.close()
+
+
+class Engines:
+    """Clocks of everything but CPU and GPU below `root`."""
+
+    def __init__(self, root: Path) -> None:
+        """Look the clocks up."""
+        clocks = root / "sys/kernel/debug/clk"
+        there, self._problem = files.names(clocks)
+        self._engines: dict[str, tuple[Source, Source | None]] = {
+            name.removesuffix("_core"): (
+                Source(clocks / name / "clk_rate"),
+                Source(clocks / name / "clk_enable_count"),
+            )
+            for name in there
+            if _ENGINE.match(name)
+        }
+        if not any(name.startswith("dla") for name in self._engines):
+            self._add_dla(root / "sys/kernel/debug/bpmp/debug/clk")
+        rates = [root / path for path in (_EMC_FREE, *_EMC_RATES)]
+        self._emc = files.first(rates)
+        self._emc_busy = files.first(root / path for path in _EMC_LOADS)
+
+    def _add_dla(self, clocks: Path) -> None:
+        for name in files.names(clocks)[0]:
+            found = _DLA.match(name)
+            if found:
+                self._engines[found[1]] = (Source(clocks / name / "rate"), None)
+
+    def read(self, unavailable: dict[str, str]) -> dict[str, Engine]:
+        """The engines by name; what is missing goes into `unavailable`."""
+        found: dict[str, Engine] = {}
+        rate = self._emc.number()
+        if rate is None:
+            unavailable["emc"] = self._emc.problem
+        else:
+            busy = self._emc_busy.number()
+            if busy is None:
+                unavailable["emc load"] = self._emc_busy.problem
+            load = None if busy is None or not rate else min(busy * 1000 / rate, 1.0)
+            found["emc"] = Engine(rate > 0, load, rate)
+        if not self._engines:
+            unavailable["engines"] = self._problem or files.ABSENT
+        for name, (clock, users) in self._engines.items():
+            hz = clock.number()
+            count = users.number() if users is not None else None
+            if hz is None:
+                unavailable[name] = clock.problem
+            else:
+                found[name] = Engine(None if count is None else count > 0, None, hz)
+        return found
+
+    def close(self) -> None:
+        """Give the descriptors back."""
+        for sources in ((self._emc, self._emc_busy), *self._engines.values()):
+            for source in sources:
+                if source is not None:
+                    source.close()

@@ -1,0 +1,157 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Temperatures, fans, and what throttles the board: alarms, cooling, over-current events."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from edge_trt_jetson import files
+from edge_trt_jetson.files import Source
+from edge_trt_jetson.telemetry.rails import power_monitors
+from edge_trt_jetson.telemetry.sample import Fan
+
+_OFF = -256000  # millidegrees of a zone whose power is off
+_PMIC = 100000  # this zone has no sensor: it always says 100 degrees
+_FULL = 255  # of a pwm file
+
+# Orin and Thor (soctherm): what the three counters count.
+_EVENTS = {
+    "oc1_event_cnt": "voltage too low",
+    "oc2_event_cnt": "mean current too high",
+    "oc3_event_cnt": "current too high for a moment",
+}
+# Cooling devices that cool or warn, and don't slow anything down.
+_HARMLESS = re.compile(r"fan|hot-surface", re.IGNORECASE)
+
+
+def zone_name(text: str) -> str:
+    """One name for a zone in all releases: `GPU-therm`, `gpu-thermal` and `GPU` are `gpu`."""
+    return re.sub(r"[-_](?:therm|thermal|tegra)$", "", text.strip()).lower()
+
+
+class Thermal:
+    """Thermal zones below `root`."""
+
+    def __init__(self, root: Path) -> None:
+        """Look the zones up."""
+        for folder in (root / "sys/devices/virtual/thermal", root / "sys/class/thermal"):
+            there, _ = files.names(folder)
+            zones = [folder / name for name in there if name.startswith("thermal_zone")]
+            if zones:
+                break
+        self._zones: dict[str, Source] = {}
+        for zone in zones:
+            name = zone_name(files.text(zone / "type")) or zone.name
+            # Zones of one type (several batteries, say) keep their numbers.
+            self._zones[zone.name if name in self._zones else name] = Source(zone / "temp")
+
+    def read(self) -> dict[str, float]:
+        """Degrees Celsius by zone, without zones that are off."""
+        found: dict[str, float] = {}
+        for name, source in self._zones.items():
+            value = source.number()
+            if value is None or value <= _OFF or (name.startswith("pmic") and value == _PMIC):
+                continue
+            found[name] = value / 1000
+        return found
+
+    def close(self) -> None:
+        """Give the descriptors back."""
+        for source in self._zones.values():
+            source.close()
+
+
+class Fans:
+    """Fans below `root`."""
+
+    def __init__(self, root: Path) -> None:
+        """Look the fans up."""
+        folder = root / "sys/class/hwmon"
+        monitors = [folder / name for name in files.names(folder)[0]]
+        self._duties = _present(monitors, ("pwm1",))
+        self._duties += _present([root / "sys/devices/pwm-fan"], ("target_pwm",))
+        # The tachometer may be a device of its own.
+        self._speeds = _present(monitors, ("fan1_input", "rpm"))
+
+    def read(self) -> dict[str, Fan]:
+        """Fans by name: `fan`, `fan2`, ..."""
+        fans: dict[str, Fan] = {}
+        for i in range(max(len(self._duties), len(self._speeds))):
+            pwm = self._duties[i].number() if i < len(self._duties) else None
+            rpm = self._speeds[i].number() if i < len(self._speeds) else None
+            if pwm is not None or rpm is not None:
+                fans[f"fan{i + 1}" if i else "fan"] = Fan(None if pwm is None else pwm / _FULL, rpm)
+        return fans
+
+    def close(self) -> None:
+        """Give the descriptors back."""
+        for source in (*self._duties, *self._speeds):
+            source.close()
+
+
+def _present(folders: list[Path], wanted: tuple[str, ...]) -> list[Source]:
+    """In each folder, the first of the wanted files that is there."""
+    found = [files.first(folder / name for name in wanted) for folder in folders]
+    return [source for source in found if not source.problem]
+
+
+class Throttling:
+    """What slows the board below `root` down."""
+
+    def __init__(self, root: Path) -> None:
+        """Look alarms, counters and cooling devices up."""
+        self._alarms: list[tuple[str, Source]] = []
+        for monitor in power_monitors(root):
+            for name in files.names(monitor)[0]:
+                found = re.fullmatch(r"curr(\d)_(?:(\w+)_)?alarm", name)
+                if found:
+                    label = files.text(monitor / f"in{found[1]}_label") or f"channel {found[1]}"
+                    kind = {"crit": "critical", "max": "warning"}.get(found[2] or "", "limit")
+                    text = f"{label} draws more than its {kind} current"
+                    self._alarms.append((text, Source(monitor / name)))
+        folder = root / "sys/class/hwmon"
+        self._events = [
+            (text, Source(folder / monitor / name))
+            for monitor in files.names(folder)[0]
+            for name, text in _EVENTS.items()
+            if (folder / monitor / name).exists()
+        ]
+        self._before: dict[str, int] = {}
+        self._cooling = _cooling_devices(root / "sys/class/thermal")
+
+    def read(self) -> tuple[str, ...]:
+        """What holds the board back now, or did since the last call; one sentence each."""
+        found = [f"{text}." for text, alarm in self._alarms if alarm.number()]
+        for text, counter in self._events:
+            count = counter.number()
+            if count is None:
+                continue
+            more = count - self._before.get(text, count)
+            self._before[text] = count
+            if more > 0:
+                found.append(f"{more} times throttled: {text}.")
+        for name, state, most in self._cooling:
+            level = state.number()
+            if level:
+                found.append(f"{name} slows down: step {level}{f' of {most}' if most else ''}.")
+        return tuple(found)
+
+    def close(self) -> None:
+        """Give the descriptors back."""
+        for source in (
+            *(s for _, s in self._alarms),
+            *(s for _, s in self._events),
+            *(s for _, s, _ in self._cooling),
+        ):
+            source.close()
+
+
+def _cooling_devices(folder: Path) -> list[tuple[str, Source, str]]:
+    found: list[tuple[str, Source, str]] = []
+    for name in files.names(folder)[0]:
+        kind = files.text(folder / name / "type")
+        if name.startswith("cooling_device") and kind and not _HARMLESS.search(kind):
+            most = files.text(folder / name / "max_state")
+            found.append((kind, Source(folder / name / "cur_state"), most))
+    return found
