@@ -7,8 +7,10 @@ python -m edge_trt.placement.table > docs/dla.md
 from __future__ import annotations
 
 import sys
+from typing import Any
 
 from edge_trt.network.layer import Layer
+from edge_trt.placement.cost import data
 from edge_trt.placement.rule import SOURCES, Rule
 from edge_trt.placement.rules import RULES, STATEMENTS
 
@@ -24,10 +26,38 @@ The rules are necessary and not sufficient (G14). A rule marked *unsure* has no 
 rule marked *planned* lets the layer onto the DLA and marks it as to be confirmed on the board.
 """
 
+RATES = """\
+## Rates of the cost model
+
+A layer takes the time of its multiplications, its bytes, and a constant, added up, on either
+device; `edge_trt/placement/cost.py` has the forms. The numbers are fitted to published tables by
+`python -m tests.benchmarks.dla_rates`, or assumed, as the last column says. All that the planner
+says of time and energy is an estimate by these numbers.
+"""
+ERRORS = """\
+## What the estimates are off by
+
+Published numbers beside the estimate; *checked* rows had no part in the fit. The GPU's latency is
+that of CUDA graphs with clocks locked; boxes are decoded and suppressed outside of what is
+estimated, which is why RetinaNet on all accelerators at once comes out too fast. Energy is that of
+the module above idle; its exponents follow the published images per joule, its level one user's
+measurement.
+"""
+LIMIT = 0.3
+OUTSIDE = {"field": "trtexec of that version launches every kernel by itself, without a CUDA graph"}
+"""Why a row is further off, by its source."""
+METRICS = {
+    "dla-throughput": "two DLA cores, images/s",
+    "gpu-latency": "GPU, ms",
+    "offline": "GPU and two DLA cores, images/s",
+    "dla-latency": "one DLA core, ms",
+    "dla-fp16-latency": "one DLA core in fp16, ms",
+}
+
 
 def render() -> str:
     """The whole of docs/dla.md."""
-    return "\n".join([HEAD, _sources(), _rules(), _statements()])
+    return "\n".join([HEAD, _sources(), _rules(), _statements(), _rates(), _errors()])
 
 
 def _sources() -> str:
@@ -57,6 +87,37 @@ def _statements() -> str:
     )
     head = "| rule | what holds | source | kept by |\n|---|---|---|---|\n"
     return f"## Loadables and engines\n\n{head}{rows}"
+
+
+def _rates() -> str:
+    rows = "".join(
+        f"| `{name}` | {value:.4g} | {source} |\n"
+        for name, (value, source) in data()["rates"].items()
+    )
+    return f"{RATES}\n| rate | value | origin |\n|---|---|---|\n{rows}"
+
+
+def _errors() -> str:
+    rows = "".join(map(_error, data()["checked"]))
+    head = "| model | board | mode | what | source | published | estimate | off by | |\n"
+    sources = "".join(f"| {tag} | {text} |\n" for tag, text in data()["sources"].items())
+    return (
+        f"{ERRORS}\n{head}|---|---|---|---|---|---|---|---|---|\n{rows}\n"
+        f"| tag | source |\n|---|---|\n{sources}"
+    )
+
+
+def _error(row: dict[str, Any]) -> str:
+    off = row["predicted"] / row["value"] - 1
+    used = "fitted" if row["fitted"] else "checked"
+    note = (
+        used if abs(off) <= LIMIT else f"{used}; outside of {LIMIT:.0%}: {OUTSIDE[row['source']]}"
+    )
+    unit = METRICS[row["metric"]]
+    return (
+        f"| {row['model']} | {row['board']} | {row['mode']} | {unit}, batch {row['batch']} "
+        f"| {row['source']} | {row['value']:g} | {row['predicted']:g} | {off:+.0%} | {note} |\n"
+    )
 
 
 def uncovered() -> list[str]:
