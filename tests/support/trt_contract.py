@@ -235,6 +235,9 @@ class Contract:
         self.layers.append(added)
         return added
 
+    def _get_layer(self, _: Any, index: int) -> Any:
+        return self.layers[index]
+
     def _set_input(self, layer: Any, index: int, tensor: Any) -> None:
         layer.inputs[index] = tensor
 
@@ -299,7 +302,8 @@ class Contract:
         if kind == "Dims" and isinstance(value, (list, tuple)):
             return all(isinstance(v, numbers.Integral) for v in value)
         if kind in self.classes:
-            return isinstance(value, self.classes[kind])
+            base = self.table.get(type(value).__name__, {}).get("base")
+            return isinstance(value, self.classes[kind]) or base == kind
         plain = {
             "int": numbers.Integral, "float": numbers.Real, "bool": bool, "str": str,
             "buffer": (bytes, bytearray, memoryview), "ndarray": np.ndarray,

@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from edge_trt.engines.plan_file import PlanFile
-from edge_trt.engines.tensorrt.emit import emit
+from edge_trt.engines.tensorrt.dla import Placed, place
+from edge_trt.engines.tensorrt.emit import Emitted, emit
 from edge_trt.engines.tensorrt.flavours import Flavour, network_flags
 from edge_trt.engines.tensorrt.interrupt import interrupts_to
 from edge_trt.engines.tensorrt.profiles import add_profiles
@@ -40,6 +41,7 @@ class PlanResult:
         build_seconds: Time of TensorRT's build.
         timing_cache: What became of the timing cache; empty when none was asked for.
         warnings: What TensorRT warned of.
+        placed: What became of a placement on a DLA; None where there was none.
     """
 
     plan: memoryview
@@ -48,6 +50,7 @@ class PlanResult:
     build_seconds: float
     timing_cache: str
     warnings: tuple[str, ...]
+    placed: Placed | None = None
 
 
 def build_plan(
@@ -95,30 +98,46 @@ def _build(
     config = builder.create_builder_config()
     _configure(config, flavour, settings)
     started = time.perf_counter()
-    emitted = emit(network, trt, builder.create_network(network_flags(trt)), messages)
+    flags = network_flags(trt, weak=settings.dla is not None and settings.dla.weak)
+    emitted = emit(network, trt, builder.create_network(flags), messages)
     add_profiles(network, emitted, builder, config, settings, messages)
+    placed = None if settings.dla is None else place(network, emitted, config, trt, settings.dla)
     emit_seconds = time.perf_counter() - started
     if progress is not None:
         progress("emit", 1.0, f"{emitted.definition.num_layers} layers")
     cache = TimingCache(settings, flavour)
     cache.attach(config)
     started = time.perf_counter()
-    state = BuildProgress(progress)
-    monitor = progress_monitor(trt, state)
-    config.progress_monitor = monitor
-    with interrupts_to(state.cancel):
-        weights = [t.data for t in network.constants() if t.data is not None]
-        read = functools.partial(release, weights)
-        plan = serialize(builder, emitted.definition, config, trt, file, read)
-    if state.error is not None:
-        raise state.error
+    plan = _serialized(builder, emitted, config, flavour, network, progress, file)
     if plan is None:
         raise _failure(network, emitted.layers, messages.take() or warnings.take())
     seconds = time.perf_counter() - started
     cache.store(config)
     layers = int(emitted.definition.num_layers)
     texts = tuple(warnings.texts)
-    return PlanResult(plan, layers, emit_seconds, seconds, cache.state, texts)
+    return PlanResult(plan, layers, emit_seconds, seconds, cache.state, texts, placed)
+
+
+def _serialized(
+    builder: Any,
+    emitted: Emitted,
+    config: Any,
+    flavour: Flavour,
+    network: Network,
+    progress: Progress | None,
+    file: PlanFile | None,
+) -> memoryview | None:
+    """Runs TensorRT's build; None where it refuses. What the progress raises is raised here."""
+    state = BuildProgress(progress)
+    monitor = progress_monitor(flavour.module, state)  # TensorRT's bindings do not hold it
+    config.progress_monitor = monitor
+    with interrupts_to(state.cancel):
+        weights = [t.data for t in network.constants() if t.data is not None]
+        read = functools.partial(release, weights)
+        plan = serialize(builder, emitted.definition, config, flavour.module, file, read)
+    if state.error is not None:
+        raise state.error
+    return plan
 
 
 def _builder(flavour: Flavour, log: Any) -> Any:

@@ -76,8 +76,18 @@ def has_layer(trt: Any, method: str) -> bool:
     return hasattr(trt.INetworkDefinition, method)
 
 
-def network_flags(trt: Any) -> int:
-    """Creation flags of a strongly typed network: asked for in 10.x, always so since 11."""
+def network_flags(trt: Any, *, weak: bool = False) -> int:
+    """Creation flags of a strongly typed network: asked for in 10.x, always so since 11.
+
+    A `weak` one leaves precisions to the builder, which 10.x alone can do.
+
+    Raises:
+        BuildError: this TensorRT has strongly typed networks only.
+    """
+    if weak:
+        if not hasattr(trt.BuilderFlag, "INT8"):
+            raise BuildError(f"TensorRT {trt.__version__} has no networks without types")
+        return 0
     flags = trt.NetworkDefinitionCreationFlag
     return 1 << int(flags.STRONGLY_TYPED) if hasattr(flags, "STRONGLY_TYPED") else 0
 

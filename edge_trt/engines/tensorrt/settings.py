@@ -5,9 +5,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from edge_trt.network.types import Dim
 from edge_trt_runtime.manifest import Range
+
+if TYPE_CHECKING:
+    from edge_trt.engines.tensorrt.dla import OnDla
 
 Values = tuple[Sequence[int], Sequence[int], Sequence[int]]
 """Least, usual and largest values of a tensor that holds sizes."""
@@ -30,6 +34,7 @@ class BuildSettings:
             default: one plan for 8.0, 8.6, 8.9, 12.0 and later, which is what a bundle that travels
             needs. Naming some excludes the others; Turing (7.5) has to be named.
         shared_timing_cache: The one to use where `timing_cache` is None; no build fails for it.
+        dla: What goes to a DLA; None is the GPU for everything.
     """
 
     optimization_level: int | None = None
@@ -41,3 +46,4 @@ class BuildSettings:
     sizes: Mapping[str, Dim] = field(default_factory=dict[str, Dim])
     compute_capabilities: tuple[str, ...] = ()
     shared_timing_cache: str | None = None
+    dla: OnDla | None = None
