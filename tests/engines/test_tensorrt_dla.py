@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What TensorRT is told of a placement: devices, ranges and precisions, by the API of each version."""
+"""What TensorRT is told of a placement: devices, ranges, precisions, by the API of each version."""
 
 from __future__ import annotations
 

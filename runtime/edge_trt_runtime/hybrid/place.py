@@ -98,12 +98,13 @@ def _with_plan(
     insist: bool,
 ) -> tuple[Place, Lease | None]:
     """Load the segment's plan, or move the segment to the host."""
-    from edge_trt_runtime.tensorrt.choice import find_plan, load_plan
+    from edge_trt_runtime.tensorrt.choice import find_plan, lane_of, load_plan
     from edge_trt_runtime.tensorrt.engine import UnfitOptionError
 
     found = find_plan(bundle, segment, device)
     if isinstance(found, str):
         return Place(segment.name, HOST, found), None
+    where = where._replace(lane=lane_of(found[0], segment))
     try:
         return where, load_plan(bundle, segment, *found, device, options)
     except EngineError as error:

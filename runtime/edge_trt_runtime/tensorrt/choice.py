@@ -46,6 +46,12 @@ def find_plan(bundle: OpenBundle, segment: Segment, device: Device) -> tuple[Eng
     return "; ".join(reasons)
 
 
+def lane_of(engine: Engine, segment: Segment) -> str:
+    """Return where a plan runs: one that was built with a DLA core says so, on any board."""
+    core = engine.details.get("dla_core")
+    return segment.device if core is None else f"dla:{core}"
+
+
 def load_plan(
     bundle: OpenBundle,
     segment: Segment,
@@ -60,7 +66,8 @@ def load_plan(
         UnfitOptionError: When the plan or this TensorRT lacks what an option asks for.
         EngineError: When TensorRT refuses it, or there is no room for it.
     """
-    kind, _, core = segment.device.partition(":")
+    lane = lane_of(engine, segment)
+    kind, _, core = lane.partition(":")
     entry = bundle.manifest.files[engine.path]
 
     def load() -> LoadedPlan:
@@ -73,7 +80,7 @@ def load_plan(
             number = int(core) if kind == "dla" else None
             return LoadedPlan(library, data, segment.name, number, options.weight_streaming)
 
-    key = Key(device.ordinal, segment.device, entry.sha256, options.weight_streaming)
+    key = Key(device.ordinal, lane, entry.sha256, options.weight_streaming)
     lease = PLANS.acquire(key, device, segment.name, entry.size, load)
     if options.persistent_cache is not None:
         try:

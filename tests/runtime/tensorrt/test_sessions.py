@@ -125,12 +125,16 @@ def test_segments_of_a_lane_share_their_scratch(
         np.testing.assert_array_equal(session.run({"x": x})["output"], np.maximum(x, 0))
 
 
+@pytest.mark.parametrize("by", ["segment", "plan"])
 def test_a_core_is_chosen_before_its_plan_is_deserialized(
-    machine: Callable[..., Machine], tmp_path: Path
+    machine: Callable[..., Machine], tmp_path: Path, by: str
 ) -> None:
     here = machine(cores=2)
-    draft = relu_draft().plan("main", relu_plan())
-    draft.segments = [msgspec.structs.replace(draft.segments[0], device="dla:1")]
+    if by == "segment":
+        draft = relu_draft().plan("main", relu_plan())
+        draft.segments = [msgspec.structs.replace(draft.segments[0], device="dla:1")]
+    else:
+        draft = relu_draft().plan("main", relu_plan(), details={"dla_core": 1})
     path = draft.write(tmp_path / "m.edge")
     with edge_trt_runtime.load(path, device="cuda") as session:
         assert session.places[0].lane == "dla:1"
