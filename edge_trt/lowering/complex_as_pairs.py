@@ -8,7 +8,12 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import fx
 
-from edge_trt.lowering import complex_arithmetic, complex_transforms, complex_views
+from edge_trt.lowering import (
+    complex_arithmetic,
+    complex_spectrograms,
+    complex_transforms,
+    complex_views,
+)
 from edge_trt.lowering.complex_operands import Pairs
 from edge_trt.lowering.edit import add_constant, constant, replace, tensor
 from edge_trt.lowering.remove_dead_code import remove_dead_code
@@ -19,6 +24,7 @@ if TYPE_CHECKING:
 
 RULES: dict[object, Rule] = {
     **complex_arithmetic.RULES,
+    **complex_spectrograms.RULES,
     **complex_transforms.RULES,
     **complex_views.RULES,
 }

@@ -23,6 +23,10 @@ UNBOUNDED = torch.tensor(
 )
 
 
+WINDOW = torch.hann_window(8) + 0.1
+GAINS = torch.linspace(0.5, 2, 8).unsqueeze(1)
+
+
 def on_complex(function):
     """A function of complex values, given and judged as pairs."""
     return lambda *pairs: as_real(function(*map(as_complex, pairs)).resolve_conj())
@@ -35,6 +39,18 @@ def row(name, function, *args, **expected):
 def mixed(name, function, *args):
     """The first operand is complex, the others are real."""
     return Row(name, lambda z, *rest: as_real(function(as_complex(z), *rest)), args)
+
+
+def spectrogram(x, n_fft=8, window=WINDOW, hop_length=3, **options):
+    window = window if window is None else window[: options.get("win_length")]
+    return torch.stft(x, n_fft, hop_length, window=window, return_complex=True, **options)
+
+
+def resynthesized(x, options, inverse):
+    """A spectrogram whose frequencies are changed, as a signal."""
+    z = spectrogram(x, **options) * GAINS[: 8 if options.get("onesided") is False else 5]
+    given = {"n_fft": 8, "window": WINDOW, "hop_length": 3, **options, **inverse}
+    return torch.istft(z, **given)
 
 
 ARITHMETIC = [
@@ -145,8 +161,36 @@ FOURIER = [
 ]
 
 
+SPECTROGRAMS = [
+    *(
+        Row(f"stft {name}", lambda x, o=options: as_real(spectrogram(x, **o)), args)
+        for name, options, args in (
+            ("", {}, (f("b", 40),)),
+            ("open", {"center": False}, (f("b", "h"),)),
+            ("of one signal", {"hop_length": None}, (f(40),)),
+            ("with a short window", {"win_length": 6}, (f(2, 40),)),
+            ("without a window", {"window": None, "win_length": 5}, (f(2, 40),)),
+            ("normalized", {"normalized": True, "onesided": False}, (f(2, 40),)),
+        )
+    ),
+    *(
+        Row(f"istft {name}", lambda x, i=inverse, o=options: resynthesized(x, o, i), args)
+        for name, options, inverse, args in (
+            ("", {}, {}, (f("b", 40),)),
+            ("of a length", {}, {"length": 37}, (f("b", 40),)),
+            ("of one signal", {"normalized": True}, {}, (f(40),)),
+            ("of all frequencies", {"onesided": False}, {}, (f(2, 40),)),
+            ("without a window", {"window": None, "center": False}, {}, (f(2, 40),)),
+        )
+    ),
+]
+
+
+@pytest.mark.filterwarnings("ignore:A window was not provided")
 @pytest.mark.parametrize(
-    "row", [*ARITHMETIC, *PRODUCTS, *PARTS, *VIEWS, *FOURIER], ids=lambda row: row.name
+    "row",
+    [*ARITHMETIC, *PRODUCTS, *PARTS, *VIEWS, *FOURIER, *SPECTROGRAMS],
+    ids=lambda row: row.name,
 )
 def test_complex(row):
     check_lowered(row)
@@ -167,6 +211,12 @@ TRANSFORMS = [
         lambda x: torch.fft.fftn(x, s=(4, 6)).real,
         (f(4, 8),),
         refusal="no Fourier transform",
+    ),
+    Row(
+        "stft of long frames",
+        lambda x: spectrogram(x, 1030, None).abs(),
+        (f(1, 1030),),
+        refusal="1024",
     ),
     Row("output", as_complex, (PAIRS,), refusal="real pairs"),
 ]

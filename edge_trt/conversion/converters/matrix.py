@@ -105,5 +105,10 @@ refuse(
         for name in ("fft", "ifft", "rfft", "irfft", "hfft", "ihfft")
         for kind in ("", "2", "n")
     ),
-    aten._fft_r2c, aten._fft_c2c, aten._fft_c2r, aten.stft, aten.istft,
+    aten._fft_r2c, aten._fft_c2c, aten._fft_c2r,
+)  # fmt: skip
+refuse(
+    "it is written as convolutions for n_fft up to 1024, with return_complex=True for stft alone,"
+    " and a length that the frames reach: use these, or let it fall back",
+    aten.stft, aten.istft,
 )  # fmt: skip
