@@ -38,6 +38,9 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument(
         "--trace", metavar="FILE", help="write the timeline of one run for Chrome or Perfetto"
     )
+    parser.add_argument(
+        "--nvtx", action="store_true", help="put --bench's runs into NVTX ranges by segment"
+    )
     options = parser.parse_args(arguments)
     try:
         print(describe(open_bundle(options.bundle)))
@@ -58,7 +61,8 @@ def _bench(options: argparse.Namespace) -> None:
     from edge_trt_runtime.opening import load
     from edge_trt_runtime.timing import trace_events
 
-    with load(options.bundle, device=options.device) as session:
+    nvtx = True if options.nvtx else None
+    with load(options.bundle, device=options.device, nvtx=nvtx) as session:
         print(describe_session(session))
         if options.bench is not None or options.json:
             bench = measure(session, 3.0 if options.bench is None else options.bench)

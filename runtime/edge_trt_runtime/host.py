@@ -7,6 +7,7 @@ from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
 from edge_trt_runtime.executors import open_executor
+from edge_trt_runtime.marks import unmarked
 from edge_trt_runtime.results import deliver
 from edge_trt_runtime.timing import Timing
 
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     import numpy as np
 
     from edge_trt_runtime.bundle import OpenBundle
+    from edge_trt_runtime.marks import Mark
     from edge_trt_runtime.plan import Plan
 
     _Execute = Callable[[list[np.ndarray]], list[np.ndarray]]
@@ -27,7 +29,9 @@ class HostRunner:
 
     memory = None  # libraries of the host have allocators of their own
 
-    def __init__(self, bundle: OpenBundle, plan: Plan, threads: int | None) -> None:
+    def __init__(
+        self, bundle: OpenBundle, plan: Plan, threads: int | None, mark: Mark = unmarked
+    ) -> None:
         """Load an engine for every segment.
 
         Raises:
@@ -37,7 +41,15 @@ class HostRunner:
         self._results = plan.results
         self._segments = [step.segment.name for step in plan.steps]
         self._stages: tuple[_Stage, ...] = tuple(
-            (open_executor(bundle, step, threads).run, step.inputs, step.outputs, step.dead)
+            (
+                mark(
+                    f"segment {step.segment.name!r} on the CPU",
+                    open_executor(bundle, step, threads).run,
+                ),
+                step.inputs,
+                step.outputs,
+                step.dead,
+            )
             for step in plan.steps
         )
 
@@ -71,3 +83,6 @@ class HostRunner:
 
     def close(self) -> None:
         """Do nothing: engines go with the last run that uses them."""
+
+    def abandon(self) -> None:
+        """Do nothing: what hangs holds its engine."""

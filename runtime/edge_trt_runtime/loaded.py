@@ -11,8 +11,10 @@ from edge_trt_runtime.dtypes import NUMPY_DTYPES
 from edge_trt_runtime.errors import EngineError
 from edge_trt_runtime.host import HostRunner
 from edge_trt_runtime.inputs import InputChecker
+from edge_trt_runtime.marks import all_of
 from edge_trt_runtime.plan import make_plan
 from edge_trt_runtime.tensorrt.budget import PlanOptions
+from edge_trt_runtime.watchdog import Watchdog, WatchedRunner
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -23,6 +25,7 @@ if TYPE_CHECKING:
     from edge_trt_runtime.hybrid.memory import MemoryPlan
     from edge_trt_runtime.hybrid.place import Place
     from edge_trt_runtime.manifest import Manifest
+    from edge_trt_runtime.marks import Mark
     from edge_trt_runtime.plan import Plan
     from edge_trt_runtime.timing import Timing
 
@@ -51,6 +54,10 @@ class Runner(Protocol):
         """Wait for runs in flight, and give everything back. Twice is fine."""
         ...
 
+    def abandon(self) -> None:
+        """Keep everything as it is for ever: a run hangs."""
+        ...
+
 
 class Options(NamedTuple):
     """How to load; see :func:`edge_trt_runtime.load`."""
@@ -61,6 +68,8 @@ class Options(NamedTuple):
     graphs: bool
     memory_budget: int | None = None
     plans: PlanOptions = PlanOptions()
+    watchdog: float | None = None
+    nvtx: bool = False
 
 
 class Loaded(NamedTuple):
@@ -72,6 +81,7 @@ class Loaded(NamedTuple):
         names: Of outputs, in order.
         places: Where each segment runs; empty on the CPU.
         runner: Runs it.
+        watchdog: Limits the time of a run, where that was asked for.
     """
 
     bundle: OpenBundle
@@ -79,6 +89,7 @@ class Loaded(NamedTuple):
     names: list[str]
     places: list[Place]
     runner: Runner
+    watchdog: Watchdog | None = None
 
 
 def load_engines(bundle: OpenBundle, options: Options) -> Loaded:
@@ -91,13 +102,27 @@ def load_engines(bundle: OpenBundle, options: Options) -> Loaded:
     _check_types(manifest)
     plan = make_plan(manifest)
     names = [result.name for result in plan.results]
-    found = None if options.device == "cpu" else _on_device(bundle, plan, options)
-    places, runner = found or ([], HostRunner(bundle, plan, options.threads))
-    return Loaded(bundle, InputChecker(manifest.signature), names, places, runner)
+    watchdog = None if options.watchdog is None else Watchdog(options.watchdog)
+    mark = _mark(options, watchdog)
+    found = None if options.device == "cpu" else _on_device(bundle, plan, options, mark)
+    places, runner = found or ([], HostRunner(bundle, plan, options.threads, mark))
+    if watchdog is not None:
+        runner = WatchedRunner(runner, watchdog, options.frames if found else None)
+    return Loaded(bundle, InputChecker(manifest.signature), names, places, runner, watchdog)
+
+
+def _mark(options: Options, watchdog: Watchdog | None) -> Mark:
+    """Return how calls of a run tell what they are."""
+    marks: list[Mark] = [] if watchdog is None else [watchdog.mark]
+    if options.nvtx:
+        from edge_trt_runtime.nvtx import nvtx_mark
+
+        marks.append(nvtx_mark())
+    return all_of(marks)
 
 
 def _on_device(
-    bundle: OpenBundle, plan: Plan, options: Options
+    bundle: OpenBundle, plan: Plan, options: Options, mark: Mark
 ) -> tuple[list[Place], Runner] | None:
     """Return what runs a plan on a GPU, or None where ``auto`` finds no use for one."""
     device = find_device(options.device)
@@ -122,7 +147,7 @@ def _on_device(
             f"nothing of {bundle.root} runs on {device.describe()} ({reasons})",
             hint=f"finish it there with `edge_trt build {bundle.root}`, or use device='cpu'",
         )
-    return places, HybridRunner(bundle, plan, placement, device, options)
+    return places, HybridRunner(bundle, plan, placement, device, options, mark)
 
 
 def _check_types(manifest: Manifest) -> None:

@@ -83,6 +83,11 @@ class Metrics:
                 errors = dict(watched.errors)
             for kind, count in errors.items():
                 yield f'edge_trt_errors_total{{session="{_label(name)}",error="{kind}"}} {count}'
+        yield "# HELP edge_trt_session_broken 1 after a run that did not end in time."
+        yield "# TYPE edge_trt_session_broken gauge"
+        for name, watched in self._watched.items():
+            broken = int(bool(watched.session.broken))
+            yield f'edge_trt_session_broken{{session="{_label(name)}"}} {broken}'
         yield "# HELP edge_trt_frame_device_bytes Device memory that a run in flight takes."
         yield "# TYPE edge_trt_frame_device_bytes gauge"
         for name, watched in self._watched.items():

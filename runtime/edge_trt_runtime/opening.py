@@ -11,6 +11,7 @@ from edge_trt_runtime.devices import check_device
 from edge_trt_runtime.errors import EngineError
 from edge_trt_runtime.keys import named_by_environment
 from edge_trt_runtime.loaded import Options, load_engines
+from edge_trt_runtime.nvtx import asked_for
 from edge_trt_runtime.session import Session
 from edge_trt_runtime.tensorrt.budget import bytes_of, plan_options
 
@@ -31,6 +32,8 @@ def load(
     memory_budget: int | str | None = None,
     weight_streaming: int | str | None = None,
     persistent_cache: int | str | None = None,
+    watchdog: float | None = None,
+    nvtx: bool | None = None,
     verify: bool = True,
     trusted_keys: Iterable[TrustedKey] | None = None,
     least_counter: int = 0,
@@ -57,6 +60,12 @@ def load(
             to be built for it.
         persistent_cache: How much of the GPU's L2 cache a TensorRT plan may keep activations
             in, likewise; GPUs without such a cache refuse it.
+        watchdog: Seconds that a run may take, its first one and what it loads included. The
+            caller of one that takes longer gets an error that says what was in flight, and the
+            session takes no more runs: see :attr:`Session.broken` and :meth:`Session.reload`.
+            Runs then happen in threads of their own. ``None`` waits for ever.
+        nvtx: Put segments and copies into NVTX ranges, for Nsight Systems; ``None`` does so
+            where the environment has ``EDGE_TRT_NVTX=1``.
         verify: Check size and sha256 of every file first. Without it only sizes are checked.
         trusted_keys: Public Ed25519 keys, as paths, as the bytes of such a file, or as
             ``Ed25519PublicKey``: only what one of them signed is taken, ``verify`` or not, and
@@ -81,6 +90,8 @@ def load(
         graphs,
         bytes_of(memory_budget, "memory_budget"),
         plan_options(weight_streaming, persistent_cache),
+        watchdog,
+        asked_for(nvtx),
     )
     _check_options(options)
     keys = named_by_environment() if trusted_keys is None else trusted_keys
@@ -106,3 +117,5 @@ def _check_options(options: Options) -> None:
         raise EngineError(f"threads is {options.threads}", hint="give 1 or more, or None")
     if options.frames < 1:
         raise EngineError(f"frames is {options.frames}", hint="give 1 or more")
+    if options.watchdog is not None and options.watchdog <= 0:
+        raise EngineError(f"watchdog is {options.watchdog}", hint="give seconds above 0, or None")

@@ -82,6 +82,12 @@ class Session:
         """What a run in flight takes on the GPU; None on a session of the CPU."""
         return None if self._loaded is None else self._loaded.runner.memory
 
+    @property
+    def broken(self) -> str:
+        """What was in flight when a run did not end in time; empty while all is well."""
+        watchdog = None if self._loaded is None else self._loaded.watchdog
+        return "" if watchdog is None else watchdog.broken
+
     def run(
         self, inputs: Mapping[str, np.ndarray], *, out: Mapping[str, np.ndarray] | None = None
     ) -> dict[str, np.ndarray]:

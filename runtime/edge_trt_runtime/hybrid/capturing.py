@@ -6,6 +6,7 @@ from __future__ import annotations
 import threading
 from typing import TYPE_CHECKING, Any
 
+from edge_trt_runtime.hybrid.labels import label_of
 from edge_trt_runtime.hybrid.stretches import find_stretches
 
 if TYPE_CHECKING:
@@ -64,6 +65,9 @@ def _captured(
     launch = graph.launch
     if prepared.apart:
         launch = prepared.turns.in_turn(launch, device, stream, device.event())
+    launch = prepared.mark(
+        label_of(prepared, ops[stretch.start : stretch.stop], recipe.frame), launch
+    )
     return [*waits, launch, *signal]
 
 

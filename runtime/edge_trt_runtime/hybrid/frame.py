@@ -20,6 +20,7 @@ from edge_trt_runtime.errors import EngineError
 from edge_trt_runtime.hybrid.arrays import DeviceArray, DeviceSpace
 from edge_trt_runtime.hybrid.calls import run_between, run_on_host, stage
 from edge_trt_runtime.hybrid.capturing import capture_stretches
+from edge_trt_runtime.hybrid.labels import label_of, label_of_wait
 from edge_trt_runtime.hybrid.recipe import Recipe
 from edge_trt_runtime.hybrid.schedule import HOST
 from edge_trt_runtime.results import deliver
@@ -71,6 +72,7 @@ class Frame:
         self._values: list[Any] = [*self._blank]
         self._shapes: dict[int, tuple[int, ...]] = {}
         self._recipes: dict[tuple[tuple[int, ...], ...], Recipe] = {}
+        self._number, self._label = next(prepared.numbers), ""
 
     def run(
         self, inputs: Sequence[np.ndarray], targets: Sequence[np.ndarray | None] = ()
@@ -201,6 +203,7 @@ class Frame:
             recipe.close()
             raise
         recipe.calls = [call for part in recipe.parts for call in part]
+        recipe.frame = self._number
         self._recipes[key] = recipe
         return recipe
 
@@ -209,6 +212,7 @@ class Frame:
         part: list[_Call] = []
         recipe.parts.append(part)
         for other in op.waits:
+            self._label = label_of_wait(self._prepared, other, self._number)
             event = self._events.get(other)
             if event is None:
                 lane = self._prepared.schedule.ops[other].lane
@@ -217,14 +221,15 @@ class Frame:
                 self._do(part, event.synchronize)
             else:
                 self._do(part, partial(self._device.wait, self._streams[op.lane], event))
+        self._label = label_of(self._prepared, [op], self._number)
         if op.kind != "finish":
             make = getattr(self, f"_make_{op.kind}")
             make(recipe, part, op)
         if op.signals:
             self._do(part, partial(self._events[number].record, self._streams[op.lane]))
 
-    @staticmethod
-    def _do(part: list[_Call], call: _Call) -> None:
+    def _do(self, part: list[_Call], call: _Call) -> None:
+        call = self._prepared.mark(self._label, call)
         call()
         part.append(call)
 
@@ -268,7 +273,8 @@ class Frame:
 
     def _make_host_segment(self, recipe: Recipe, part: list[_Call], op: Op) -> None:
         step = self._prepared.plan.steps[op.subject]
-        execute = self._prepared.host_executors[op.subject].run
+        executor = self._prepared.host_executors[op.subject]
+        execute = self._prepared.mark(self._label, executor.run)
         values = self._values
         outputs = execute([values[slot] for slot in step.inputs])
         kept: list[tuple[int, np.ndarray | None]] = []

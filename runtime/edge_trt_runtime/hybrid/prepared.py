@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import logging
 from dataclasses import dataclass, field
+from itertools import count
 from typing import TYPE_CHECKING
 
 from edge_trt_runtime.dtypes import NUMPY_DTYPES
@@ -14,10 +15,11 @@ from edge_trt_runtime.hybrid.memory import Layout, MemoryPlan, plan_memory
 from edge_trt_runtime.hybrid.schedule import HOST, Schedule, make_schedule, orders
 from edge_trt_runtime.hybrid.sizes import greatest_size
 from edge_trt_runtime.hybrid.turns import Turns
+from edge_trt_runtime.marks import unmarked
 from edge_trt_runtime.plan import Plan, Result, Step
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     import numpy as np
 
@@ -28,6 +30,7 @@ if TYPE_CHECKING:
     from edge_trt_runtime.hybrid.place import Place, Placement
     from edge_trt_runtime.loaded import Options
     from edge_trt_runtime.manifest import Manifest
+    from edge_trt_runtime.marks import Mark
     from edge_trt_runtime.tensorrt.shared import Lease
 
 log = logging.getLogger("edge_trt_runtime")
@@ -59,6 +62,8 @@ class Prepared:
         capturable: Steps that a CUDA graph may hold.
         use_graphs: Whether to capture at all.
         turns: Whose turn it is to compute, where copies are apart.
+        mark: Makes calls of a run tell what they are.
+        numbers: Of frames.
     """
 
     plan: Plan
@@ -75,6 +80,8 @@ class Prepared:
     capturable: frozenset[int] = frozenset()
     use_graphs: bool = True
     turns: Turns = field(default_factory=Turns)
+    mark: Mark = unmarked
+    numbers: Iterator[int] = field(default_factory=count)
 
     def scratch(self) -> dict[str, int]:
         """Return by lane of a device what the greediest of its segments needs while it runs."""

@@ -33,6 +33,7 @@ class Recipe:
         copies: What makes the results, where devices make all of them, and each segment of the
             host is one of :attr:`between`.
         runs: How often it ran.
+        frame: Number of the frame that it is for.
     """
 
     def __init__(self) -> None:
@@ -46,7 +47,7 @@ class Recipe:
         self.between: dict[Callable[[], object], Callable[[], object]] = {}
         self.queued: list[Callable[[], object]] = []
         self.copies: list[Callable[[], np.ndarray]] | None = None
-        self.runs = 0
+        self.runs = self.frame = 0
 
     def settle(self, ops: Sequence[Op], results: Sequence[Result]) -> None:
         """Find the short way through a run, now that its calls stay as they are."""

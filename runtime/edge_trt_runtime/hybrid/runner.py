@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from edge_trt_runtime.errors import EngineError
 from edge_trt_runtime.hybrid.frame import Frame
 from edge_trt_runtime.hybrid.prepared import Prepared, load_executors, prepare
+from edge_trt_runtime.marks import unmarked
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -20,8 +21,12 @@ if TYPE_CHECKING:
     from edge_trt_runtime.cuda import Device
     from edge_trt_runtime.hybrid.place import Placement
     from edge_trt_runtime.loaded import Options
+    from edge_trt_runtime.marks import Mark
     from edge_trt_runtime.plan import Plan
     from edge_trt_runtime.timing import Timing
+
+_abandoned: list[object] = []
+"""What hung runs may still use."""
 
 
 class HybridRunner:
@@ -38,6 +43,7 @@ class HybridRunner:
         placement: Placement,
         device: Device,
         options: Options,
+        mark: Mark = unmarked,
     ) -> None:
         """Load every segment, and allocate one frame.
 
@@ -56,7 +62,7 @@ class HybridRunner:
                     integrated=device.integrated,
                     frames=options.frames,
                 )
-                prepared.use_graphs = options.graphs
+                prepared.use_graphs, prepared.mark = options.graphs, mark
                 load_executors(prepared, bundle, placement, device, options)
             except BaseException:
                 placement.release()
@@ -102,6 +108,15 @@ class HybridRunner:
     def close(self) -> None:
         """Wait for runs in flight, and give everything back. Twice is fine."""
         self._close()
+
+    def abandon(self) -> None:
+        """Give nothing back, not even when the process ends: the device would not answer."""
+        from edge_trt_runtime.tensorrt.shared import PLANS
+
+        kept = self._close.detach()
+        if kept is not None:
+            PLANS.forget(self._device.ordinal)
+            _abandoned.append(kept)
 
 
 class _Frames:

@@ -120,7 +120,7 @@ class Plans:
                 entry = _Entry(load(), device, segment, size)
             self._entries[key] = entry  # last: used most recently
             entry.users += 1
-        return Lease(entry.plan, lambda: self._release(key))
+        return Lease(entry.plan, lambda: self._release(key, entry))
 
     def list(self) -> list[EngineInfo]:
         """Return what is loaded, the least recently used first."""
@@ -139,11 +139,20 @@ class Plans:
                 with entry.device:
                     entry.plan.close()
 
-    def _release(self, key: Key) -> None:
+    def forget(self, ordinal: int) -> None:
+        """Share what a device has loaded with nobody from now on: a run hangs there."""
         with self._lock:
-            entry = self._entries[key]
+            for key, entry in [*self._entries.items()]:
+                if key.ordinal == ordinal and entry.users:
+                    del self._entries[key]
+
+    def _release(self, key: Key, entry: _Entry) -> None:
+        with self._lock:
             entry.users -= 1
             if entry.users:
+                return
+            if self._entries.get(key) is not entry:
+                entry.plan.close()
                 return
             budget = self.budgets.get(key.ordinal, self.budget)
             self._evict(key.ordinal, 0 if budget is None or self._leaving else budget)
