@@ -14,9 +14,9 @@ from collections.abc import Collection, Iterator, Mapping
 
 from torch import fx
 
+from edge_trt.min_cut import FlowGraph
 from edge_trt.partitioning.cost import copy_seconds, device_seconds, host_seconds
 from edge_trt.partitioning.flops import bytes_of
-from edge_trt.partitioning.min_cut import FlowGraph
 from edge_trt.partitioning.support import computes
 from edge_trt_runtime.describe import format_size
 

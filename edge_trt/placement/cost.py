@@ -142,6 +142,12 @@ class Machine:
         r = self.rates
         return r.hop_seconds + elements * BYTES[precision] / (r.hop_bytes * self.memory)
 
+    def reformat_seconds(self, elements: int, precision: Precision) -> float:
+        """Of the GPU in that: a kernel that reads and writes the tensor."""
+        r = self.rates
+        kernel = r.gpu_cycles / (self.mode.gpu_mhz * 1e6)
+        return kernel + elements * BYTES[precision] / (r.hop_bytes * self.memory)
+
     @property
     def gpu_watts(self) -> float:
         """Of the busy GPU, above idle."""

@@ -11,6 +11,7 @@ from typing import Any
 
 from edge_trt.network.layer import Layer
 from edge_trt.placement.cost import data
+from edge_trt.placement.recipes import RECIPES
 from edge_trt.placement.rule import SOURCES, Rule
 from edge_trt.placement.rules import RULES, STATEMENTS
 
@@ -26,6 +27,14 @@ The rules are necessary and not sufficient (G14). A rule marked *unsure* has no 
 rule marked *planned* lets the layer onto the DLA and marks it as to be confirmed on the board.
 """
 
+REWRITES = """\
+## Rewrites
+
+Each gives the same numbers as the layers before, which the CPU engine shows in the tests. They are
+made where the plan puts the layer on DLA with them, before int8 ranges are measured, and nowhere
+else. What needs none: SiLU is a sigmoid and a product already, `split` and `chunk` are slices, and
+batch normalization is in the convolution before it.
+"""
 RATES = """\
 ## Rates of the cost model
 
@@ -57,7 +66,7 @@ METRICS = {
 
 def render() -> str:
     """The whole of docs/dla.md."""
-    return "\n".join([HEAD, _sources(), _rules(), _statements(), _rates(), _errors()])
+    return "\n".join([HEAD, _sources(), _rules(), _recipes(), _statements(), _rates(), _errors()])
 
 
 def _sources() -> str:
@@ -79,6 +88,14 @@ def _row(rule: Rule) -> str:
     recipe = f"`{rule.recipe}`" if rule.recipe else ""
     cells = (rule.id, kinds, rule.attribute, rule.limit, generations, source, rule.fix, recipe)
     return f"| {' | '.join(cells)} |\n"
+
+
+def _recipes() -> str:
+    rows = "".join(
+        f"| `{name}` | {' '.join((recipe.__doc__ or '').split())} |\n"
+        for name, recipe in RECIPES.items()
+    )
+    return f"{REWRITES}\n| rewrite | what it does |\n|---|---|\n{rows}"
 
 
 def _statements() -> str:

@@ -9,7 +9,7 @@ import math
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edge_trt.partitioning.min_cut import FlowGraph
+from edge_trt.min_cut import FlowGraph
 
 NODES = range(5)
 ENDS = st.sampled_from(["source", "sink", *NODES])

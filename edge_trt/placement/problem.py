@@ -1,0 +1,155 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The planner's question in numbers: what each layer costs on either side, and each hop.
+
+What a placement costs is defined here once (`Problem.cost`); the planner finds the cheapest and
+tests compare it with every other.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from math import inf
+
+from edge_trt.placement.cost import Machine
+from edge_trt.placement.graph import Graph, Value
+from edge_trt.placement.rule import Precision
+
+Labels = frozenset[int]
+"""Numbers of the layers that run on DLA."""
+
+
+@dataclass(frozen=True, slots=True)
+class Weights:
+    """What a second of each resource counts.
+
+    Attributes:
+        gpu: of the GPU at work.
+        dla: of a DLA core at work.
+        hop: of waiting for a tensor to pass.
+        reformat: of the GPU while it reformats that tensor; it is part of the waiting.
+    """
+
+    gpu: float
+    dla: float
+    hop: float
+    reformat: float
+
+
+LATENCY = Weights(1.0, 1.0, 1.0, 0.0)
+"""Layers run one after the other, and hops are waited for."""
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """Seconds of every layer and value.
+
+    Attributes:
+        graph: the layers and values.
+        gpu: seconds on the GPU.
+        dla: seconds on a DLA core, infinity for what it does not take.
+        hop: seconds until a value has passed between GPU and DLA.
+        reformat: seconds of the GPU in that.
+    """
+
+    graph: Graph
+    gpu: Sequence[float]
+    dla: Sequence[float]
+    hop: Sequence[float]
+    reformat: Sequence[float]
+    preceding: list[list[int]] = field(default_factory=list[list[int]])
+
+    def __post_init__(self) -> None:
+        """Notes the layers before each layer."""
+        object.__setattr__(self, "preceding", self.graph.predecessors())
+
+    @property
+    def allowed(self) -> Labels:
+        """The layers that a DLA takes."""
+        return frozenset(i for i, seconds in enumerate(self.dla) if seconds < inf)
+
+    def gpu_busy(self, labels: Labels) -> float:
+        """Seconds of the GPU in one run: its layers, and what it reformats."""
+        layers = sum(s for i, s in enumerate(self.gpu) if i not in labels)
+        return layers + sum(self.reformat[v] * count for v, count in self.crossings(labels).items())
+
+    def dla_busy(self, labels: Labels) -> float:
+        """Seconds of a DLA core in one run."""
+        return sum(self.dla[i] for i in labels)
+
+    def waiting(self, labels: Labels) -> float:
+        """Seconds of hops in one run."""
+        return sum(self.hop[v] * count for v, count in self.crossings(labels).items())
+
+    def transitions(self, labels: Labels) -> int:
+        """How many tensors pass between GPU and DLA, or between loadables of other batches."""
+        return sum(self.crossings(labels).values())
+
+    def crossings(self, labels: Labels) -> dict[int, int]:
+        """How often each value passes, by its number; those that do not pass are left out."""
+        found: dict[int, int] = {}
+        for number, value in enumerate(self.graph.values):
+            count = self._passes(value, labels)
+            if count:
+                found[number] = count
+        return found
+
+    def _passes(self, value: Value, labels: Labels) -> int:
+        same, other = self.readers(value)
+        if value.producer in labels:
+            count = int(value.output or any(r not in labels for r in same))
+            return count + len(other)
+        return int(any(r in labels for r in same)) + sum(r in labels for r in other)
+
+    def readers(self, value: Value) -> tuple[list[int], list[int]]:
+        """Readers of the batch of the producer, and those of another batch (G6)."""
+        if value.producer < 0:
+            return list(value.readers), []
+        works = self.graph.works
+        batch = works[value.producer].batch
+        same = [r for r in value.readers if works[r].batch == batch]
+        return same, [r for r in value.readers if works[r].batch != batch]
+
+    def cost(self, labels: Labels, weights: Weights = LATENCY) -> float:
+        """What a placement costs; infinity if a DLA does not take a layer of it."""
+        layers = sum(
+            weights.dla * self.dla[i] if i in labels else weights.gpu * seconds
+            for i, seconds in enumerate(self.gpu)
+        )
+        return layers + sum(
+            count * self.passing(v, weights) for v, count in self.crossings(labels).items()
+        )
+
+    def passing(self, number: int, weights: Weights) -> float:
+        """What it costs that a value passes once."""
+        return weights.hop * self.hop[number] + weights.reformat * self.reformat[number]
+
+
+def problem_of(
+    graph: Graph, machine: Machine, precisions: Sequence[Precision], allowed: Iterable[int]
+) -> Problem:
+    """The question for a board in a power mode.
+
+    Args:
+        graph: the layers.
+        machine: board and mode.
+        precisions: what each layer computes in.
+        allowed: numbers of the layers that a DLA takes.
+    """
+    takes = set(allowed)
+    pairs = list(zip(graph.works, precisions, strict=True))
+    gpu = [machine.gpu_seconds(work, precision) for work, precision in pairs]
+    dla = [
+        machine.dla_seconds(work, precision) if i in takes else inf
+        for i, (work, precision) in enumerate(pairs)
+    ]
+    outer: Precision = "fp16"
+    widths: list[Precision] = [
+        precisions[v.producer] if v.producer >= 0 else outer for v in graph.values
+    ]
+    pass_by = list(zip(graph.values, widths, strict=True))
+    return Problem(
+        graph, gpu, dla,
+        [machine.hop_seconds(value.elements, width) for value, width in pass_by],
+        [machine.reformat_seconds(value.elements, width) for value, width in pass_by],
+    )  # fmt: skip
