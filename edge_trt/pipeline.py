@@ -18,6 +18,7 @@ from edge_trt.engines.plans import build_plans
 from edge_trt.option_checks import INT8, needs_data
 from edge_trt.options import CompileOptions
 from edge_trt.precision import Patterns, to_fp16
+from edge_trt.precision.kept import keeping, measured
 from edge_trt.stages import Progress, Stages, Step
 from edge_trt.warning import EdgeTrtWarning, warn
 from edge_trt_calibration.errors import CalibrationError
@@ -65,12 +66,14 @@ def compile(
         ConversionError: a converter is wrong.
         BuildError: TensorRT refuses a network.
         OptionError: an option or a target is unknown, without effect, or of a later version.
+        EdgeTrtError: any of these; after the calibration its attribute `ranges` holds the ranges.
     """
     chosen = CompileOptions.of(options)
     stages = Stages(progress)
     bundle = compile_networks(model, inputs, chosen, stages)
     if not chosen.dryrun:
-        stages.run("engines", _build_engines, bundle, chosen, None, on_step=True)
+        with keeping(measured(bundle), None):
+            stages.run("engines", _build_engines, bundle, chosen, None, on_step=True)
         bundle.vectors = dict(bundle.vectors)  # waits for them
         for sentence in (*bundle.remarks, *filter(None, [bundle.missing.get("cuda")])):
             warn(sentence)
@@ -94,7 +97,7 @@ def calibrate(
         inputs: as for `compile`.
         dask: address of a Dask scheduler, whose workers then run the model.
         keep: a file for the ranges. Ctrl-C, SIGTERM or data that fails ends the pass, and those of
-            the batches before are in it; a cluster does not write it.
+            the batches before are in it.
         options: how; otherwise made of the keywords, as for `compile`.
         progress: as for `compile`.
         **keywords: fields of `CompileOptions`, `calibration` above all.
@@ -108,9 +111,8 @@ def calibrate(
     chosen = options or CompileOptions.of({"precision": "int8", **keywords})
     stages = Stages(progress)
     bundle = _in_fp32(model, inputs, chosen, stages)
-    return stages.run(
-        "calibration", measured_ranges, bundle, chosen, dask, warn, keep, on_step=True
-    )
+    given = (bundle, chosen, dask, warn, keep)
+    return stages.run("calibration", measured_ranges, *given, on_step=True)
 
 
 def tune(
@@ -215,7 +217,9 @@ def compile_networks(
     bundle.states = {name: state.numpy() for name, state in captured.states.items()}
     if chosen.precision == "int8":
         samples = stages.run("calibration", _quantize, bundle, captured, keep, on_step=True)
-        bundle.vectors = stages.run("self-test", _self_test_of, captured, samples, chosen.self_test)
+        with keeping(measured(bundle), keep):
+            count = chosen.self_test
+            bundle.vectors = stages.run("self-test", _self_test_of, captured, samples, count)
     stages.run("precision", _set_precision, bundle)
     return bundle
 

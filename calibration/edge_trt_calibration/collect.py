@@ -109,14 +109,14 @@ def collect(
     seen, histograms = first.seen, first.histograms
     with first.kept(keep):
         found = first.run(observe, feeds, samples, early=early, progress=progress)
-    _check(seen, histograms)
+    check(seen, histograms)
     if method == "entropy2":
         with first.kept(keep):
             chosen = _second_pass(observe, feeds, histograms, seen.source)
     else:
         chosen = choose(histograms, method)
     if remark is not None:
-        for sentence in (*found, *seen.remarks(), *_remarks(histograms)):
+        for sentence in (*found, *seen.remarks(), *remarks(histograms)):
             remark(sentence)
     return Ranges(model, method, seen.source, chosen, histograms)
 
@@ -308,7 +308,12 @@ def empty() -> CalibrationError:
     return CalibrationError("the calibration data is empty", hint="it needs some samples")
 
 
-def _check(seen: Samples, histograms: Mapping[str, Histogram]) -> None:
+def check(seen: Samples, histograms: Mapping[str, Histogram]) -> None:
+    """Refuses what sets no ranges.
+
+    Raises:
+        CalibrationError: there are no samples, or a tensor has no number in it.
+    """
     if not seen.count:
         raise empty()
     if lost := [n for n, h in histograms.items() if not h.total and h.nan + h.infinite]:
@@ -319,7 +324,8 @@ def _check(seen: Samples, histograms: Mapping[str, Histogram]) -> None:
         )
 
 
-def _remarks(histograms: Mapping[str, Histogram]) -> list[str]:
+def remarks(histograms: Mapping[str, Histogram]) -> list[str]:
+    """A sentence for everything in the tensors that makes the ranges doubtful."""
     found: list[str] = []
     if odd := [name for name, h in histograms.items() if h.nan or h.infinite]:
         found.append(f"NaN or infinity in {listed(odd)}: left out of the ranges")

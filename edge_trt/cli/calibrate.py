@@ -82,10 +82,7 @@ def _calibrate(arguments: argparse.Namespace) -> Ranges:
     inputs = parse_inputs(arguments.input, arguments.image)
     dask, output = arguments.dask, arguments.output
     with progress_or_silence(quiet=arguments.quiet) as progress:
-        found = calibrate(model, inputs, dask=dask, keep=output, options=options, progress=progress)
-    if dask is not None:
-        found.save(output)
-    return found
+        return calibrate(model, inputs, dask=dask, keep=output, options=options, progress=progress)
 
 
 def _merge(arguments: argparse.Namespace) -> int:

@@ -12,7 +12,9 @@ import importlib
 import itertools
 import shutil
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -22,10 +24,10 @@ from edge_trt.precision.guarded import running
 from edge_trt.precision.observed import ObservedModel, digest, fallback_executors
 from edge_trt.user_code import reason
 from edge_trt_calibration import CalibrationError, Feeds, Histogram, Ranges
-from edge_trt_calibration.collect import empty
+from edge_trt_calibration.collect import Keep, check, remarks
 from edge_trt_calibration.inputs import Feed
 from edge_trt_calibration.methods import FROM_DATA
-from edge_trt_calibration.ranges import choose
+from edge_trt_calibration.ranges import Source, choose
 from edge_trt_calibration.samples import Samples
 
 if TYPE_CHECKING:
@@ -48,9 +50,13 @@ def collect_on(
     bundle: Bundle,
     names: Mapping[str, list[str]],
     feeds: Feeds,
+    seen: Samples,
     *,
     method: str,
     samples: int,
+    progress: Callable[[int], None],
+    remark: Callable[[str], None],
+    keep: Keep,
 ) -> Ranges:
     """Calibrates on a cluster; every sample is used, up to as many as asked.
 
@@ -59,13 +65,17 @@ def collect_on(
         bundle: a model in fp32.
         names: the tensors that need ranges, by network.
         feeds: batches.
+        seen: looks at the samples.
         method: as `method_of` takes it.
         samples: end after so many.
+        progress: told how many samples are counted; what it raises ends the pass.
+        remark: told what makes the ranges doubtful.
+        keep: given what was counted before anything is raised, if that is a task at least.
 
     Raises:
         OptionError: Dask is not installed, nobody answers at the address, or the method needs a
             second pass.
-        CalibrationError: there are no samples.
+        CalibrationError: there are no samples, or a tensor has no number in it.
     """
     if method in FROM_DATA:
         raise OptionError(
@@ -73,24 +83,69 @@ def collect_on(
             option="dask",
             hint="choose another method, or leave --dask out",
         )
-    seen = Samples()
-    histograms: dict[str, Histogram] = {}
+    work = _Work(names, seen, progress)
     with _client(address) as client, tempfile.TemporaryDirectory(prefix="edge_trt-") as folder:
         model = client.scatter(_packed(bundle, Path(folder)), broadcast=True)
+        try:
+            work.run(client, model, _chunks(_counted(feeds, seen, samples)))
+        except BaseException as stop:
+            work.drain(stop)
+            if work.source.samples:
+                keep(_ranges(bundle, method, work), stop)
+            raise
+    check(seen, work.histograms)
+    for sentence in (*seen.remarks(), *remarks(work.histograms)):
+        remark(sentence)
+    return _ranges(bundle, method, work)
+
+
+def _ranges(bundle: Bundle, method: str, work: _Work) -> Ranges:
+    chosen = choose(work.histograms, method)
+    return Ranges(digest(bundle), method, work.source, chosen, work.histograms)
+
+
+class _Work:
+    """Tasks that are on their way, first come first counted, and what the ones before found."""
+
+    def __init__(
+        self, names: Mapping[str, list[str]], seen: Samples, progress: Callable[[int], None]
+    ) -> None:
+        self._names = names
+        self._seen = seen
+        self._progress = progress
+        self._waiting: deque[tuple[Any, Source]] = deque()
+        self.histograms: dict[str, Histogram] = {}
+        self.source = Source()
+
+    def run(self, client: Any, model: Any, chunks: Iterator[list[Numbered]]) -> None:
+        """Hands out all batches, and adds up what comes back."""
         workers = max(1, len(client.scheduler_info()["workers"]))
-        tasks = (
-            client.submit(count, model, names, chunk, pure=False)
-            for chunk in _chunks(_counted(feeds, seen, samples))
-        )
-        waiting = list(itertools.islice(tasks, AHEAD * workers))
-        while waiting:
-            found: dict[str, Histogram] = _result(waiting.pop(0))
-            for name, histogram in found.items():
-                histograms.setdefault(name, Histogram()).merge(histogram)
-            waiting.extend(itertools.islice(tasks, 1))
-    if not seen.count:
-        raise empty()
-    return Ranges(digest(bundle), method, seen.source, choose(histograms, method), histograms)
+
+        def submit(most: int) -> None:
+            for chunk in itertools.islice(chunks, most):
+                task = client.submit(count, model, self._names, chunk, pure=False)
+                # All samples up to here, for tasks are counted in their order.
+                self._waiting.append((task, self._seen.source))
+
+        submit(AHEAD * workers)
+        while self._waiting:
+            self._add(*self._waiting.popleft())
+            self._progress(self.source.samples)
+            submit(1)
+
+    def drain(self, stop: BaseException) -> None:
+        """Adds what is on its way where data failed; what is there where the pass was ended."""
+        ended = not isinstance(stop, Exception)
+        with suppress(EdgeTrtError):
+            while self._waiting and (not ended or self._waiting[0][0].done()):
+                self._add(*self._waiting.popleft())
+        for task, _ in self._waiting:
+            task.cancel()
+
+    def _add(self, task: Any, source: Source) -> None:
+        for name, histogram in _result(task).items():
+            self.histograms.setdefault(name, Histogram()).merge(histogram)
+        self.source = source
 
 
 def _result(task: Any) -> dict[str, Histogram]:
@@ -190,5 +245,18 @@ def _counted(feeds: Feeds, seen: Samples, most: int) -> Iterator[Numbered]:
 
 
 def _chunks(feeds: Iterator[Numbered]) -> Iterator[list[Numbered]]:
-    while chunk := list(itertools.islice(feeds, BATCHES)):
+    """The batches of each task; where data fails, those before it are a task as well."""
+    chunk: list[Numbered] = []
+    failed: Exception | None = None
+    try:
+        for feed in feeds:
+            chunk.append(feed)
+            if len(chunk) == BATCHES:
+                yield chunk
+                chunk = []
+    except Exception as error:
+        failed = error
+    if chunk:
         yield chunk
+    if failed is not None:
+        raise failed

@@ -9,10 +9,13 @@ import time
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from edge_trt.errors import EdgeTrtError
 from edge_trt_calibration import CalibrationError, Ranges
+
+if TYPE_CHECKING:
+    from edge_trt.bundle.bundle import Bundle
 
 PATIENCE = 3.0
 """Seconds after Ctrl-C until another one ends the batch too: data may never come."""
@@ -75,19 +78,6 @@ class Interruption:
             signal.signal(number, handler)
 
 
-class CalibratedError(EdgeTrtError):
-    """Something failed after the ranges were measured, such as the user's metric.
-
-    Attributes:
-        ranges: the ranges, for `compile(..., ranges=error.ranges)`.
-    """
-
-    def __init__(self, error: EdgeTrtError, ranges: Ranges) -> None:
-        """Store the ranges beside what went wrong."""
-        super().__init__(str(error), hint="ranges=error.ranges goes on from this calibration")
-        self.ranges = ranges
-
-
 class Kept:
     """Where the ranges go that a calibration has when it ends early.
 
@@ -122,20 +112,31 @@ class Kept:
             ranges.grouped(self._groups).save(self._path)
 
 
+def measured(bundle: Bundle) -> Ranges | None:
+    """The ranges that this very build took from data, if it did."""
+    ranges = bundle.ranges
+    if ranges is None or bundle.options.ranges is not None or not ranges.source.samples:
+        return None
+    return ranges
+
+
 @contextmanager
-def keeping(ranges: Ranges, path: Path | None) -> Generator[None]:
-    """Hands the ranges on in an error of the block, unless they are in a file already.
+def keeping(ranges: Ranges | None, path: Path | None) -> Generator[None]:
+    """Hands the ranges on in what the block raises, as its attribute `ranges`.
 
     Args:
-        ranges: what was measured.
-        path: where they were written; None puts them into the error.
+        ranges: what was measured, if anything.
+        path: where they were written: then nothing is to be done.
 
     Raises:
-        CalibratedError: without a path, in the place of what the block raised.
+        BaseException: what the block raised; the hint of an error of ours says how to go on.
     """
     try:
         yield
-    except EdgeTrtError as error:
-        if path is not None:
-            raise
-        raise CalibratedError(error, ranges) from error
+    except BaseException as stop:
+        if ranges is not None and path is None and "ranges" not in vars(stop):
+            vars(stop)["ranges"] = ranges
+            if isinstance(stop, EdgeTrtError):
+                on = "ranges=error.ranges goes on from this calibration"
+                stop.hint = f"{stop.hint}; {on}" if stop.hint else on
+        raise

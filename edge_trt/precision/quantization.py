@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Collection, Iterator, Sequence
-from contextlib import nullcontext
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
@@ -42,6 +41,7 @@ from edge_trt.precision.sites import Keep, Sites, find_sites, weighted
 from edge_trt_calibration import CalibrationError, Feeds, Ranges, collect
 from edge_trt_calibration.collect import SAMPLES, Convergence, empty
 from edge_trt_calibration.collect import Keep as Keeps
+from edge_trt_calibration.samples import Samples
 
 if TYPE_CHECKING:
     from edge_trt.bundle.bundle import Bundle
@@ -81,8 +81,9 @@ class Quantization:
         step: Step,
         remark: Callable[[str], None],
         keep: str | Path | None = None,
+        cluster: str | None = None,
     ) -> Ranges:
-        """One pass over the data; the first batches are kept as probes.
+        """One pass over the data; the first batches are kept as probes, if it runs here.
 
         With a file to keep the ranges in, they are there whatever ends the pass.
         """
@@ -97,7 +98,10 @@ class Quantization:
                 wish.writing()
                 kept(ranges, stop)
 
-            ranges = self._collected(data, watched, remark, keeps)
+            if cluster is None:
+                ranges = self._collected(data, watched, remark, keeps)
+            else:
+                ranges = self._collected_on(cluster, data, watched, remark, keeps)
             wish.writing()
             kept.save(ranges)
             wish.check()
@@ -128,8 +132,7 @@ class Quantization:
             states=list(self.bundle.states),
             keep=keep,
         )
-        if feeds.dropped:
-            remark(f"{feeds.dropped} samples that made no whole batch were left out")
+        _remark_on_dropped(feeds, remark)
         if method != "best":
             return ranges
         try:
@@ -137,6 +140,28 @@ class Quantization:
         except BaseException as stop:
             keep(ranges, stop)
             raise
+
+    def _collected_on(
+        self, cluster: str, data: Any, step: Step, remark: Callable[[str], None], keep: Keeps
+    ) -> Ranges:
+        from edge_trt.precision.cluster import collect_on
+
+        most, feeds = self.options.samples or SAMPLES, self.feeds(data)
+        pixels = [spec.name for spec in self.inputs if spec.pixels]
+        ranges = collect_on(
+            cluster,
+            self.bundle,
+            shown(self.sites),
+            feeds,
+            Samples(pixels=pixels, states=list(self.bundle.states)),
+            method=self.options.calibration_method or FIRST,
+            samples=most,
+            progress=lambda count: step(count / most, f"{count} samples"),
+            remark=remark,
+            keep=keep,
+        )
+        _remark_on_dropped(feeds, remark)
+        return ranges
 
     def ranges_of(
         self, data: Data, step: Step, remark: Callable[[str], None], keep: Path | None = None
@@ -285,8 +310,8 @@ def quantize(
 
     Raises:
         CalibrationError: the data or the ranges don't fit.
-        CalibratedError: something failed afterwards, and there was no file to keep the ranges in.
         OptionError: a pattern matches nothing.
+        EdgeTrtError: something failed afterwards; without a file to keep them in it has the ranges.
     """
     step = step or (lambda fraction, note: None)
     remark = remark or (lambda sentence: None)
@@ -294,7 +319,7 @@ def quantize(
         stage = Quantization(bundle, bundle.options, Path(folder))
         ranges = stage.ranges_of(data, step, remark, keep)
         measured = data.ranges is None and data.samples is not None
-        with keeping(ranges, keep) if measured else nullcontext():
+        with keeping(ranges if measured else None, keep):
             networks, kept = stage.networks(ranges)
             quantized = with_networks(bundle, networks)
             account = Account(stage, ranges, quantized).as_dict(data.metric, eager)
@@ -320,7 +345,7 @@ def measured_ranges(
         options: the data, and how.
         cluster: address of a Dask scheduler whose workers run the model, or None.
         remark: as for `quantize`.
-        keep: a file for the ranges, whatever ends the pass; a cluster leaves it as it is.
+        keep: a file for the ranges, whatever ends the pass.
         step: as for `quantize`.
 
     Raises:
@@ -333,16 +358,12 @@ def measured_ranges(
         stage = Quantization(bundle, options, Path(folder))
         if why := stage.why_none():
             remark(f"no layer of this model is in int8: {why}")
-        if cluster is None:
-            return stage.calibrate(data.samples, step, remark, keep)
-        from edge_trt.precision.cluster import collect_on
+        return stage.calibrate(data.samples, step, remark, keep, cluster)
 
-        feeds = stage.feeds(data.samples)
-        method, samples = options.calibration_method or FIRST, options.samples or SAMPLES
-        ranges = collect_on(
-            cluster, bundle, shown(stage.sites), feeds, method=method, samples=samples
-        )
-        return ranges.grouped(stage.groups())
+
+def _remark_on_dropped(feeds: Feeds, remark: Callable[[str], None]) -> None:
+    if feeds.dropped:
+        remark(f"{feeds.dropped} samples that made no whole batch were left out")
 
 
 class _Remembered:

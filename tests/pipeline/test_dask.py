@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,7 @@ import pytest
 import torch
 
 import edge_trt
+from edge_trt.precision.given import read_ranges
 from tests.pipeline.models import Hybrid, batch, net
 
 distributed: Any = pytest.importorskip("distributed")
@@ -23,6 +25,8 @@ ROWS = RNG.standard_normal((100, 8)).astype(np.float32)
 pytestmark = [
     pytest.mark.filterwarnings("ignore::DeprecationWarning"),
     pytest.mark.filterwarnings("ignore::ResourceWarning"),
+    pytest.mark.filterwarnings("ignore:.*these are the ranges of the first"),
+    pytest.mark.filterwarnings("ignore:.*samples? set the ranges"),
     pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
 ]
 
@@ -83,13 +87,43 @@ def test_a_batch_that_a_worker_can_not_run_is_named(address: str) -> None:
         edge_trt.calibrate(model, inputs, dask=address, calibration=rows)
 
 
-def test_data_that_fails_is_blamed_where_it_fails(address: str) -> None:
+def test_data_that_fails_is_blamed_and_what_was_before_is_kept(
+    address: str, tmp_path: Path
+) -> None:
     def rows() -> Iterator[np.ndarray]:
-        yield IMAGES[:8]
-        raise KeyError("image_9")
+        yield from np.split(IMAGES[:90], 9)
+        raise KeyError("image_91")
 
-    with pytest.raises(edge_trt.EdgeTrtError, match="batch 1 of the calibration data could not"):
-        edge_trt.calibrate(net(), (batch(3, 8, 8),), dask=address, calibration=rows)
+    path, given = tmp_path / "r.json", (net(), (batch(3, 8, 8),))
+    with pytest.raises(edge_trt.EdgeTrtError, match="batch 9 of the calibration data") as caught:
+        edge_trt.calibrate(*given, dask=address, calibration=rows, keep=path)
+    wanted = edge_trt.calibrate(*given, calibration=IMAGES[:90])
+    assert read_ranges(str(path)) == vars(caught.value)["ranges"] == wanted
+
+
+def test_an_interrupted_pass_keeps_what_was_counted(address: str, tmp_path: Path) -> None:
+    def presses(stage: str, fraction: float, note: str) -> None:
+        if fraction > 0 and stage == "calibration":
+            raise KeyboardInterrupt
+
+    def rows() -> Iterator[np.ndarray]:
+        yield from IMAGES[:, None]
+
+    path, given = tmp_path / "r.json", (net(), (batch(3, 8, 8),))
+    with pytest.raises(KeyboardInterrupt):
+        edge_trt.calibrate(*given, dask=address, calibration=rows, keep=path, progress=presses)
+    found = read_ranges(str(path))
+    assert 8 <= found.source.samples < 100
+    counted = IMAGES[: found.source.samples]
+    assert found == edge_trt.calibrate(*given, calibration=counted)
+    # The cluster is as good as before.
+    edge_trt.calibrate(*given, dask=address, calibration=IMAGES, keep=path)
+    assert read_ranges(str(path)).source.samples == 100
+
+
+def test_remarks_on_the_data_are_made_there_too(address: str) -> None:
+    with pytest.warns(edge_trt.EdgeTrtWarning, match="7 samples set the ranges: use at least 100"):
+        edge_trt.calibrate(net(), (batch(3, 8, 8),), dask=address, calibration=IMAGES[:7])
 
 
 def test_a_worker_that_dies_is_one_sentence(address: str, monkeypatch: pytest.MonkeyPatch) -> None:

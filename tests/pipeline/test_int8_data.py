@@ -81,6 +81,28 @@ def test_a_failed_metric_hands_the_ranges_on() -> None:
     assert str(_compile(model, ranges=ranges).networks) == str(wanted.networks)
 
 
+@pytest.mark.parametrize("stage", ["self-test", "engines"])
+@pytest.mark.parametrize("given", [False, True])
+def test_what_fails_after_the_calibration_hands_the_ranges_on(stage: str, given: bool) -> None:
+    class Refused(edge_trt.BuildError):
+        """Stands for whatever a later stage raises."""
+
+    def fails(name: str, fraction: float, note: str) -> None:
+        if name == stage:
+            raise Refused("no", hint="do this", layer="conv")
+
+    model = net()
+    ranges = {"ranges": edge_trt.calibrate(model, DYNAMIC, calibration=IMAGES)} if given else {}
+    with pytest.raises(Refused, match="no: do this") as caught:
+        _compile(model, progress=fails, **ranges)
+    assert caught.value.layer == "conv"
+    assert ("ranges=error.ranges" in str(caught.value)) is not given
+    kept: Any = vars(caught.value).get("ranges")
+    assert (kept is None) is given
+    if not given:
+        assert kept.source.samples == len(IMAGES)
+
+
 class Pair(nn.Module):
     """Looks indices up, and adds what belongs to each."""
 
