@@ -29,6 +29,8 @@ COMMANDS = {
     "sign": "sign a bundle with an Ed25519 key, so that devices can tell that it is yours",
     "doctor": "show what is installed here, what it allows, and what is missing",
     "boards": "list the Jetson boards and what they have",
+    "monitor": "show load, clocks, power, temperatures and memory as they are now",
+    "power": "show the power modes of this board, or change the mode",
 }
 
 # What to install for a module that is missing, where its name does not say it.

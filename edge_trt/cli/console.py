@@ -40,13 +40,18 @@ def console(*, stderr: bool = False) -> Console:
 
 def print_table(title: str, columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
     """Print rows under a title. Columns named ``#...`` are aligned right, without the ``#``."""
-    table = Table(title=Text(title, style="bold"), title_justify="left", box=SIMPLE_HEAD)
+    console().print(table(title, columns, rows))
+
+
+def table(title: str, columns: Sequence[str], rows: Iterable[Sequence[object]]) -> Table:
+    """What `print_table` prints."""
+    made = Table(title=Text(title, style="bold"), title_justify="left", box=SIMPLE_HEAD)
     for name in columns:
         right = name.startswith("#")
-        table.add_column(name.removeprefix("#"), justify="right" if right else "left")
+        made.add_column(name.removeprefix("#"), justify="right" if right else "left")
     for row in rows:
-        table.add_row(*(Text(str(cell), style=STYLES.get(str(cell), "")) for cell in row))
-    console().print(table)
+        made.add_row(*(Text(str(cell), style=STYLES.get(str(cell), "")) for cell in row))
+    return made
 
 
 def print_json(data: object) -> None:

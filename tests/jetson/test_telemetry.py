@@ -107,8 +107,8 @@ def test_no_debugfs_is_a_reason_and_no_zero(tmp_path: Path) -> None:
     with Reader(plant(ORIN, tmp_path, debugfs=False)) as reader:
         sample = reader.read()
     assert sample.engines == {}
-    assert sample.unavailable["emc"] == files.ABSENT
-    assert sample.unavailable["engines"] == files.ABSENT
+    assert sample.unavailable["emc"] == "needs root (no debugfs here)"
+    assert sample.unavailable["engines"] == "needs root (no debugfs here)"
 
 
 def test_debugfs_without_root_says_so(tmp_path: Path, monkeypatch) -> None:
@@ -245,7 +245,7 @@ def test_machine_that_is_no_jetson(tmp_path: Path) -> None:
     assert len(sample.cpus) == 2
     assert sample.memory is not None
     assert sample.memory.used == 500 * 1024
-    assert set(sample.unavailable) == {"gpu", "power"}
+    assert set(sample.unavailable) == {"gpu", "power", "throttling"}
 
 
 def test_empty_tree(tmp_path: Path) -> None:

@@ -32,6 +32,7 @@ _ENGINE = re.compile(
 )
 _DLA = re.compile(r"nafll_(dla\d?)(?:_core)?$")
 _EMC_RATES = ("sys/kernel/debug/bpmp/debug/clk/emc/rate", "sys/kernel/debug/clk/emc/clk_rate")
+_NO_DEBUGFS = "needs root (no debugfs here)"
 _EMC_FREE = "sys/class/devfreq/bwmgr/cur_freq"  # Thor: readable by everybody
 _EMC_LOADS = (
     "sys/kernel/debug/cactmon/mc_all",
@@ -64,6 +65,11 @@ class Gpu:
         self._load = None if found.problem else found
         self._wait = files.RETRY
 
+    @property
+    def load_is_missing(self) -> bool:
+        """Whether no file tells the load, as on Thor."""
+        return self._load is None
+
     def read(self) -> tuple[Engine | None, str]:
         """The GPU, or None and the reason."""
         if not self._clocks and self._load is None:
@@ -91,6 +97,9 @@ class Engines:
         """Look the clocks up."""
         clocks = root / "sys/kernel/debug/clk"
         there, self._problem = files.names(clocks)
+        mounted, _ = files.names(root / "sys/kernel/debug")
+        # Who may not look into debugfs is told so by the kernel; copies may lack it.
+        self._absent = files.ABSENT if mounted else _NO_DEBUGFS
         self._engines: dict[str, tuple[Source, Source | None]] = {
             name.removesuffix("_core"): (
                 Source(clocks / name / "clk_rate"),
@@ -116,15 +125,15 @@ class Engines:
         found: dict[str, Engine] = {}
         rate = self._emc.number()
         if rate is None:
-            unavailable["emc"] = self._emc.problem
+            unavailable["emc"] = self._why(self._emc.problem)
         else:
             busy = self._emc_busy.number()
             if busy is None:
-                unavailable["emc load"] = self._emc_busy.problem
+                unavailable["emc load"] = self._why(self._emc_busy.problem)
             load = None if busy is None or not rate else min(busy * 1000 / rate, 1.0)
             found["emc"] = Engine(rate > 0, load, rate)
         if not self._engines:
-            unavailable["engines"] = self._problem or files.ABSENT
+            unavailable["engines"] = self._why(self._problem or files.ABSENT)
         for name, (clock, users) in self._engines.items():
             hz = clock.number()
             count = users.number() if users is not None else None
@@ -133,6 +142,9 @@ class Engines:
             else:
                 found[name] = Engine(None if count is None else count > 0, None, hz)
         return found
+
+    def _why(self, problem: str) -> str:
+        return self._absent if problem == files.ABSENT else problem
 
     def close(self) -> None:
         """Give the descriptors back."""

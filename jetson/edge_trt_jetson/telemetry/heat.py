@@ -120,6 +120,11 @@ class Throttling:
         self._before: dict[str, int] = {}
         self._cooling = _cooling_devices(root / "sys/class/thermal")
 
+    @property
+    def told(self) -> bool:
+        """Whether anything here tells of throttling."""
+        return bool(self._alarms or self._events or self._cooling)
+
     def read(self) -> tuple[str, ...]:
         """What holds the board back now, or did since the last call; one sentence each."""
         found = [f"{text}." for text, alarm in self._alarms if alarm.number()]

@@ -11,14 +11,14 @@ import time
 from pathlib import Path
 from types import TracebackType
 
-from edge_trt_jetson import detect
+from edge_trt_jetson import detect, nvml
 from edge_trt_jetson.files import Source
 from edge_trt_jetson.telemetry import board_power
 from edge_trt_jetson.telemetry.cpu import Cpus, MemoryReader
 from edge_trt_jetson.telemetry.engines import Engines, Gpu
 from edge_trt_jetson.telemetry.heat import Fans, Thermal, Throttling
 from edge_trt_jetson.telemetry.rails import Rails
-from edge_trt_jetson.telemetry.sample import Sample
+from edge_trt_jetson.telemetry.sample import Engine, Rail, Sample
 
 
 class Reader:
@@ -41,6 +41,9 @@ class Reader:
         self._thermal, self._fans = Thermal(root), Fans(root)
         self._rails, self._throttling = Rails(root), Throttling(root)
         self._uptime = Source(root / "proc/uptime")
+        # Only where it has more to say than the kernel's files: its start can take long.
+        here = is_here(root) and (self.detection is None or self._gpu.load_is_missing)
+        self._nvml = nvml.start() if here else None
         board = self.detection.board if self.detection else None
         self.watts_of = board_power.total_of(self._rails.names, board.family if board else "")
 
@@ -52,10 +55,19 @@ class Reader:
         # The middle of reading the rails is when their power was: energy is integrated from it.
         now = (start + time.monotonic()) / 2
         gpu, problem = self._gpu.read()
+        temperatures = self._thermal.read()
+        if self._nvml is not None:
+            asked = self._nvml.read()
+            gpu = _joined(gpu, asked)
+            if self.detection is None:  # a card of its own, which no file of the kernel tells of
+                rails += () if asked.watts is None else (Rail("GPU", asked.watts),)
+                temperatures |= {} if asked.celsius is None else {"gpu": asked.celsius}
         if gpu is None:
             missing["gpu"] = problem
         elif gpu.load is None:
-            missing["gpu load"] = "not told by this kernel"
+            missing["gpu load"] = "NVML alone may tell it, on the running board"
+        if not self._throttling.told:
+            missing["throttling"] = "nothing here tells it"
         engines = self._engines.read(missing) if self.detection else {}
         uptime = self._uptime.read()
         return Sample(
@@ -63,7 +75,7 @@ class Reader:
             cpus=self._cpus.read(),
             gpu=gpu,
             engines=engines,
-            temperatures=self._thermal.read(),
+            temperatures=temperatures,
             rails=rails,
             watts=board_power.total(rails, self.watts_of),
             watts_of=self.watts_of,
@@ -79,6 +91,9 @@ class Reader:
         parts = (self._cpus, self._memory, self._gpu, self._engines, self._thermal)
         for part in (*parts, self._fans, self._rails, self._throttling, self._uptime):
             part.close()
+        if self._nvml is not None:
+            self._nvml.close()
+            self._nvml = None
 
     def __enter__(self) -> Reader:
         return self
@@ -90,3 +105,15 @@ class Reader:
         trace: TracebackType | None,
     ) -> None:
         self.close()
+
+
+def is_here(root: Path) -> bool:
+    """Whether `root` is the running machine, and no copy of another."""
+    return root == Path("/")
+
+
+def _joined(gpu: Engine | None, asked: nvml.Gpu) -> Engine | None:
+    """What the kernel tells, completed by NVML."""
+    load = asked.load if gpu is None or gpu.load is None else gpu.load
+    hz = asked.hz if gpu is None or gpu.hz is None else gpu.hz
+    return None if load is None and hz is None else Engine(None, load, hz)

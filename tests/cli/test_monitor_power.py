@@ -1,0 +1,269 @@
+# SPDX-License-Identifier: Apache-2.0
+"""``edge_trt monitor`` and ``edge_trt power``, on trees of boards and on this machine."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from edge_trt_jetson import power_control
+from edge_trt_jetson.power_control import Answer
+from tests.cli.conftest import Command, run_without
+from tests.jetson.telemetry_trees import MACHINES, Machine, machine, plant
+from tests.jetson.test_power_control import QUESTION
+from tests.jetson.test_tegrastats import LINES
+
+ORIN = machine("agx orin, R36")
+
+
+def words(text: str) -> str:
+    return " ".join(text.split())
+
+
+@pytest.mark.parametrize("machine", MACHINES, ids=lambda m: m.name)
+def test_monitor_on_a_board(machine: Machine, edge_trt: Command, tmp_path: Path) -> None:
+    done = edge_trt("monitor", "--once", "--root", plant(machine, tmp_path))
+    assert done.status == 0
+    assert f"power {machine.watts:.2f} W" in words(done.out)
+    assert f"L4T {machine.tree.release.split()[1][1:]}." in done.out
+    assert "throttling" in done.out
+
+
+def test_monitor_says_what_needs_root(edge_trt: Command, tmp_path: Path) -> None:
+    done = edge_trt("monitor", "--once", "--root", plant(ORIN, tmp_path, debugfs=False))
+    assert "emc unavailable: needs root" in words(done.out)
+    assert "engines unavailable: needs root" in words(done.out)
+    assert "dla0" not in done.out
+
+
+def test_monitor_names_the_rail_that_is_missing(edge_trt: Command, tmp_path: Path) -> None:
+    plant(ORIN, tmp_path)
+    (tmp_path / "sys/bus/i2c/devices/1-0040/hwmon/hwmon3/curr2_input").write_text("")
+    done = edge_trt("monitor", "--once", "--root", tmp_path)
+    assert "power unavailable: VDD_CPU_CV says b''. VDD_GPU_SOC 2.41 W" in words(done.out)
+
+
+def test_monitor_tells_of_throttling(edge_trt: Command, tmp_path: Path) -> None:
+    done = edge_trt("monitor", "--once", "--root", plant(machine("orin nano super"), tmp_path))
+    assert "throttling yes cpu-throttle-alert slows down: step 1 of 4." in words(done.out)
+
+
+def test_monitor_json_is_one_line(edge_trt: Command, tmp_path: Path) -> None:
+    done = edge_trt("monitor", "--once", "--json", "--root", plant(ORIN, tmp_path))
+    data = json.loads(done.out)
+    assert done.out.count("\n") == 1
+    assert data["board"] == "agx-orin-64gb"
+    assert data["watts"] == pytest.approx(ORIN.watts)
+    assert data["gpu"] == {"on": None, "load": 0.361, "hz": 1300500000}
+    assert data["engines"]["dla0"]["on"] is True
+    assert data["cpus"][0]["hz"] == 2188800000
+
+
+def test_monitor_here(edge_trt: Command) -> None:
+    done = edge_trt("monitor", "--once", "--interval", "0.05")
+    assert done.status == 0
+    assert "This machine (no Jetson)" in done.out
+    assert done.out.splitlines()[-1].startswith("No Jetson: power rails")
+    assert "memory" in done.out
+
+
+def test_monitor_without_numpy_and_torch() -> None:
+    argv = ["monitor", "--once", "--json", "--interval", "0.05"]
+    done = run_without(["torch", "numpy", "msgspec", "rich"], *argv)
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["memory"]["total"] > 0
+
+
+def test_monitor_of_a_pipe_is_a_log_until_it_is_interrupted(tmp_path: Path) -> None:
+    root = plant(ORIN, tmp_path)
+    command = [sys.executable, "-m", "edge_trt", "monitor", "--interval", "0.05", "--root", root]
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout is not None
+        lines = [process.stdout.readline() for _ in range(3)]
+        process.send_signal(signal.SIGINT)
+        rest, errors = process.communicate(timeout=20)
+    assert all("gpu 36%, dla0 on, 8.72 W, 52.6 C, memory 30.7 GiB" in line for line in lines)
+    assert (process.returncode, errors) == (130, "interrupted\n"), rest
+
+
+def test_monitor_on_a_terminal_is_a_table_until_it_is_interrupted(tmp_path: Path) -> None:
+    root = plant(ORIN, tmp_path)
+    master, slave = os.openpty()
+    command = [sys.executable, "-m", "edge_trt", "monitor", "--interval", "0.1", "--root", root]
+    environment = {**os.environ, "TERM": "xterm", "COLUMNS": "120"}
+    with subprocess.Popen(command, stdout=slave, stderr=slave, env=environment) as process:
+        os.close(slave)
+        shown = b""
+        while shown.count(b"8.72 W") < 2:  # it is drawn again
+            shown += os.read(master, 65536)
+        process.send_signal(signal.SIGINT)
+        try:
+            while data := os.read(master, 65536):
+                shown += data
+        except OSError:  # the other side is closed
+            pass
+    os.close(master)
+    assert process.returncode == 0
+    assert b"Traceback" not in shown
+    assert b"Jetson AGX Orin 64GB (L4T 36.4.4, JetPack 6.2.1)" in shown
+
+
+@pytest.mark.parametrize(
+    ("arguments", "status", "message"),
+    [
+        (["--interval", "0.001"], 2, "0.001: at least 0.05 s"),
+        (["--interval", "nan"], 2, "at least"),
+        (["--interval", "fast"], 2, "invalid _interval value"),
+        (["--root", "/nowhere/at/all"], 1, "/nowhere/at/all: is no folder"),
+        (["--tegrastats", "/nowhere/log"], 1, "/nowhere/log: no such file or directory"),
+        (["--tegrastats", "/proc/self/status"], 1, "has no line of tegrastats: write one with"),
+    ],
+)
+def test_monitor_refuses(
+    arguments: list[str], status: int, message: str, edge_trt: Command
+) -> None:
+    done = edge_trt("monitor", *arguments)
+    assert done.status == status
+    assert message in done.err
+
+
+def test_log_of_tegrastats(edge_trt: Command, tmp_path: Path) -> None:
+    line = LINES["agx orin, R35, DLA busy"][0]
+    log = tmp_path / "log"
+    text = "".join(f"{line.replace('08:49:48', f'08:49:{s:02}')} NEW\n" for s in range(10, 21))
+    log.write_text("tegrastats begins\n" + text + line[:40])
+    done = edge_trt("monitor", "--tegrastats", log)
+    assert "log: 11 lines" in done.out
+    out = words(done.out)
+    assert "VIN_SYS_5V0) 22.430 22.430 22.430 224.300 J +- 0.010 J (k = 2) in 10 s" in out
+    assert "VDD_CPU_CV 14.312 14.312 14.312 143.120 J" in out
+    assert "GPU load: 14% in the mean, 14% at most" in out
+    assert "Not understood: NEW" in out
+    lines = edge_trt("monitor", "--tegrastats", log, "--json").out.splitlines()
+    assert [json.loads(line)["engines"]["dla0"]["hz"] for line in lines] == [1600000000] * 11
+
+
+def test_log_without_times_has_no_energy(edge_trt: Command, tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    log.write_text(f"{LINES['nano, R32, root'][0]}\n" * 3)
+    done = edge_trt("monitor", "--tegrastats", log)
+    assert "board (POM_5V_IN) 0.933 0.933 0.933" in words(done.out)
+    assert "No energy: the lines carry no times" in done.out
+    data = json.loads(edge_trt("monitor", "--tegrastats", log, "--json").out.splitlines()[0])
+    assert data["time"] is None
+
+
+def test_modes_of_a_board(edge_trt: Command, tmp_path: Path) -> None:
+    done = edge_trt("power", "--root", plant(ORIN, tmp_path))
+    assert done.status == 0
+    lines = [words(line) for line in done.out.splitlines()]
+    assert "0 MAXN 12 - - - - active, fastest" in lines
+    assert "2 MODE_30W 8 1728 612 - 1370 default" in lines
+    assert "Active: MAXN (id 0)" in lines
+    assert any(line.startswith("Clocks: floating (cpu: floating up to 2189 MHz") for line in lines)
+
+
+def test_clock_of_a_dla_that_is_not_there_is_not_shown(edge_trt: Command, tmp_path: Path) -> None:
+    done = edge_trt("power", "--root", plant(machine("orin nano super"), tmp_path))
+    assert "0 15W 6 1728 612 - none" in words(done.out)
+
+
+def test_modes_as_json(edge_trt: Command, tmp_path: Path) -> None:
+    data = json.loads(edge_trt("power", "--json", "--root", plant(ORIN, tmp_path)).out)
+    assert (data["active"], data["default"], data["best"]) == ("MAXN", 2, "MAXN")
+    assert data["clocks"]["locked"] is False
+    mode = {mode["name"]: mode for mode in data["modes"]}["MODE_30W"]
+    assert (mode["id"], mode["gpu_hz"], mode["dla_hz"]) == (2, 612000000, [1369600000] * 2)
+    assert "different parts of the GPU" in mode["restart"]
+
+
+def test_power_here_says_why_not(edge_trt: Command) -> None:
+    done = edge_trt("power")
+    assert done.status == 1
+    assert done.err.startswith("error: /etc/nvpmodel.conf: not here: power modes exist on a Jetson")
+
+
+@pytest.fixture
+def nvpmodel(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
+    """This machine is an AGX Orin in mode 0, and its nvpmodel asks before mode 2."""
+    root = plant(ORIN, tmp_path)
+    status = root / "var/lib/nvpmodel/status"
+    said: list[tuple[str, str]] = []
+    real = power_control.power_modes.read
+
+    def read(where: str | Path = "/"):
+        return real(root if str(where) == "/" else where)
+
+    def run(command, answer: str = "") -> Answer:
+        said.append((command[2], answer))
+        if command[2] == "2":
+            return Answer(0, QUESTION.format(2))
+        status.write_text(f"pmode:{int(command[2]):04} fmode:quiet\n")
+        return Answer(0, "")
+
+    monkeypatch.setattr(power_control.power_modes, "read", read)
+    monkeypatch.setattr(power_control, "run_tool", run)
+    monkeypatch.setattr(power_control.set_mode, "__kwdefaults__", {"reboot": False, "run": run})
+    monkeypatch.setattr(os, "geteuid", lambda: 0)
+    return said
+
+
+def test_mode_is_changed(edge_trt: Command, nvpmodel: list[tuple[str, str]]) -> None:
+    done = edge_trt("power", "--mode", "50w")
+    assert (done.status, nvpmodel) == (0, [("3", "no\n")])
+    assert done.out.startswith("MODE_50W (id 3) is active; lock the clocks again")
+    assert edge_trt("power", "--mode", "MODE_50W").out == "MODE_50W (id 3) is active already\n"
+
+
+def test_restart_needs_a_yes(edge_trt: Command, nvpmodel: list[tuple[str, str]]) -> None:
+    done = edge_trt("power", "--mode", "30W")
+    assert (done.status, nvpmodel) == (1, [])
+    assert "give power to different parts of the GPU): --yes restarts it" in done.err
+    done = edge_trt("power", "--mode", "30W", "--yes")
+    assert (done.status, nvpmodel) == (0, [("2", "yes\n")])
+    assert done.out == "MODE_30W (id 2) becomes active when the machine has restarted\n"
+
+
+@pytest.mark.parametrize(
+    ("answer", "status", "said"), [("y", 0, [("2", "yes\n")]), ("", 1, []), ("no", 1, [])]
+)
+def test_restart_is_asked_for(
+    answer: str, status: int, said: list[tuple[str, str]], edge_trt: Command, nvpmodel, monkeypatch
+) -> None:
+    for stream in (sys.stdin, sys.stdout):
+        monkeypatch.setattr(stream, "isatty", lambda: True, raising=False)
+    questions: list[str] = []
+    monkeypatch.setattr("builtins.input", lambda text: questions.append(text) or answer)
+    done = edge_trt("power", "--mode", "30W")
+    assert (done.status, nvpmodel) == (status, said)
+    assert "MODE_30W (id 2) needs a restart of this machine" in questions[0]
+    assert ("nothing was changed" in done.out) == (status == 1)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--mode", "60W"], "'60W' is no power mode of this board: it has MAXN (id 0), MODE_15W"),
+        (["--mode", "30W"], f"root alone: sudo {sys.executable} -m edge_trt power --mode 2"),
+    ],
+)
+def test_mode_is_refused(
+    arguments: list[str], message: str, edge_trt: Command, nvpmodel, monkeypatch
+) -> None:
+    monkeypatch.setattr(os, "geteuid", lambda: 1000)
+    done = edge_trt("power", *arguments)
+    assert (done.status, nvpmodel) == (1, [])
+    assert message in done.err
+
+
+def test_mode_of_a_copy_is_not_changed(edge_trt: Command, tmp_path: Path) -> None:
+    done = edge_trt("power", "--mode", "30W", "--root", plant(ORIN, tmp_path))
+    assert (done.status, done.err) == (1, "error: --mode changes this machine: leave --root out\n")
