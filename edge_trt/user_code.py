@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
+import linecache
 import re
 import sys
 import sysconfig
@@ -128,6 +129,17 @@ def user_line(error: BaseException) -> tuple[str, str]:
         return "", ""
     source = f"{found.filename}:{found.lineno}"
     return f" at {source} in {found.name}: {found.line}", source
+
+
+def current_line() -> tuple[str, str]:
+    """The same of the innermost frame of the user that is running now."""
+    for frame, number in traceback.walk_stack(None):
+        code = frame.f_code
+        if is_user_code(code.co_filename):
+            source = f"{code.co_filename}:{number}"
+            text = linecache.getline(code.co_filename, number).strip(" \n:")
+            return f" at {source} in {code.co_name}: {text}", source
+    return "", ""
 
 
 def chain(error: BaseException) -> Iterator[BaseException]:

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from edge_trt.capture.axes import Axis, shape_text
+from edge_trt.capture.fixed_sizes import Fixed, where_fixed
 from edge_trt.capture.images import ImageInput
 from edge_trt.errors import CaptureError
 
@@ -67,6 +68,7 @@ class _Need:
     what: str
     size: int | Axis | None = None
     hint: str = ""
+    source: str = ""
 
 
 def is_about_sizes(error: BaseException) -> bool:
@@ -77,13 +79,14 @@ def is_about_sizes(error: BaseException) -> bool:
 
 
 def explain_constraints(
-    error: BaseException, places: Mapping[str, Sequence[Place]]
+    error: BaseException, places: Mapping[str, Sequence[Place]], fixed: list[Fixed]
 ) -> CaptureError | None:
     """Return an error that says which dimensions need what, or None when ``error`` is no such.
 
     Args:
         error: What torch.export raised.
         places: Where each dimension name given to export appears, in order.
+        fixed: The sizes that export fixed.
     """
     text = str(error)
     if not is_about_sizes(error):
@@ -96,7 +99,7 @@ def explain_constraints(
     violated = re.findall(r"\w+", text.partition("!")[0])  # 1..2 is one size to export, so "fixed"
     _, _, fixes = text.partition("Suggested fixes:")
     needs = [
-        _need(places[name][0], fix.strip(), places)
+        _need(places[name][0], fix.strip(), places, fixed)
         for name, fix in _FIX.findall(fixes)
         if name in places and not (fix.strip().isdigit() and name not in violated)
     ]
@@ -110,7 +113,8 @@ def explain_constraints(
         )
     hints = [*_to_write(needs), *(need.hint for need in needs if need.hint)]
     whats = [need.what for need in needs]
-    return CaptureError("; ".join(whats), hint="; ".join(dict.fromkeys(hints)))
+    source = next(filter(None, (need.source for need in needs)), "")
+    return CaptureError("; ".join(whats), source=source, hint="; ".join(dict.fromkeys(hints)))
 
 
 def _to_write(needs: Sequence[_Need]) -> list[str]:
@@ -214,15 +218,23 @@ def _holds(conditions: Sequence[CodeType], size: int) -> bool:
     return all(eval(condition, {"__builtins__": {}}, {"size": size}) for condition in conditions)
 
 
-def _need(place: Place, fix: str, places: Mapping[str, Sequence[Place]]) -> _Need:
+def _fixed(place: Place, size: int, fixed: list[Fixed]) -> _Need:
+    """Return that a dimension has to be this size, and in which line that is decided."""
+    line, source = where_fixed(fixed, place.tensor.label, place.index, size)
+    what = (
+        f"the model, or an operator that it calls, fixes {place} at {size}, "
+        f"but {place.axis} was asked for{line and f': decided{line}'}"
+    )
+    return _Need(place, what, size, source=source)
+
+
+def _need(
+    place: Place, fix: str, places: Mapping[str, Sequence[Place]], fixed: list[Fixed]
+) -> _Need:
     """Return what the model needs by one of export's suggested fixes."""
     axis = place.axis
     if fix.isdigit():
-        what = (
-            f"the model, or an operator that it calls, fixes {place} at {fix}, "
-            f"but {axis} was asked for"
-        )
-        return _Need(place, what, int(fix))
+        return _fixed(place, int(fix), fixed)
     if match := _DIM.fullmatch(fix):
         low = max(axis.min, int(match[1] or 0))
         high = min(axis.max, int(match[2] or axis.max))

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 _DATA_DEPENDENT = (
     r"Could not guard on data-dependent|data-dependent expression|Dynamic control flow"
 )
+_OPEN = r"Pending unbacked symbols"
 _REMEDIES: tuple[tuple[str, str], ...] = (
     (gradients.LOST, gradients.REMEDY),
     (
@@ -37,6 +38,13 @@ _REMEDIES: tuple[tuple[str, str], ...] = (
             "use torch.where or a mask to choose between values, torch.cond to choose between "
             "computations, constants or shapes where .item() or .tolist() gives a size, and "
             "x.shape[0] where len(x) does"
+        ),
+    ),
+    (
+        _OPEN,
+        (
+            "fix the size that it is made of (torch.combinations takes a known number), or keep "
+            "all elements and mark those that count by a mask"
         ),
     ),
     (
@@ -142,6 +150,8 @@ def _reason(error: BaseException) -> str:
     first = str(error).strip().partition("\n")[0]
     if re.search(_DATA_DEPENDENT, first):
         return "its control flow or a size depends on the values of a tensor"
+    if re.search(_OPEN, first):
+        return "it makes a tensor whose size only its values tell"
     return gradients.REASON if re.search(gradients.LOST, first) else reason(error)
 
 

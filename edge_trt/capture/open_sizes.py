@@ -17,6 +17,7 @@ import torch
 from torch.nn import functional as F
 from torch.overrides import TorchFunctionMode
 
+from edge_trt.capture.plain_functions import PLAIN
 from edge_trt.lowering.decompositions_indexing import linspace, take_along_dim
 from edge_trt.lowering.shapes import same_size
 
@@ -136,6 +137,7 @@ def _vander(x: Any, N: int | None = None, increasing: bool = False) -> Any:  # n
 
 
 _OURS: dict[Any, Callable[..., Any]] = {
+    **PLAIN,
     torch.linspace: _linspace,
     F.affine_grid: _affine_grid,
     torch.affine_grid_generator: _affine_grid,

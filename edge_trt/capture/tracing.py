@@ -32,6 +32,7 @@ from edge_trt.capture.constraints import (
 )
 from edge_trt.capture.failures import explain
 from edge_trt.capture.fake_quantizers import whole_fake_quantizers
+from edge_trt.capture.fixed_sizes import Fixed, fixed_sizes
 from edge_trt.capture.flex_attention import flex_attention_as_scores
 from edge_trt.capture.module_state import CaptureWarning
 from edge_trt.capture.oblivious import CAN_BE_OBLIVIOUS, oblivious
@@ -96,13 +97,15 @@ def trace(model: nn.Module, call: Call) -> tuple[ExportedProgram, Call]:
     """
     attempt, asked = _Attempt(), places_of(call)
     refusal: Exception | None = None
+    fixed: list[Fixed] = []
     told: CaptureError | None = None
     stale = _has_compiled()
     for _ in range(_ATTEMPTS + stale):
         narrowed = in_steps(call, attempt.steps, asked)
         places = places_of(narrowed)
         try:
-            program = _export(model, narrowed, places, attempt)
+            with fixed_sizes(fixed) if refusal is None else nullcontext():
+                program = _export(model, narrowed, places, attempt)
             if attempt.to_check and not _agrees(model, program, narrowed, places, attempt):
                 break
         except Exception as error:
@@ -127,7 +130,7 @@ def trace(model: nn.Module, call: Call) -> tuple[ExportedProgram, Call]:
         return program, narrowed
     assert refusal is not None
     raise (
-        told or explain_constraints(refusal, asked) or explain(refusal, call.tensors, model)
+        told or explain_constraints(refusal, asked, fixed) or explain(refusal, call.tensors, model)
     ) from refusal
 
 

@@ -42,6 +42,7 @@ def _turn(x):
 
 
 Function = Callable[[torch.Tensor], "torch.Tensor | tuple[torch.Tensor, ...]"]
+WEIGHTS, COUNTS = torch.tensor([0.5, 1, 0.1, 2, 1]), torch.tensor([1, 2, 0, 3, 1])
 CASES: dict[str, tuple[Function, str]] = {
     "both ends": (lambda x: x[1:-1] * 2, "1..4..8x5"),
     "both ends of two": (lambda x: x[1:-1, 2:-2].sum(-1), "3..4..8x5..6..9"),
@@ -134,6 +135,18 @@ CASES: dict[str, tuple[Function, str]] = {
         lambda x: torch.cat(torch.gradient(x, spacing=[0.5, 2.0], dim=(-1, 1))), "3x2..5..8x5"
     ),
     "powers": (lambda x: torch.vander(x, 4) + torch.vander(x, 4, True), "1..6..9"),
+    "products of all pairs": (
+        lambda x: torch.kron(x, WEIGHTS[:, None]).kron(x[0]), "1..2..3x3x1..5..8"
+    ),
+    "covariances": (
+        lambda x: torch.stack([
+            torch.cov(x), x.cov(correction=0, fweights=COUNTS), x.corrcoef(),
+            x.cov(aweights=WEIGHTS), x.cov(fweights=COUNTS, aweights=WEIGHTS), x[1].cov() * x[:, :3]
+        ]),
+        "3x5"
+    ),
+    "choices": (lambda x: torch.combinations(x[:, 0], 3, True), "3x1..5..8"),
+    "covariances of open sizes": (lambda x: torch.cov(x) + torch.corrcoef(x), "2..3..5x2..5..8"),
     "taken flat": (
         lambda x: torch.take_along_dim(x, x.flatten().argmax()[None]), "1..2..3x8..16..40"
     ),
