@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from edge_trt_runtime.bundle import OpenBundle, open_bundle, verify_bundle
+    from edge_trt_runtime.device_arrays import DeviceArray
     from edge_trt_runtime.errors import BundleError, EdgeTrtError, EngineError, InputError
     from edge_trt_runtime.manifest import (
         Engine,
@@ -39,7 +40,7 @@ __version__ = "0.1.0"
 # fmt: off
 __all__ = [  # noqa: RUF022 (grouped by use)
     # running
-    "load", "Session", "Stream", "StreamResult", "engines", "EngineInfo",
+    "load", "Session", "Stream", "StreamResult", "DeviceArray", "engines", "EngineInfo",
     "Metrics",
     # proving
     "verify_bundle", "run_self_test", "SelfTestResult",
@@ -57,6 +58,7 @@ _HOME = {
     **dict.fromkeys(("Stream", "StreamResult"), "streaming"),
     **dict.fromkeys(("engines", "EngineInfo"), "tensorrt.shared"),
     "Metrics": "metrics",
+    "DeviceArray": "device_arrays",
     **dict.fromkeys(("run_self_test", "SelfTestResult"), "selftest"),
     **dict.fromkeys(("open_bundle", "verify_bundle", "OpenBundle"), "bundle"),
     **dict.fromkeys(("EdgeTrtError", "BundleError", "InputError", "EngineError"), "errors"),

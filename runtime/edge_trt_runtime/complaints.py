@@ -10,6 +10,7 @@ import numpy as np
 
 from edge_trt_runtime.dtypes import NUMPY_DTYPES
 from edge_trt_runtime.errors import InputError
+from edge_trt_runtime.foreign import OnDevice
 from edge_trt_runtime.names import close_matches
 
 if TYPE_CHECKING:
@@ -85,7 +86,7 @@ def _kind_error(spec: TensorSpec, value: object) -> InputError | None:
     kind = _kind(value)
     if isinstance(value, np.ma.MaskedArray):
         remedy = "pass array.filled(value)"
-    elif isinstance(value, np.ndarray):
+    elif isinstance(value, (np.ndarray, OnDevice)):
         return None
     elif kind.startswith("torch."):
         remedy = "pass tensor.numpy()"

@@ -53,9 +53,7 @@ class HostRunner:
             for step in plan.steps
         )
 
-    def run(
-        self, inputs: list[np.ndarray], targets: Sequence[np.ndarray | None] = ()
-    ) -> list[np.ndarray]:
+    def run(self, inputs: list[Any], targets: Sequence[Any] = ()) -> list[Any]:
         """Run once; inputs, results and their targets in the order of the signature."""
         values: list[Any] = inputs + self._blank
         for execute, sources, places, dead in self._stages:

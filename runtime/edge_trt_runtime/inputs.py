@@ -13,25 +13,33 @@ import numpy as np
 
 from edge_trt_runtime.complaints import complain, is_mapping
 from edge_trt_runtime.dtypes import NUMPY_DTYPES
+from edge_trt_runtime.foreign import OnDevice, is_foreign, open_foreign
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from edge_trt_runtime.cuda import Device
     from edge_trt_runtime.manifest import Range, Signature
+
+
+class Checked(list[Any]):
+    """Inputs some of which are :class:`edge_trt_runtime.foreign.OnDevice`."""
 
 
 class InputChecker:
     """Accepts exactly the inputs that a signature describes."""
 
-    __slots__ = ("_count", "_profiles", "_rows", "_signature")
+    __slots__ = ("_count", "_device", "_profiles", "_rows", "_signature")
 
-    def __init__(self, signature: Signature) -> None:
+    def __init__(self, signature: Signature, device: Device | None = None) -> None:
         """Precompute what to compare.
 
         Args:
             signature: Every input must have a type that numpy has.
+            device: The GPU on which arrays of other libraries may lie.
         """
         self._signature = signature
+        self._device = device
         self._count = len(signature.inputs)
         self._profiles = signature.profiles
         self._rows: list[_Row] = [
@@ -44,11 +52,13 @@ class InputChecker:
             for spec in signature.inputs
         ]
 
-    def check(self, inputs: Mapping[str, np.ndarray]) -> list[np.ndarray]:
+    def check(self, inputs: Mapping[str, Any]) -> list[Any]:
         """Return the arrays in the signature's order; none is copied or changed.
 
         Args:
-            inputs: An array for every input. Any memory layout will do, also read-only.
+            inputs: An array for every input. Any memory layout will do, also read-only. Arrays of
+                other libraries come back as numpy's, or as ``OnDevice`` in a list of the class
+                :class:`Checked`.
 
         Raises:
             InputError: With what is wrong and how to mend it.
@@ -56,14 +66,17 @@ class InputChecker:
         given: Any = inputs
         if not is_mapping(given):
             raise complain(self._signature, given)
-        arrays: list[np.ndarray] = []
+        arrays: list[Any] = []
         sizes: dict[str, int] = {}
         for name, dtype, static, axes in self._rows:
             array: Any = given.get(name)
             if type(array) is not np.ndarray:
-                if not isinstance(array, np.ndarray) or isinstance(array, np.ma.MaskedArray):
+                if is_foreign(array):
+                    return self._check_foreign(given)
+                if not _is_plain(array):
                     raise complain(self._signature, given)
-                array = np.asarray(given.get(name))
+                if type(array) is not OnDevice:
+                    array = np.asarray(array)
             if (array.dtype is not dtype and array.dtype != dtype) or (
                 array.shape != static if static is not None else not _fits(array.shape, axes, sizes)
             ):
@@ -74,6 +87,22 @@ class InputChecker:
         ):
             raise complain(self._signature, given)
         return arrays
+
+    def _check_foreign(self, given: Any) -> list[Any]:
+        """Take arrays of other libraries where they lie, and check all as numpy's."""
+        taken: dict[str, Any] = {
+            name: open_foreign(value, f"input {name!r}", self._device)
+            if is_foreign(value)
+            else value
+            for name, value in given.items()
+        }
+        arrays = self.check(taken)
+        return Checked(arrays) if OnDevice in map(type, arrays) else arrays
+
+
+def _is_plain(array: Any) -> bool:
+    """Whether something is an array that holds nothing but elements."""
+    return isinstance(array, (np.ndarray, OnDevice)) and not isinstance(array, np.ma.MaskedArray)
 
 
 def fitting_profile(

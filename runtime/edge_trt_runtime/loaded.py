@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import logging
-from typing import TYPE_CHECKING, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from edge_trt_runtime.devices import find_device
 from edge_trt_runtime.dtypes import NUMPY_DTYPES
@@ -19,14 +19,14 @@ from edge_trt_runtime.watchdog import Watchdog, WatchedRunner
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    import numpy as np
-
     from edge_trt_runtime.bundle import OpenBundle
+    from edge_trt_runtime.cuda import Device
     from edge_trt_runtime.hybrid.memory import MemoryPlan
     from edge_trt_runtime.hybrid.place import Place
     from edge_trt_runtime.manifest import Manifest
     from edge_trt_runtime.marks import Mark
     from edge_trt_runtime.plan import Plan
+    from edge_trt_runtime.results import Target
     from edge_trt_runtime.timing import Timing
 
 log = logging.getLogger("edge_trt_runtime")
@@ -40,13 +40,11 @@ class Runner(Protocol):
         """What a run in flight takes on a GPU, or None on the host."""
         ...
 
-    def run(
-        self, inputs: list[np.ndarray], targets: Sequence[np.ndarray | None] = ()
-    ) -> list[np.ndarray]:
+    def run(self, inputs: list[Any], targets: Sequence[Target] = ()) -> list[Any]:
         """Run once; inputs, results and their targets in the order of the signature."""
         ...
 
-    def profile(self, inputs: list[np.ndarray]) -> list[Timing]:
+    def profile(self, inputs: list[Any]) -> list[Timing]:
         """Run once, waiting for each operation, and tell what it took."""
         ...
 
@@ -82,6 +80,7 @@ class Loaded(NamedTuple):
         places: Where each segment runs; empty on the CPU.
         runner: Runs it.
         watchdog: Limits the time of a run, where that was asked for.
+        gpu: Where arrays on a GPU have to be; None on the CPU.
     """
 
     bundle: OpenBundle
@@ -90,6 +89,7 @@ class Loaded(NamedTuple):
     places: list[Place]
     runner: Runner
     watchdog: Watchdog | None = None
+    gpu: Device | None = None
 
 
 def load_engines(bundle: OpenBundle, options: Options) -> Loaded:
@@ -105,10 +105,11 @@ def load_engines(bundle: OpenBundle, options: Options) -> Loaded:
     watchdog = None if options.watchdog is None else Watchdog(options.watchdog)
     mark = _mark(options, watchdog)
     found = None if options.device == "cpu" else _on_device(bundle, plan, options, mark)
-    places, runner = found or ([], HostRunner(bundle, plan, options.threads, mark))
+    places, runner, gpu = found or ([], HostRunner(bundle, plan, options.threads, mark), None)
     if watchdog is not None:
         runner = WatchedRunner(runner, watchdog, options.frames if found else None)
-    return Loaded(bundle, InputChecker(manifest.signature), names, places, runner, watchdog)
+    checker = InputChecker(manifest.signature, gpu)
+    return Loaded(bundle, checker, names, places, runner, watchdog, gpu)
 
 
 def _mark(options: Options, watchdog: Watchdog | None) -> Mark:
@@ -123,7 +124,7 @@ def _mark(options: Options, watchdog: Watchdog | None) -> Mark:
 
 def _on_device(
     bundle: OpenBundle, plan: Plan, options: Options, mark: Mark
-) -> tuple[list[Place], Runner] | None:
+) -> tuple[list[Place], Runner, Device] | None:
     """Return what runs a plan on a GPU, or None where ``auto`` finds no use for one."""
     device = find_device(options.device)
     if device is None:
@@ -147,7 +148,7 @@ def _on_device(
             f"nothing of {bundle.root} runs on {device.describe()} ({reasons})",
             hint=f"finish it there with `edge_trt build {bundle.root}`, or use device='cpu'",
         )
-    return places, HybridRunner(bundle, plan, placement, device, options, mark)
+    return places, HybridRunner(bundle, plan, placement, device, options, mark), device
 
 
 def _check_types(manifest: Manifest) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import threading
 from time import perf_counter
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal, overload
 
 from edge_trt_runtime.errors import EngineError
 from edge_trt_runtime.loaded import Loaded, Options, load_engines
@@ -20,12 +20,15 @@ if TYPE_CHECKING:
     import numpy as np
 
     from edge_trt_runtime.bundle import OpenBundle
+    from edge_trt_runtime.foreign import HasCudaArrayInterface, HasDlpack
     from edge_trt_runtime.hybrid.memory import MemoryPlan
     from edge_trt_runtime.hybrid.place import Place
     from edge_trt_runtime.manifest import Manifest, Segment, Signature
+    from edge_trt_runtime.results import Target
     from edge_trt_runtime.streaming import Policy, Stream
     from edge_trt_runtime.timing import Timing
 
+    Input = np.ndarray | HasDlpack | HasCudaArrayInterface
     Observer = Callable[[float, BaseException | None], object]
 
 
@@ -88,49 +91,78 @@ class Session:
         watchdog = None if self._loaded is None else self._loaded.watchdog
         return "" if watchdog is None else watchdog.broken
 
+    @overload
     def run(
-        self, inputs: Mapping[str, np.ndarray], *, out: Mapping[str, np.ndarray] | None = None
-    ) -> dict[str, np.ndarray]:
+        self,
+        inputs: Mapping[str, Input],
+        *,
+        out: Mapping[str, Input] | None = None,
+        device_outputs: Literal[False] = False,
+    ) -> dict[str, np.ndarray]: ...
+
+    @overload
+    def run(
+        self,
+        inputs: Mapping[str, Input],
+        *,
+        out: Mapping[str, Input] | None = None,
+        device_outputs: bool,
+    ) -> dict[str, Any]: ...
+
+    def run(
+        self,
+        inputs: Mapping[str, Input],
+        *,
+        out: Mapping[str, Input] | None = None,
+        device_outputs: bool = False,
+    ) -> dict[str, Any]:
         """Run the model once.
 
         Args:
-            inputs: An array for every input of the signature, in any memory layout.
-            out: Arrays that outputs are written to, by name; all outputs or some.
+            inputs: An array for every input: of numpy in any memory layout, or of another library
+                and contiguous, on the host or on the session's GPU.
+            out: Arrays that outputs are written to, by name; all outputs or some. On the GPU they
+                may be of any library too.
+            device_outputs: Leave outputs on the GPU, as :class:`DeviceArray`.
 
         Returns:
             An array for every output: the one of ``out``, or a fresh one that the caller owns.
+            All of them are complete.
 
         Raises:
-            InputError: When a name, shape or type does not fit the signature.
-            EngineError: When an engine fails, or the session is closed.
+            InputError: When a name, shape or type does not fit the signature, or an array lies
+                where this session can't use it.
+            EngineError: When an engine fails, the session is closed, or outputs should stay on a
+                GPU and it runs on the CPU.
         """
         if self._observers:
-            return self._observed(inputs, out)
-        return self._run(inputs, out)
+            return self._observed(inputs, out, device_outputs)
+        return self._run(inputs, out, device_outputs)
 
     def _run(
-        self, inputs: Mapping[str, np.ndarray], out: Mapping[str, np.ndarray] | None
-    ) -> dict[str, np.ndarray]:
+        self, inputs: Mapping[str, Input], out: Mapping[str, Input] | None, stay: bool
+    ) -> dict[str, Any]:
         while (loaded := self._loaded) is not None:
             arrays = loaded.checker.check(inputs)
-            targets = () if out is None else targets_of(out, loaded.names)
+            targets = () if out is None and not stay else _targets(loaded, out or {}, stay)
             try:
                 results = loaded.runner.run(arrays, targets)
             except EngineError:
                 if loaded is self._loaded or self._loaded is None:
                     raise
                 continue  # it was exchanged for another one just then
-            return dict(zip(loaded.names, results))  # noqa: B905 (hot; runners give all)
+            outputs = dict(zip(loaded.names, results, strict=True))
+            return {**outputs, **out} if out else outputs
         raise self._closed()
 
     def _observed(
-        self, inputs: Mapping[str, np.ndarray], out: Mapping[str, np.ndarray] | None
-    ) -> dict[str, np.ndarray]:
+        self, inputs: Mapping[str, Input], out: Mapping[str, Input] | None, stay: bool
+    ) -> dict[str, Any]:
         """Run, and tell those who asked what it took."""
         start = perf_counter()
         error: BaseException | None = None
         try:
-            return self._run(inputs, out)
+            return self._run(inputs, out, stay)
         except BaseException as raised:
             error = raised
             raise
@@ -146,11 +178,14 @@ class Session:
         """
         self._observers = (*self._observers, observer)
 
-    def submit(self, inputs: Mapping[str, np.ndarray]) -> Future[dict[str, np.ndarray]]:
+    def submit(
+        self, inputs: Mapping[str, Input], *, device_outputs: bool = False
+    ) -> Future[dict[str, Any]]:
         """Run the model in another thread; as many such runs at once as the session has frames.
 
         Args:
             inputs: As for :meth:`run`; not to be changed until the run is over.
+            device_outputs: As for :meth:`run`.
 
         Returns:
             A future of what :meth:`run` returns or raises. Runs that have not begun can be
@@ -166,9 +201,9 @@ class Session:
                 from concurrent.futures import ThreadPoolExecutor
 
                 self._workers = ThreadPoolExecutor(self._options.frames, "edge_trt")
-            return self._workers.submit(self.run, inputs)
+            return self._workers.submit(self.run, inputs, device_outputs=device_outputs)
 
-    def profile(self, inputs: Mapping[str, np.ndarray]) -> list[Timing]:
+    def profile(self, inputs: Mapping[str, Input]) -> list[Timing]:
         """Run once, waiting for each copy and segment, and tell what it took.
 
         It is slower than :meth:`run`, where they overlap and CUDA graphs launch them.
@@ -185,11 +220,14 @@ class Session:
             raise self._closed()
         return loaded.runner.profile(loaded.checker.check(inputs))
 
-    async def arun(self, inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    async def arun(
+        self, inputs: Mapping[str, Input], *, device_outputs: bool = False
+    ) -> dict[str, Any]:
         """Run the model once, in another thread, while the event loop goes on.
 
         Args:
             inputs: As for :meth:`submit`.
+            device_outputs: As for :meth:`run`.
 
         Raises:
             InputError: As :meth:`run`.
@@ -197,7 +235,7 @@ class Session:
         """
         from asyncio import wrap_future
 
-        return await wrap_future(self.submit(inputs))
+        return await wrap_future(self.submit(inputs, device_outputs=device_outputs))
 
     def stream(
         self,
@@ -206,7 +244,7 @@ class Session:
         depth: int = 2,
         policy: Policy = "block",
         deadline: float | None = None,
-        prepare: Callable[[Any], Mapping[str, np.ndarray]] | None = None,
+        prepare: Callable[[Any], Mapping[str, Input]] | None = None,
     ) -> Stream:
         """Run the model on one frame after the other, several of them at the same time.
 
@@ -293,7 +331,7 @@ class Session:
 
         return read_states(self._bundle, self.manifest.initial_states)
 
-    def next_states(self, outputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    def next_states(self, outputs: Mapping[str, Any]) -> dict[str, Any]:
         """Return what a run left for the next one, by the names of inputs; nothing is copied."""
         return {state.input: outputs[state.output] for state in self.signature.states}
 
@@ -324,3 +362,13 @@ class Session:
     ) -> None:
         """Close the session."""
         self.close()
+
+
+def _targets(loaded: Loaded, out: Mapping[str, Input], stay: bool) -> list[Target]:
+    """Return where results go."""
+    if stay and loaded.gpu is None:
+        raise EngineError(
+            "outputs can't stay on a GPU: this session runs on the CPU",
+            hint="load it with device='cuda:0', or leave device_outputs out",
+        )
+    return targets_of(out, loaded.names, loaded.gpu, stay=stay)

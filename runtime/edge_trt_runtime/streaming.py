@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 import numpy as np
 
 from edge_trt_runtime.errors import EngineError
+from edge_trt_runtime.foreign import is_foreign, is_on_gpu
 from edge_trt_runtime.names import did_you_mean
 
 if TYPE_CHECKING:
@@ -25,9 +26,10 @@ if TYPE_CHECKING:
     from types import TracebackType
 
     from edge_trt_runtime.manifest import Signature
+    from edge_trt_runtime.session import Input
 
-    Run = Callable[[Mapping[str, np.ndarray]], dict[str, np.ndarray]]
-    Prepare = Callable[[Any], Mapping[str, np.ndarray]]
+    Run = Callable[[Mapping[str, Input]], dict[str, np.ndarray]]
+    Prepare = Callable[[Any], Mapping[str, Input]]
 
 Policy = Literal["block", "latest", "drop-oldest"]
 POLICIES: tuple[Policy, ...] = ("block", "latest", "drop-oldest")
@@ -280,9 +282,11 @@ def inputs_of(signature: Signature) -> Prepare:
     """Return what makes inputs of a frame that is these already, or the only input's array."""
     first = signature.inputs[0] if len(signature.inputs) == 1 else None
 
-    def prepare(frame: Any) -> Mapping[str, np.ndarray]:
-        if first is None or not hasattr(frame, "__array__"):
+    def prepare(frame: Any) -> Mapping[str, Input]:
+        if first is None or not (hasattr(frame, "__array__") or is_foreign(frame)):
             return frame
+        if is_on_gpu(frame):
+            return {first.name: frame}
         array = np.asarray(frame)
         return {first.name: array[np.newaxis] if array.ndim == len(first.shape) - 1 else array}
 

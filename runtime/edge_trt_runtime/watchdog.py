@@ -21,8 +21,6 @@ from edge_trt_runtime.errors import EngineError
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    import numpy as np
-
     from edge_trt_runtime.hybrid.memory import MemoryPlan
     from edge_trt_runtime.loaded import Runner
     from edge_trt_runtime.timing import Timing
@@ -81,9 +79,7 @@ class WatchedRunner:
         """As the runner's."""
         return self._runner.memory
 
-    def run(
-        self, inputs: list[np.ndarray], targets: Sequence[np.ndarray | None] = ()
-    ) -> list[np.ndarray]:
+    def run(self, inputs: list[Any], targets: Sequence[Any] = ()) -> list[Any]:
         """Run once, in another thread.
 
         Raises:
@@ -91,7 +87,7 @@ class WatchedRunner:
         """
         return self._watched(self._runner.run, inputs, targets)
 
-    def profile(self, inputs: list[np.ndarray]) -> list[Timing]:
+    def profile(self, inputs: list[Any]) -> list[Timing]:
         """Run once and tell what each operation took; likewise."""
         return self._watched(self._runner.profile, inputs)
 

@@ -31,7 +31,7 @@ sys.path.insert(0, str(Path(__file__).parents[2]))
 
 import edge_trt_runtime
 from edge_trt_runtime.cuda import open_device
-from edge_trt_runtime.hybrid.arrays import DeviceArray
+from edge_trt_runtime.hybrid.arrays import DeviceView
 from tests.support.gpu_bundles import kernels, write_torch
 
 SHAPE = [8, 1024]
@@ -58,7 +58,7 @@ class Bare:
     def graph(self, function: Callable[[torch.Tensor], torch.Tensor]) -> torch.cuda.CUDAGraph:
         """A graph of a function from the first device buffer to the second."""
         source, target = (
-            torch.as_tensor(DeviceArray(m.pointer, tuple(SHAPE), np.dtype("f4")), device="cuda")
+            torch.as_tensor(DeviceView(m.pointer, tuple(SHAPE), np.dtype("f4")), device="cuda")
             for m in self.memory
         )
         graph = torch.cuda.CUDAGraph()

@@ -365,8 +365,8 @@ def test_results_in_arrays_of_the_caller(tmp_path: Path) -> None:
         fixed.flags.writeable = False
         for wrong, message in (
             ({"w": fixed}, "out has 'w', which is no output"),
-            ({"y": fixed}, r"out\['y'\] is no numpy array that can be written to"),
-            ({"y": [0.0]}, "is no numpy array"),
+            ({"y": fixed}, r"out\['y'\] is no array that can be written to"),
+            ({"y": [0.0]}, "is no array that can be written to"),
             ({"y": np.empty((1, 3), "f")}, r"is float32 of shape \[1, 3\], and the output is flo"),
             ({"y": np.empty((1, 4), "d")}, r"is float64 of shape \[1, 4\], and the output is flo"),
         ):

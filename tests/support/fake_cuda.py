@@ -16,7 +16,11 @@ from typing import Any
 
 import numpy as np
 
-from edge_trt_runtime.hybrid.arrays import DeviceArray, DeviceSpace
+from edge_trt_runtime.foreign import LEGACY_STREAM
+from edge_trt_runtime.hybrid.arrays import DeviceSpace, DeviceView
+
+FIRST_HANDLE = 1000
+"""Above the handles that CUDA has names for."""
 
 
 class Stream:
@@ -27,7 +31,7 @@ class Stream:
         self.work: deque[Callable[[], object] | Event] = deque()
         self.captured: list[Callable[[], object]] | None = None
         device.streams.append(self)
-        self.handle = len(device.streams)
+        self.handle = FIRST_HANDLE + len(device.streams)
 
     def queue(self, work: Callable[[], object]) -> None:
         self.device.note("queue")
@@ -113,6 +117,8 @@ class FakeDevice:
 
     Attributes:
         counts: How often each kind of call was made.
+        others: Streams of other libraries, for which the default stream waits.
+        elsewhere: Addresses of other devices' memory, with their numbers.
         fails: Called with every kind of call; may raise.
     """
 
@@ -121,6 +127,8 @@ class FakeDevice:
         self.integrated = integrated
         self.random = random.Random(seed)
         self.streams: list[Stream] = []
+        self.others: list[Stream] = []
+        self.elsewhere: dict[int, int] = {}
         self.allocations: dict[int, np.ndarray] = {}
         self.next_address = 1 << 20
         self.graphs = self.depth = 0
@@ -150,6 +158,10 @@ class FakeDevice:
     def stream(self) -> Stream:
         return Stream(self)
 
+    def by_handle(self, handle: int) -> Stream:
+        (found,) = [stream for stream in self.streams if stream.handle == handle]
+        return found
+
     def event(self) -> Event:
         return Event(self)
 
@@ -169,6 +181,34 @@ class FakeDevice:
     def download(self, array: np.ndarray, pointer: int, stream: Stream) -> None:
         self.note("download")
         stream.queue(lambda: np.copyto(array, self.read(pointer, array.shape, array.dtype)))
+
+    def copy(self, target: int, source: int, size: int, stream: Stream) -> None:
+        self.note("copy")
+        kind = np.dtype(np.uint8)
+        stream.queue(lambda: self.write(target, self.read(source, (size,), kind)))
+
+    def fetch(self, array: np.ndarray, pointer: int) -> None:
+        self.note("fetch")
+        np.copyto(array, self.read(pointer, array.shape, array.dtype))
+
+    def put(self, pointer: int, array: np.ndarray) -> None:
+        self.note("put")
+        self.write(pointer, array)
+
+    def join(self, stream: Stream, handle: int) -> None:
+        """The default stream waits for those that others made, which are all blocking here."""
+        self.note("join")
+        others = self.others if handle == LEGACY_STREAM else [self.by_handle(handle)]
+        for other in others:
+            event = Event(self)
+            event.record(other)
+            stream.work.append(Gate(event))  # type: ignore[arg-type]
+
+    def owner_of(self, pointer: int) -> int | None:
+        """All memory is of one device, but what a test says is elsewhere."""
+        if pointer in self.elsewhere:
+            return self.elsewhere[pointer]
+        return 0 if any(a <= pointer < a + len(m) for a, m in self.allocations.items()) else None
 
     def wait(self, stream: Stream, event: Event) -> None:
         assert stream.captured is None, "waits while capturing"
@@ -221,11 +261,11 @@ class FakeExecutor:
         self.closed = False
 
     def bind(
-        self, inputs: list[DeviceArray], outputs: list[DeviceSpace], stream: int, scratch: int
+        self, inputs: list[DeviceView], outputs: list[DeviceSpace], stream: int, scratch: int
     ) -> FakeCall:
         del scratch
         self.calls += 1
-        return FakeCall(self, inputs, outputs, self.device.streams[stream - 1])
+        return FakeCall(self, inputs, outputs, self.device.by_handle(stream))
 
     def capture(self, work: Any, stream: int) -> None:
         del work, stream
@@ -241,7 +281,7 @@ class FakeCall:
     def __init__(
         self,
         executor: FakeExecutor,
-        inputs: list[DeviceArray],
+        inputs: list[DeviceView],
         outputs: list[DeviceSpace],
         stream: Stream,
     ) -> None:

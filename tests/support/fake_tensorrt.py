@@ -209,7 +209,7 @@ class FakeTensorRt(Contract):
         names = {*facts["engine"]["inputs"], *facts["engine"]["outputs"]}
         assert names == facts["addresses"].keys(), "every tensor needs an address"
         snapshot = {**facts, "shapes": dict(facts["shapes"])}  # as it is when it is captured
-        self.device.streams[stream_handle - 1].queue(lambda: self._run(snapshot))
+        self.device.by_handle(stream_handle).queue(lambda: self._run(snapshot))
         return True
 
     # -- what a plan does --------------------------------------------------------------------

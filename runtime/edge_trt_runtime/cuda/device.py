@@ -182,6 +182,41 @@ class Device:
         if array.nbytes:
             self._driver.memcpy_dtoh_async(array, pointer, stream)
 
+    def copy(self, target: int, source: int, size: int, stream: Any) -> None:
+        """Queue a copy of bytes within the device."""
+        if size:
+            self._driver.memcpy_dtod_async(target, source, size, stream)
+
+    def fetch(self, array: np.ndarray, pointer: int) -> None:
+        """Copy from the device to a contiguous array of the host, and wait for it."""
+        self._driver.memcpy_dtoh(array, pointer)
+
+    def put(self, pointer: int, array: np.ndarray) -> None:
+        """Copy a contiguous array of the host to the device, and wait for it."""
+        self._driver.memcpy_htod(pointer, array)
+
+    def join(self, stream: Any, handle: int) -> None:
+        """Let what is queued on ``stream`` from now on wait for what is on another library's.
+
+        Args:
+            stream: One of ours.
+            handle: CUDA's handle of the other. Without cuda-bindings the host waits for the
+                whole device instead, as PyCUDA knows its own streams only.
+        """
+        from edge_trt_runtime.cuda import others
+
+        if not others.join(int(stream.handle), handle):
+            self._driver.Context.synchronize()
+
+    def owner_of(self, pointer: int) -> int | None:
+        """Return the number of the GPU that an address belongs to, or None where it is of none.
+
+        Without cuda-bindings nobody can tell, and it is taken for one of this device.
+        """
+        from edge_trt_runtime.cuda import others
+
+        return others.owner_of(pointer, self.ordinal)
+
     def wait(self, stream: Any, event: Any) -> None:
         """Let what is queued on a stream from now on wait for an event."""
         stream.wait_for_event(event)

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from edge_trt_runtime.bundle import OpenBundle
-    from edge_trt_runtime.hybrid.arrays import DeviceArray, DeviceSpace
+    from edge_trt_runtime.hybrid.arrays import DeviceSpace, DeviceView
     from edge_trt_runtime.plan import Step
 
 
@@ -67,7 +67,7 @@ class TorchCudaExecutor:
         self.wanted = [i for i, value in enumerate(outputs) if value in step.wanted]
 
     def bind(
-        self, inputs: list[DeviceArray], outputs: list[DeviceSpace], stream: int, scratch: int
+        self, inputs: list[DeviceView], outputs: list[DeviceSpace], stream: int, scratch: int
     ) -> TorchCudaCall:
         """Prepare calls; see :class:`edge_trt_runtime.hybrid.arrays.DeviceExecutor`."""
         del scratch
@@ -95,7 +95,7 @@ class TorchCudaCall:
     def __init__(
         self,
         executor: TorchCudaExecutor,
-        inputs: list[DeviceArray],
+        inputs: list[DeviceView],
         outputs: list[DeviceSpace],
         stream: int,
     ) -> None:
@@ -143,7 +143,7 @@ class TorchCudaCall:
             self._outputs.append(self._tensor(space.array(result.shape)))
         self.shapes = [tuple(result.shape) for result in results]
 
-    def _tensor(self, array: DeviceArray) -> Any:
+    def _tensor(self, array: DeviceView) -> Any:
         return self._executor.torch.as_tensor(array, device=self._executor.device)
 
 

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     import numpy as np
 
 
-class DeviceArray(NamedTuple):
+class DeviceView(NamedTuple):
     """A value in device memory, contiguous; PyTorch, CuPy and Numba take it without a copy."""
 
     pointer: int
@@ -37,9 +37,9 @@ class DeviceSpace(NamedTuple):
     capacity: int
     dtype: np.dtype
 
-    def array(self, shape: Sequence[int]) -> DeviceArray:
+    def array(self, shape: Sequence[int]) -> DeviceView:
         """Return the room as a value of a shape."""
-        return DeviceArray(self.pointer, tuple(shape), self.dtype)
+        return DeviceView(self.pointer, tuple(shape), self.dtype)
 
 
 class DeviceCall(Protocol):
@@ -75,7 +75,7 @@ class DeviceExecutor(Protocol):
     scratch: int
 
     def bind(
-        self, inputs: list[DeviceArray], outputs: list[DeviceSpace], stream: int, scratch: int
+        self, inputs: list[DeviceView], outputs: list[DeviceSpace], stream: int, scratch: int
     ) -> DeviceCall:
         """Prepare calls at fixed addresses and shapes.
 

@@ -31,7 +31,7 @@ def capture_stretches(
         return
     calls: list[_Call] = []
     done = 0
-    for stretch in find_stretches(prepared.schedule.ops, prepared.capturable):
+    for stretch in find_stretches(prepared.schedule.ops, prepared.capturable, recipe.loose):
         calls += _flat(recipe, range(done, stretch.start))
         calls += _captured(device, prepared, streams, recipe, stretch)
         done = stretch.stop

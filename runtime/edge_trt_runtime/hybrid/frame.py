@@ -17,19 +17,22 @@ import numpy as np
 from numpy import copyto
 
 from edge_trt_runtime.errors import EngineError
-from edge_trt_runtime.hybrid.arrays import DeviceArray, DeviceSpace
+from edge_trt_runtime.hybrid.arrays import DeviceSpace, DeviceView
 from edge_trt_runtime.hybrid.calls import run_between, run_on_host, stage
 from edge_trt_runtime.hybrid.capturing import capture_stretches
+from edge_trt_runtime.hybrid.exchange import Exchange, Lent
 from edge_trt_runtime.hybrid.labels import label_of, label_of_wait
 from edge_trt_runtime.hybrid.recipe import Recipe
 from edge_trt_runtime.hybrid.schedule import HOST
-from edge_trt_runtime.results import deliver
+from edge_trt_runtime.inputs import Checked
+from edge_trt_runtime.results import Target, deliver, stays_on_device
 from edge_trt_runtime.timing import Timing, slot_names
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from edge_trt_runtime.cuda import Device
+    from edge_trt_runtime.device_arrays import Blocks
     from edge_trt_runtime.hybrid.prepared import Prepared
     from edge_trt_runtime.hybrid.schedule import Op
 
@@ -42,8 +45,13 @@ KEPT_SHAPES = 8
 class Frame:
     """Runs a prepared bundle, one run at a time; the device must be current in every call."""
 
-    def __init__(self, device: Device, prepared: Prepared) -> None:
+    def __init__(self, device: Device, prepared: Prepared, blocks: Blocks) -> None:
         """Allocate everything that runs need.
+
+        Args:
+            device: The GPU.
+            prepared: What runs.
+            blocks: Memory for results that stay on it.
 
         Raises:
             EngineError: When memory is short.
@@ -67,16 +75,17 @@ class Frame:
         self._events: dict[int, Any] = {
             number: device.event() for number, op in enumerate(prepared.schedule.ops) if op.signals
         }
+        self._exchange = Exchange(device, prepared, self._streams, blocks)
+        self._lent: dict[int, int] = {}
+        self._staying: dict[int, bool] = {}
         self._host_reads = _host_reads(prepared)
         self._blank: list[Any] = [None] * prepared.plan.slots
         self._values: list[Any] = [*self._blank]
         self._shapes: dict[int, tuple[int, ...]] = {}
-        self._recipes: dict[tuple[tuple[int, ...], ...], Recipe] = {}
+        self._recipes: dict[Any, Recipe] = {}
         self._number, self._label = next(prepared.numbers), ""
 
-    def run(
-        self, inputs: Sequence[np.ndarray], targets: Sequence[np.ndarray | None] = ()
-    ) -> list[np.ndarray]:
+    def run(self, inputs: Sequence[Any], targets: Sequence[Target] = ()) -> list[Any]:
         """Run once; inputs, results and their targets in the order of the signature.
 
         Raises:
@@ -84,7 +93,7 @@ class Frame:
         """
         key = tuple([array.shape for array in inputs])
         recipe = self._recipes.get(key)
-        if recipe is None or recipe.copies is None or targets:
+        if recipe is None or recipe.copies is None or targets or type(inputs) is Checked:
             return self._run(key, recipe, inputs, targets)
         # The steady state, as little Python as can be.
         try:
@@ -99,17 +108,24 @@ class Frame:
 
     def _run(
         self,
-        key: tuple[tuple[int, ...], ...],
+        key: Any,
         recipe: Recipe | None,
-        inputs: Sequence[np.ndarray],
-        targets: Sequence[np.ndarray | None],
-    ) -> list[np.ndarray]:
-        """Run for the first times, with the host between, or into arrays of the caller."""
+        inputs: Sequence[Any],
+        targets: Sequence[Target],
+    ) -> list[Any]:
+        """Run for the first times, with the host between, or with arrays of the caller."""
         values = self._values
-        values[: len(inputs)] = inputs
+        lent: Lent | None = None
+        exchanging = type(inputs) is Checked or any(map(stays_on_device, targets))
         try:
+            if exchanging:
+                inputs, lent = self._exchange.admit(inputs, targets)
+                if lent is not None:
+                    key = (key, lent)
+                    recipe = self._recipes.get(key)
+            values[: len(inputs)] = inputs
             if recipe is None:
-                recipe = self._first_run(key, inputs)
+                recipe = self._first_run(key, inputs, lent or Lent())
             elif recipe.runs == 1:
                 capture_stretches(self._device, self._prepared, self._streams, recipe)
                 self._walk(recipe)
@@ -117,6 +133,8 @@ class Frame:
             else:
                 self._walk(recipe)
             recipe.runs += 1
+            if exchanging:
+                return self._exchange.deliver(values)
             if targets:
                 return deliver(values, self._prepared.results, targets)
             return [
@@ -128,13 +146,18 @@ class Frame:
             raise
         finally:
             values[:] = self._blank
+            if exchanging:
+                self._exchange.end()
 
-    def profile(self, inputs: Sequence[np.ndarray]) -> list[Timing]:
+    def profile(self, inputs: Sequence[Any]) -> list[Timing]:
         """Run once, call by call, and tell what each operation took until it was over.
+
+        Inputs on the GPU are copied to the host first.
 
         Raises:
             EngineError: When a segment fails.
         """
+        inputs = self._exchange.on_host(inputs)
         self.run(inputs)  # makes the list of calls, where there is none yet
         recipe = self._recipes[tuple([array.shape for array in inputs])]
         names = slot_names(self._prepared.plan)
@@ -189,8 +212,9 @@ class Frame:
 
     # making the list
 
-    def _first_run(self, key: tuple[tuple[int, ...], ...], inputs: Sequence[np.ndarray]) -> Recipe:
+    def _first_run(self, key: Any, inputs: Sequence[Any], lent: Lent) -> Recipe:
         """Run, and write down what was called."""
+        self._lent, self._staying = dict(lent.inputs), dict(lent.results)
         if len(self._recipes) >= KEPT_SHAPES:
             self._recipes.pop(next(iter(self._recipes))).close()
         recipe = Recipe()
@@ -234,17 +258,41 @@ class Frame:
         part.append(call)
 
     def _make_stage(self, recipe: Recipe, part: list[_Call], op: Op) -> None:
+        if op.subject in self._lent:
+            if op.subject in self._prepared.mapped and not self._lent[op.subject]:
+                pointer = self._pointer(op.subject)
+                self._do(part, partial(self._exchange.copy_in_now, op.subject, pointer))
+            return
         view = self._pinned_view(op.subject)
         self._do(part, partial(stage, view, self._values, op.subject))
         recipe.stages.append((view, op.subject))
 
     def _make_upload(self, recipe: Recipe, part: list[_Call], op: Op) -> None:
-        del recipe
+        if op.subject in self._lent:
+            self._make_copy_in(recipe, part, op)
+            return
         pointer, view = self._pointer(op.subject), self._pinned_view(op.subject)
         self._do(part, partial(self._device.upload, pointer, view, self._streams[op.lane]))
 
+    def _make_copy_in(self, recipe: Recipe, part: list[_Call], op: Op) -> None:
+        """Copy an input within the GPU, from where this run has it; no graph can hold that."""
+        if self._lent[op.subject]:
+            return  # it is read where it lies
+        pointer, stream = self._pointer(op.subject), self._streams[op.lane]
+        recipe.loose.add(len(recipe.parts) - 1)
+        self._do(part, partial(self._exchange.copy_in, op.subject, pointer, stream))
+
     def _make_download(self, recipe: Recipe, part: list[_Call], op: Op) -> None:
-        pointer, view = self._pointer(op.subject), self._pinned_view(op.subject)
+        pointer = self._pointer(op.subject)
+        if op.subject in self._staying:
+            slot, stream = op.subject, self._streams[op.lane]
+            shape, dtype = self._shapes[slot], self._prepared.dtypes[slot]
+            recipe.loose.add(len(recipe.parts) - 1)
+            copy_out = self._exchange.copy_out
+            self._do(part, partial(copy_out, slot, shape, dtype, pointer, stream))
+            if not self._staying[slot]:
+                return
+        view = self._pinned_view(op.subject)
         self._do(part, partial(self._device.download, view, pointer, self._streams[op.lane]))
         self._show(recipe, op.subject, view)
 
@@ -254,7 +302,7 @@ class Frame:
             return
         step = self._prepared.plan.steps[op.subject]
         inputs = [
-            DeviceArray(self._pointer(slot), self._shapes[slot], self._prepared.dtypes[slot])
+            DeviceView(self._pointer(slot), self._shapes[slot], self._prepared.dtypes[slot])
             for slot in step.inputs
         ]
         outputs = [
@@ -300,6 +348,8 @@ class Frame:
         self._values[slot] = view
 
     def _pointer(self, slot: int) -> int:
+        if self._lent.get(slot):
+            return self._lent[slot]
         offset = self._prepared.device_layout.offsets.get(slot)
         if offset is not None:
             return self._memory.pointer + offset

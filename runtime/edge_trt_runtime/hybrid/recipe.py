@@ -32,6 +32,8 @@ class Recipe:
         queued: What follows the stages, where :attr:`copies` is known.
         copies: What makes the results, where devices make all of them, and each segment of the
             host is one of :attr:`between`.
+        loose: Operations that no graph can hold: they copy arrays of the caller, which lie
+            elsewhere in every run.
         runs: How often it ran.
         frame: Number of the frame that it is for.
     """
@@ -47,6 +49,7 @@ class Recipe:
         self.between: dict[Callable[[], object], Callable[[], object]] = {}
         self.queued: list[Callable[[], object]] = []
         self.copies: list[Callable[[], np.ndarray]] | None = None
+        self.loose: set[int] = set()
         self.runs = self.frame = 0
 
     def settle(self, ops: Sequence[Op], results: Sequence[Result]) -> None:

@@ -5,8 +5,9 @@ from __future__ import annotations
 
 import threading
 import weakref
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from edge_trt_runtime.device_arrays import Blocks
 from edge_trt_runtime.errors import EngineError
 from edge_trt_runtime.hybrid.frame import Frame
 from edge_trt_runtime.hybrid.prepared import Prepared, load_executors, prepare
@@ -15,14 +16,13 @@ from edge_trt_runtime.marks import unmarked
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    import numpy as np
-
     from edge_trt_runtime.bundle import OpenBundle
     from edge_trt_runtime.cuda import Device
     from edge_trt_runtime.hybrid.place import Placement
     from edge_trt_runtime.loaded import Options
     from edge_trt_runtime.marks import Mark
     from edge_trt_runtime.plan import Plan
+    from edge_trt_runtime.results import Target
     from edge_trt_runtime.timing import Timing
 
 _abandoned: list[object] = []
@@ -77,9 +77,7 @@ class HybridRunner:
         self.memory = prepared.memory(options.frames)
         self._close = weakref.finalize(self, _close, device, self._frames, prepared)
 
-    def run(
-        self, inputs: list[np.ndarray], targets: Sequence[np.ndarray | None] = ()
-    ) -> list[np.ndarray]:
+    def run(self, inputs: list[Any], targets: Sequence[Target] = ()) -> list[Any]:
         """Run once; inputs, results and their targets in the order of the signature.
 
         Raises:
@@ -92,7 +90,7 @@ class HybridRunner:
             finally:
                 self._frames.give(frame)
 
-    def profile(self, inputs: list[np.ndarray]) -> list[Timing]:
+    def profile(self, inputs: list[Any]) -> list[Timing]:
         """Run once without graphs, waiting for each operation, and tell what it took.
 
         Raises:
@@ -125,6 +123,7 @@ class _Frames:
     def __init__(self, device: Device, prepared: Prepared, limit: int) -> None:
         self._device = device
         self._prepared = prepared
+        self._blocks = Blocks(device)
         self._limit = limit
         self._idle: list[Frame] = []
         self._count = 0
@@ -134,7 +133,7 @@ class _Frames:
 
     def add(self) -> None:
         """Make a frame."""
-        self._idle.append(Frame(self._device, self._prepared))
+        self._idle.append(Frame(self._device, self._prepared, self._blocks))
         self._count += 1
 
     def take(self) -> Frame:
@@ -180,6 +179,7 @@ class _Frames:
                     self._count -= 1
                 if self._count:
                     self._changed.wait()
+        self._blocks.close()
 
 
 def _close(device: Device, frames: _Frames, prepared: Prepared) -> None:

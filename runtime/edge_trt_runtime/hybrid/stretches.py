@@ -14,7 +14,9 @@ LANE = "gpu"
 """The only lane that graphs hold: DLA work can't be captured."""
 
 
-def find_stretches(ops: Sequence[Op], capturable: Collection[int]) -> Iterator[range]:
+def find_stretches(
+    ops: Sequence[Op], capturable: Collection[int], loose: Collection[int] = ()
+) -> Iterator[range]:
     """Yield stretches of neighbouring operations on the GPU with a segment among them.
 
     A stretch waits for other lanes only at its start, and others wait only for its end: an event
@@ -23,10 +25,11 @@ def find_stretches(ops: Sequence[Op], capturable: Collection[int]) -> Iterator[r
     Args:
         ops: The schedule.
         capturable: Numbers of the steps whose segments a graph may hold.
+        loose: Numbers of operations that no graph may hold.
     """
     start: int | None = None
     for number, op in enumerate([*ops, None]):
-        fits = op is not None and _fits(op, capturable)
+        fits = op is not None and number not in loose and _fits(op, capturable)
         if start is not None and (op is None or not fits or op.waits or ops[number - 1].signals):
             if any(ops[i].kind == "segment" for i in range(start, number)):
                 yield range(start, number)

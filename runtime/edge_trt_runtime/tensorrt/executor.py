@@ -12,7 +12,7 @@ from edge_trt_runtime.hybrid.memory import aligned
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    from edge_trt_runtime.hybrid.arrays import DeviceArray, DeviceSpace
+    from edge_trt_runtime.hybrid.arrays import DeviceSpace, DeviceView
     from edge_trt_runtime.plan import Step
     from edge_trt_runtime.tensorrt.engine import LoadedPlan
     from edge_trt_runtime.tensorrt.shared import Lease
@@ -66,7 +66,7 @@ class TensorRtExecutor:
                 self.scratch += aligned(greatest[name])
 
     def bind(
-        self, inputs: list[DeviceArray], outputs: list[DeviceSpace], stream: int, scratch: int
+        self, inputs: list[DeviceView], outputs: list[DeviceSpace], stream: int, scratch: int
     ) -> TensorRtCall:
         """Prepare calls; see :class:`edge_trt_runtime.hybrid.arrays.DeviceExecutor`."""
         return TensorRtCall(self, inputs, outputs, stream, scratch)
@@ -90,7 +90,7 @@ class TensorRtCall:
     def __init__(
         self,
         executor: TensorRtExecutor,
-        inputs: Sequence[DeviceArray],
+        inputs: Sequence[DeviceView],
         outputs: Sequence[DeviceSpace],
         stream: int,
         scratch: int,

@@ -13,6 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from edge_trt_runtime.device_arrays import Blocks
 from edge_trt_runtime.errors import EngineError
 from edge_trt_runtime.hybrid.frame import KEPT_SHAPES, Frame
 from edge_trt_runtime.hybrid.prepared import Prepared, prepare
@@ -136,7 +137,7 @@ def test_any_order_that_cuda_allows_gives_the_same(
     device = FakeDevice(seed, integrated=integrated)
     with device, patch(APART_FROM, 0 if apart else 1 << 30):
         prepared = on_device(case, device, frames=2)
-        frame = Frame(device, prepared)  # type: ignore[arg-type]
+        frame = Frame(device, prepared, Blocks(device))  # type: ignore[arg-type]
         for run, n in enumerate([4, 4, 4, 7, 4, 7, 7]):
             inputs = inputs_of(case, n, run)
             results = frame.run(inputs)
@@ -209,7 +210,7 @@ def chain(lanes: list[str]) -> Case:
 
 def frame_of(case: Case, device: FakeDevice, frames: int = 1) -> tuple[Frame, Prepared]:
     prepared = on_device(case, device, frames)
-    return Frame(device, prepared), prepared  # type: ignore[arg-type]
+    return Frame(device, prepared, Blocks(device)), prepared  # type: ignore[arg-type]
 
 
 STEADY: dict[str, tuple[list[str], dict[str, int]]] = {
