@@ -8,6 +8,8 @@
     ...
     text = metrics.text()  # answer GET /metrics with it, as text/plain; version=0.0.4
 
+On a Jetson, ``metrics.watch_board()`` adds power, temperatures, loads, clocks and throttling.
+
 The format is Prometheus' text exposition format
 (https://prometheus.io/docs/instrumenting/exposition_formats/).
 """
@@ -16,14 +18,19 @@ from __future__ import annotations
 
 import threading
 from bisect import bisect_left
+from importlib import import_module
 from typing import TYPE_CHECKING
 
 from edge_trt_runtime.errors import EngineError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterable, Iterator, Mapping
 
     from edge_trt_runtime.session import Session
+
+    Reading = tuple[str, str, Mapping[str, str], float]
+    """Name of a gauge, one sentence on it, labels, value."""
+    Provider = Callable[[], Iterable[Reading]]
 
 BUCKETS = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0)
 """Upper bounds of the histogram of latencies, in seconds."""
@@ -55,6 +62,31 @@ class Metrics:
     def __init__(self) -> None:
         """Begin with no session."""
         self._watched: dict[str, _Watched] = {}
+        self._providers: list[Provider] = []
+
+    def add_provider(self, provider: Provider) -> None:
+        """Add gauges of something else than a session.
+
+        Args:
+            provider: called by each `text`, in its thread; returns ``(name, help, labels, value)``
+                for each gauge. What it raises stands in the text as a comment, and the rest of the
+                text is whole.
+        """
+        self._providers.append(provider)
+
+    def watch_board(self) -> bool:
+        """Add the state of this machine: power, temperatures, loads, clocks, throttling, memory.
+
+        Returns:
+            Whether `edge-trt-jetson` is installed, which reads it; without it nothing is added.
+        """
+        try:
+            # By its name and when it is asked for: the runtime does without that package.
+            board = import_module("edge_trt_jetson.telemetry.metrics")
+        except ModuleNotFoundError:
+            return False
+        self.add_provider(board.BoardMetrics())
+        return True
 
     def watch(self, session: Session, name: str) -> None:
         """Count the runs of a session from now on, under the label ``session="name"``.
@@ -95,6 +127,9 @@ class Metrics:
             size = 0 if memory is None else memory.device
             yield f'edge_trt_frame_device_bytes{{session="{_label(name)}"}} {size}'
 
+        for provider in self._providers:
+            yield from _gauges(provider)
+
 
 def _histogram(label: str, watched: _Watched) -> Iterator[str]:
     with watched.lock:
@@ -105,6 +140,23 @@ def _histogram(label: str, watched: _Watched) -> Iterator[str]:
         yield f'edge_trt_run_seconds_bucket{{session="{label}",le="{bound}"}} {total}'
     yield f'edge_trt_run_seconds_sum{{session="{label}"}} {seconds!r}'
     yield f'edge_trt_run_seconds_count{{session="{label}"}} {total}'
+
+
+def _gauges(provider: Provider) -> Iterator[str]:
+    """Lines of a provider; those of one name have to follow each other."""
+    families: dict[str, list[str]] = {}
+    try:
+        for name, text, labels, value in provider():
+            head = [f"# HELP {name} {text}", f"# TYPE {name} gauge"]
+            inside = ",".join(f'{key}="{_label(label)}"' for key, label in labels.items())
+            sample = f"{name}{{{inside}}} {value!r}" if inside else f"{name} {value!r}"
+            families.setdefault(name, head).append(sample)
+    except Exception as error:
+        words = " ".join(str(error).split())
+        yield f"# a provider failed: {type(error).__name__}: {words}"
+        return
+    for lines in families.values():
+        yield from lines
 
 
 def _label(name: str) -> str:
