@@ -142,6 +142,13 @@ def normalised(field: dataclasses.Field[Any], option: Option, value: Any) -> Any
     if option.low is not None:
         return _number(name, value, option.low, option.high)
     if option.choices and value not in option.choices:
+        given = set(re.split(r"\W+", str(value)))
+        if name == "precision" and "int8" in given and given <= {*option.choices}:
+            raise OptionError(
+                f"{name} is one word, and {value!r} is several",
+                option=name,
+                hint="say int8: what it leaves runs in fp16 in TensorRT's engines",
+            )
         raise unknown(name, str(value), option.choices, option=name)
     return value
 

@@ -62,6 +62,8 @@ def test_options_can_not_be_changed():
         ({"target": 5}, "give a name or several names"),
         ({"precision": "fp61"}, "did you mean 'fp16'"),
         ({"precision": None}, "unknown precision"),
+        ({"precision": "int8,fp16"}, "is several: say int8: what it leaves runs in fp16"),
+        ({"precision": "int8,fp61"}, "unknown precision"),
         ({"fallback": "forbit"}, "did you mean 'forbid'"),
         ({"calibration": "images/"}, "calibration is about int8, and precision is 'fp32'"),
         ({"metric": len}, "metric is about int8, and precision is 'fp32'"),

@@ -6,10 +6,15 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable, Mapping, Sequence
 from fnmatch import fnmatchcase
+from typing import TYPE_CHECKING
 
 from edge_trt.errors import OptionError
 from edge_trt.network.graph import Network, Node
 from edge_trt.network.layer import Layer
+from edge_trt.precision.sites import Keep, weighted
+
+if TYPE_CHECKING:
+    from edge_trt.options import CompileOptions
 
 
 class Patterns:
@@ -69,6 +74,20 @@ class Patterns:
 def exact_name(network: Network, node: Node) -> str:
     """A name that no other layer of the model has, nor any module: `block0/conv2d_1`."""
     return f"{network.name}/{node.name}"
+
+
+def exceptions(networks: Sequence[Network], options: CompileOptions) -> Keep:
+    """The user's exceptions: what stays fp32, and what is not to be int8."""
+    nodes = [node for network in networks for node in weighted(network)]
+    words = {"first": nodes[0], "last": nodes[-1]} if nodes else {}
+    words |= {exact_name(network, node): node for network in networks for node in weighted(network)}
+    rules = (
+        Patterns(tuple(options.fp32_layers)),
+        Patterns(tuple(options.int8_except), "int8_except", words),
+    )
+    for rule in rules:
+        rule.check(networks)
+    return lambda node: next(filter(None, (rule(node) for rule in rules)), None)
 
 
 def _matches(pattern: str, node: Node) -> bool:

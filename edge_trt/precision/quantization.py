@@ -7,7 +7,7 @@ ranges = quantize(bundle, Data(samples), eager, step)
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
@@ -18,7 +18,7 @@ from edge_trt.option_checks import needs_data
 from edge_trt.precision.account import Account
 from edge_trt.precision.best import FIRST, pick
 from edge_trt.precision.damage import Damage, measure
-from edge_trt.precision.exceptions import Patterns, exact_name
+from edge_trt.precision.exceptions import exact_name, exceptions
 from edge_trt.precision.given import Data, load_data
 from edge_trt.precision.guarded import guarded, running
 from edge_trt.precision.int8 import to_int8, with_twins
@@ -37,10 +37,11 @@ from edge_trt.precision.observed import (
     with_networks,
 )
 from edge_trt.precision.sharing import share
-from edge_trt.precision.sites import Keep, Sites, find_sites, weighted
+from edge_trt.precision.sites import Sites, find_sites
 from edge_trt_calibration import CalibrationError, Feeds, Ranges, collect
 from edge_trt_calibration.collect import SAMPLES, Convergence, empty
 from edge_trt_calibration.collect import Keep as Keeps
+from edge_trt_calibration.ranges import listed
 from edge_trt_calibration.samples import Samples
 
 if TYPE_CHECKING:
@@ -209,6 +210,21 @@ class Quantization:
         name, why = reasons[0]
         return f"{name} ({why})" + (f" and {len(reasons) - 1} more" if len(reasons) > 1 else "")
 
+    def doubts(self) -> list[str]:
+        """What the user may not have meant, a sentence each."""
+        why = self.why_none()
+        found = [f"no layer of this model is in int8: {why}"] if why else []
+        stay = [
+            exact_name(network, node)
+            for network in self.bundle.networks
+            for node in self.sites[network.name].elsewhere
+            if "int8_except" in (self._keep(node) or "")
+        ]
+        if stay:
+            names = listed(stay)
+            found.append(f"int8_except has no effect on {names}: the model itself quantizes that")
+        return found
+
     def groups(self) -> list[list[str]]:
         """Names of the tensors that have one scale, group by group."""
         many = len(self.sites) > 1
@@ -323,8 +339,8 @@ def quantize(
             networks, kept = stage.networks(ranges)
             quantized = with_networks(bundle, networks)
             account = Account(stage, ranges, quantized).as_dict(data.metric, eager)
-    if why := stage.why_none():
-        remark(f"no layer of this model is in int8: {why}")
+    for sentence in stage.doubts():
+        remark(sentence)
     bundle.parts, bundle.kept = quantized.parts, kept
     bundle.ranges, bundle.quantization = ranges, account
     return stage.probes
@@ -356,8 +372,8 @@ def measured_ranges(
         raise CalibrationError("there is no data to calibrate with", hint="add --calibration DATA")
     with TemporaryDirectory(prefix="edge_trt-") as folder:
         stage = Quantization(bundle, options, Path(folder))
-        if why := stage.why_none():
-            remark(f"no layer of this model is in int8: {why}")
+        for sentence in stage.doubts():
+            remark(sentence)
         return stage.calibrate(data.samples, step, remark, keep, cluster)
 
 
@@ -379,17 +395,3 @@ class _Remembered:
             if len(self._probes) < PROBES and not again:
                 self._probes.append(feed)
             yield feed
-
-
-def exceptions(networks: Sequence[Network], options: CompileOptions) -> Keep:
-    """The user's exceptions: what stays fp32, and what is not to be int8."""
-    nodes = [node for network in networks for node in weighted(network)]
-    words = {"first": nodes[0], "last": nodes[-1]} if nodes else {}
-    words |= {exact_name(network, node): node for network in networks for node in weighted(network)}
-    rules = (
-        Patterns(tuple(options.fp32_layers)),
-        Patterns(tuple(options.int8_except), "int8_except", words),
-    )
-    for rule in rules:
-        rule.check(networks)
-    return lambda node: next(filter(None, (rule(node) for rule in rules)), None)

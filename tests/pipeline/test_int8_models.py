@@ -165,6 +165,13 @@ class FakeQuantized(nn.Module):
         return nn.functional.conv2d(x, weight, self.conv.bias)
 
 
+@pytest.mark.filterwarnings("ignore:there is no self-test")
+def test_an_exception_for_what_the_model_quantizes_is_said_to_have_no_effect() -> None:
+    with pytest.warns(edge_trt.EdgeTrtWarning, match="no effect on block0/conv2d: the model itse"):
+        bundle = _compile(FakeQuantized().eval(), calibration=None, int8_except=["Convolution"])
+    assert bundle.quantization["layers_int8"] == 1
+
+
 @pytest.mark.parametrize(
     ("model", "message"),
     [
