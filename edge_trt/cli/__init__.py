@@ -26,6 +26,7 @@ COMMANDS = {
     "run": "run a bundle on files",
     "inspect": "show what is in a bundle",
     "verify": "check a bundle's files, and its results against the recorded ones",
+    "bench": "measure a bundle here: latency, throughput, energy, heat; compare two records",
     "sign": "sign a bundle with an Ed25519 key, so that devices can tell that it is yours",
     "doctor": "show what is installed here, what it allows, and what is missing",
     "boards": "list the Jetson boards and what they have",

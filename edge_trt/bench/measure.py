@@ -1,0 +1,267 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The measurement: warm up, one caller, as many as the device takes, and energy beside both."""
+
+from __future__ import annotations
+
+import datetime
+import os
+import threading
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from itertools import pairwise
+from statistics import median
+
+import numpy as np
+
+from edge_trt.bench import machine
+from edge_trt.bench.record import Block, Energy, Load, Record, Summary
+from edge_trt_jetson.telemetry.sampler import Sampler
+from edge_trt_runtime.bench import STAGES, sample_inputs
+from edge_trt_runtime.checksums import file_entry
+from edge_trt_runtime.opening import load
+from edge_trt_runtime.paths import MANIFEST_NAME
+from edge_trt_runtime.session import Session
+
+Told = Callable[[str, float, str], None]
+
+LEAST_RUNS = 10
+BLOCKS = 30
+"""Parts that a measurement is cut into; what it is worth is judged by how much they differ."""
+PROFILED = 20
+"""Runs in which each operation is waited for."""
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """How to measure.
+
+    Attributes:
+        seconds: of each load.
+        warm_up: seconds before the first.
+        callers: threads that saturate the device.
+        device: as `edge_trt_runtime.load` takes it.
+        cool_down: degrees Celsius to wait for before it starts; None does not wait.
+        interval: seconds between two looks at the sensors.
+        root: below which the files of the kernel are read.
+    """
+
+    seconds: float = 10.0
+    warm_up: float = 1.0
+    callers: int = 2
+    device: str = "auto"
+    cool_down: float | None = None
+    interval: float = 0.1
+    root: str = "/"
+
+
+def measure(path: str, plan: Plan, told: Told) -> Record:
+    """Measures a bundle.
+
+    Args:
+        path: the bundle.
+        plan: how.
+        told: called with (stage, fraction of it, note).
+
+    Raises:
+        EngineError: no engine runs here, or a run fails.
+        BundleError: the bundle is damaged.
+    """
+    with Sampler(plan.interval, root=plan.root) as sampler:
+        before = _rested(sampler, plan, told)
+        start = time.monotonic()
+        with load(path, device=plan.device, frames=max(2, plan.callers)) as session:
+            load_ms = (time.monotonic() - start) * 1e3
+            inputs = sample_inputs(session)
+            first = time.perf_counter()
+            session.run(inputs)
+            first_ms = (time.perf_counter() - first) * 1e3
+            _call(session, inputs, plan.warm_up, "warm-up", told)
+            single = _measured(sampler, session, inputs, plan.seconds, 1, told)
+            saturated = _measured(sampler, session, inputs, plan.seconds, plan.callers, told)
+            stages, segments = _profiles(session, inputs)
+            places = {p.segment: p.lane for p in session.places}
+            bundle = _subject(session)
+        after = sampler.latest() or before
+    samples = sampler.samples()
+    facts = machine.conditions(before, after, plan.root)
+    return Record(
+        date=datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
+        bundle=bundle, places=places, machine=machine.describe(plan.root), conditions=facts,
+        doubts=machine.doubts(facts, samples, [single, saturated]), load_ms=load_ms,
+        first_ms=first_ms, single=single, saturated=saturated, stages=stages, segments=segments,
+        readings=[machine.reading(sample, start) for sample in samples],
+    )  # fmt: skip
+
+
+def together(paths: Sequence[str], plan: Plan, told: Told) -> list[Load]:
+    """Runs several bundles at once, each with its own callers; gives the load of each.
+
+    GPU and DLA work at the same time this way: one bundle for each.
+
+    Raises:
+        EdgeTrtError: as `measure`.
+    """
+    sessions = [load(p, device=plan.device, frames=max(2, plan.callers)) for p in paths]
+    try:
+        inputs = [sample_inputs(session) for session in sessions]
+        pairs = zip(sessions, inputs, strict=True)
+        calls = [partial(s.run, i) for s, i in pairs for _ in range(plan.callers)]
+        for call in calls:
+            call()
+        times, seconds = _concurrently(calls, plan.seconds, "together", told)
+        groups = [times[i * plan.callers : (i + 1) * plan.callers] for i in range(len(paths))]
+        return [_load(group, seconds, None) for group in groups]
+    finally:
+        for session in sessions:
+            session.close()
+
+
+def _rested(sampler: Sampler, plan: Plan, told: Told) -> machine.Sample:
+    """The state before, once the board is as cool as asked; two looks, since load needs two."""
+    time.sleep(2 * sampler.interval)
+    latest = sampler.latest
+    if plan.cool_down is not None:
+        told("cool-down", 0.0, f"to {plan.cool_down:g} C")
+        machine.cool_down(lambda: _sample(latest), plan.cool_down)
+        told("cool-down", 1.0, "")
+    return _sample(latest)
+
+
+def _sample(latest: Callable[[], machine.Sample | None]) -> machine.Sample:
+    found = latest()
+    assert found is not None, "a sampler that was started has a sample"
+    return found
+
+
+def _measured(
+    sampler: Sampler,
+    session: Session,
+    inputs: dict[str, np.ndarray],
+    seconds: float,
+    callers: int,
+    told: Told,
+) -> Load:
+    name = "one caller" if callers == 1 else f"{callers} callers"
+    start = time.monotonic()
+    calls = [partial(session.run, inputs)] * callers
+    times, elapsed = _concurrently(calls, seconds, name, told)
+    runs = sum(len(t) for t in times)
+    return _load(times, elapsed, _energy(sampler, start, time.monotonic(), runs))
+
+
+def _energy(sampler: Sampler, start: float, end: float, runs: int) -> Energy | None:
+    found = sampler.energy(start, end)
+    if found.watts is None:
+        return None
+    rails = {r.name for sample in sampler.samples() for r in sample.rails}
+    watts = {name: sampler.energy(start, end, name).watts or 0.0 for name in sorted(rails)}
+    scale = (end - start) / found.seconds  # power in the gaps is taken for the mean
+    each, spread = found.joules * scale / runs, found.uncertainty * scale / runs
+    return Energy(each, spread, found.watts, watts, found.missing)
+
+
+def _call(
+    session: Session, inputs: dict[str, np.ndarray], seconds: float, name: str, told: Told
+) -> None:
+    _concurrently([partial(session.run, inputs)], seconds, name, told, least=3)
+
+
+def _concurrently(
+    calls: Sequence[Callable[[], object]],
+    seconds: float,
+    name: str,
+    told: Told,
+    least: int = LEAST_RUNS,
+) -> tuple[list[list[tuple[float, float]]], float]:
+    """Calls each in a thread of its own, again and again; start and length of each run."""
+    times: list[list[tuple[float, float]]] = [[] for _ in calls]
+    failures: list[BaseException] = []
+    stop = threading.Event()
+    begin = time.perf_counter()
+    end = begin + seconds
+
+    def work(call: Callable[[], object], mine: list[tuple[float, float]]) -> None:
+        try:
+            while not stop.is_set():
+                start = time.perf_counter()
+                if start >= end and len(mine) >= least:
+                    break
+                call()
+                mine.append((start - begin, time.perf_counter() - start))
+        except BaseException as error:
+            failures.append(error)
+            stop.set()
+
+    threads = [
+        threading.Thread(target=work, args=pair, daemon=True)
+        for pair in zip(calls, times, strict=True)
+    ]
+    for thread in threads:
+        thread.start()
+    try:
+        while any(thread.is_alive() for thread in threads):
+            told(name, min(1.0, (time.perf_counter() - begin) / max(seconds, 1e-9)), "")
+            threads[0].join(0.1) if threads[0].is_alive() else time.sleep(0.01)
+    finally:
+        stop.set()
+    for thread in threads:
+        thread.join()
+    if failures:
+        raise failures[0]
+    told(name, 1.0, "")
+    return times, time.perf_counter() - begin
+
+
+def _load(
+    times: Sequence[Sequence[tuple[float, float]]], seconds: float, energy: Energy | None
+) -> Load:
+    runs = sorted(run for caller in times for run in caller)
+    lengths = np.array([length for _, length in runs]) * 1e3
+    return Load(len(times), len(runs), seconds, _summary(lengths), _blocks(runs), energy)
+
+
+def _blocks(runs: Sequence[tuple[float, float]]) -> list[Block]:
+    """Consecutive runs, about as many in each block; by when they began."""
+    count = min(BLOCKS, len(runs))
+    bounds = [index * len(runs) // count for index in range(count + 1)]
+    begins = [start for start, _ in runs] + [max(start + length for start, length in runs)]
+    return [
+        Block(b - a, begins[b] - begins[a], median(length for _, length in runs[a:b]) * 1e3)
+        for a, b in pairwise(bounds)
+    ]
+
+
+def _summary(milliseconds: np.ndarray) -> Summary:
+    middle, p90, p95, p99 = np.percentile(milliseconds, [50, 90, 95, 99])
+    low, mean, high = milliseconds.min(), milliseconds.mean(), milliseconds.max()
+    return Summary(*map(float, (low, mean, middle, p90, p95, p99, high)))
+
+
+def _profiles(
+    session: Session, inputs: dict[str, np.ndarray]
+) -> tuple[dict[str, Summary], dict[str, Summary]]:
+    profiles = [session.profile(inputs) for _ in range(PROFILED)]
+    stages = {
+        name: [sum(t.seconds for t in profile if t.kind in kinds) for profile in profiles]
+        for name, kinds in STAGES.items()
+    }
+    segments: dict[str, list[float]] = {}
+    for timing in (t for profile in profiles for t in profile if t.kind == "segment"):
+        segments.setdefault(f"{timing.name} ({timing.lane})", []).append(timing.seconds)
+    return (
+        {n: _summary(np.array(v) * 1e3) for n, v in stages.items() if any(v)},
+        {n: _summary(np.array(v) * 1e3) for n, v in segments.items()},
+    )
+
+
+def _subject(session: Session) -> dict[str, str]:
+    manifest = session.manifest
+    digest = file_entry(os.path.join(session.bundle.root, MANIFEST_NAME)).sha256
+    return {
+        "path": session.bundle.root,
+        "precision": manifest.precision,
+        "producer": manifest.producer,
+        "manifest": digest,
+    }

@@ -1,0 +1,51 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`edge_trt bench` from the command line."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.cli.conftest import Command
+
+QUICK = ["--seconds", "0.1", "--warm-up", "0", "--device", "cpu"]
+
+
+def test_a_bundle_is_measured_and_compared(edge_trt: Command, bundle: Path, tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        files = ["--json", tmp_path / f"{name}.json", "--chart", tmp_path / f"{name}.html"]
+        done = edge_trt("bench", bundle, *QUICK, *files)
+        assert done.status == 0, done.err
+        assert "one caller" in done.out
+        assert "saturated" in done.out
+        assert (tmp_path / f"{name}.html").exists()
+    done = edge_trt("bench", "--compare", tmp_path / "a.json", tmp_path / "b.json")
+    assert done.status == 0
+    assert "95 % interval" in done.out
+    assert "median latency, one caller [ms]" in done.out
+
+
+def test_several_bundles(edge_trt: Command, bundle: Path) -> None:
+    done = edge_trt("bench", bundle, bundle, *QUICK)
+    assert done.status == 0, done.err
+    assert "All at once" in done.out
+    assert "runs per second" in done.out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "problem"),
+    [
+        ([], "no bundle is given"),
+        (["{bundle}", "--seconds", "0"], "--seconds is 0.0: give more than 0"),
+        (["{bundle}", "--callers", "0"], "--callers is 0"),
+        (["{bundle}", "{bundle}", "--json", "x"], "--json and --chart take one bundle"),
+        (["{bundle}/nothing"], "nothing"),
+        (["--compare", "no.json", "no.json"], "'no.json' can't be read"),
+    ],
+)
+def test_refusals(edge_trt: Command, bundle: Path, arguments: list[str], problem: str) -> None:
+    done = edge_trt("bench", *(word.format(bundle=bundle) for word in arguments))
+    assert done.status == 1
+    assert problem in done.err
+    assert "Traceback" not in done.err
