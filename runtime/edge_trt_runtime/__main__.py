@@ -34,6 +34,9 @@ def main(arguments: list[str] | None = None) -> int:
         metavar="SECONDS",
         help="run it for some seconds (3), and show what a run and its parts take",
     )
+    parser.add_argument(
+        "--profile", action="store_true", help="show what the model's modules and layers take"
+    )
     parser.add_argument("--json", metavar="FILE", help="write what --bench measured")
     parser.add_argument(
         "--trace", metavar="FILE", help="write the timeline of one run for Chrome or Perfetto"
@@ -45,7 +48,7 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         print(describe(open_bundle(options.bundle)))
         status = _verify(options.bundle, options.device) if options.verify else 0
-        if options.bench is not None or options.json or options.trace:
+        if options.bench is not None or options.json or options.trace or options.profile:
             _bench(options)
         return status
     except EdgeTrtError as error:
@@ -58,6 +61,7 @@ def main(arguments: list[str] | None = None) -> int:
 def _bench(options: argparse.Namespace) -> None:
     """Measure, print and write."""
     from edge_trt_runtime.bench import format_bench, measure, sample_inputs
+    from edge_trt_runtime.layers import format_layers
     from edge_trt_runtime.opening import load
     from edge_trt_runtime.timing import trace_events
 
@@ -69,6 +73,8 @@ def _bench(options: argparse.Namespace) -> None:
             print(format_bench(bench))
             if options.json:
                 _write(options.json, bench.as_dict())
+        if options.profile:
+            print(format_layers(session.profile_layers(sample_inputs(session))))
         if options.trace:
             _write(options.trace, trace_events(session.profile(sample_inputs(session))))
 

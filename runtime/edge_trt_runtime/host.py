@@ -6,7 +6,7 @@ from __future__ import annotations
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
-from edge_trt_runtime.executors import open_executor
+from edge_trt_runtime.executors import open_executor, times_of_layers
 from edge_trt_runtime.marks import unmarked
 from edge_trt_runtime.results import deliver
 from edge_trt_runtime.timing import Timing
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     import numpy as np
 
     from edge_trt_runtime.bundle import OpenBundle
+    from edge_trt_runtime.layers import RawTime
     from edge_trt_runtime.marks import Mark
     from edge_trt_runtime.plan import Plan
 
@@ -40,17 +41,15 @@ class HostRunner:
         self._blank: list[Any] = [None] * (plan.slots - len(bundle.manifest.signature.inputs))
         self._results = plan.results
         self._segments = [step.segment.name for step in plan.steps]
+        self._executors = [open_executor(bundle, step, threads) for step in plan.steps]
         self._stages: tuple[_Stage, ...] = tuple(
             (
-                mark(
-                    f"segment {step.segment.name!r} on the CPU",
-                    open_executor(bundle, step, threads).run,
-                ),
+                mark(f"segment {step.segment.name!r} on the CPU", executor.run),
                 step.inputs,
                 step.outputs,
                 step.dead,
             )
-            for step in plan.steps
+            for step, executor in zip(plan.steps, self._executors, strict=True)
         )
 
     def run(self, inputs: list[Any], targets: Sequence[Any] = ()) -> list[Any]:
@@ -78,6 +77,19 @@ class HostRunner:
             for slot, value in zip(places, outputs, strict=True):
                 values[slot] = value
         return timings
+
+    def layers(self, inputs: list[Any], runs: int) -> dict[str, list[RawTime]]:
+        """Run some times, and tell by segment what its layers take."""
+        values: list[Any] = inputs + self._blank
+        times: dict[str, list[RawTime]] = {}
+        for name, executor, stage in zip(
+            self._segments, self._executors, self._stages, strict=True
+        ):
+            given = [values[slot] for slot in stage[1]]
+            times[name] = times_of_layers(executor, given, runs)
+            for slot, value in zip(stage[2], stage[0](given), strict=True):
+                values[slot] = value
+        return times
 
     def close(self) -> None:
         """Do nothing: engines go with the last run that uses them."""

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from edge_trt_runtime.cuda import Device
     from edge_trt_runtime.hybrid.memory import MemoryPlan
     from edge_trt_runtime.hybrid.place import Place
+    from edge_trt_runtime.layers import RawTime
     from edge_trt_runtime.manifest import Manifest
     from edge_trt_runtime.marks import Mark
     from edge_trt_runtime.plan import Plan
@@ -46,6 +47,10 @@ class Runner(Protocol):
 
     def profile(self, inputs: list[Any]) -> list[Timing]:
         """Run once, waiting for each operation, and tell what it took."""
+        ...
+
+    def layers(self, inputs: list[Any], runs: int) -> dict[str, list[RawTime]]:
+        """Run some times without graphs, and tell by segment what its layers take."""
         ...
 
     def close(self) -> None:

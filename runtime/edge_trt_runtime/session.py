@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from edge_trt_runtime.foreign import HasCudaArrayInterface, HasDlpack
     from edge_trt_runtime.hybrid.memory import MemoryPlan
     from edge_trt_runtime.hybrid.place import Place
+    from edge_trt_runtime.layers import LayerTime
     from edge_trt_runtime.manifest import Manifest, Segment, Signature
     from edge_trt_runtime.results import Target
     from edge_trt_runtime.streaming import Policy, Stream
@@ -219,6 +220,28 @@ class Session:
         if loaded is None:
             raise self._closed()
         return loaded.runner.profile(loaded.checker.check(inputs))
+
+    def profile_layers(self, inputs: Mapping[str, Input], *, runs: int = 10) -> list[LayerTime]:
+        """Run some times, and tell what each layer takes and which module of the model it is of.
+
+        The libraries time their own layers, which costs time: their sum is more than a run takes.
+        Print it by :func:`edge_trt_runtime.layers.format_layers`.
+
+        Args:
+            inputs: As for :meth:`run`.
+            runs: How many runs the times are medians of.
+
+        Raises:
+            InputError: As :meth:`run`.
+            EngineError: Likewise.
+        """
+        from edge_trt_runtime.layers import layer_times
+
+        loaded = self._loaded
+        if loaded is None:
+            raise self._closed()
+        times = loaded.runner.layers(loaded.checker.check(inputs), runs)
+        return layer_times(loaded.bundle, self.segments, times)
 
     async def arun(
         self, inputs: Mapping[str, Input], *, device_outputs: bool = False

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from edge_trt_runtime.hybrid.memory import MemoryPlan
+    from edge_trt_runtime.layers import RawTime
     from edge_trt_runtime.loaded import Runner
     from edge_trt_runtime.timing import Timing
 
@@ -91,6 +92,11 @@ class WatchedRunner:
         """Run once and tell what each operation took; likewise."""
         return self._watched(self._runner.profile, inputs)
 
+    def layers(self, inputs: list[Any], runs: int) -> dict[str, list[RawTime]]:
+        """Run some times and tell what layers take, unwatched: it takes as long as it takes."""
+        self._refuse_if_broken()
+        return self._runner.layers(inputs, runs)
+
     def close(self) -> None:
         """Wait for runs in flight, for as long as a run may take, and give everything back."""
         end = monotonic() + self._watchdog.seconds
@@ -109,6 +115,8 @@ class WatchedRunner:
     def _watched(self, call: Callable[..., Any], *arguments: Any) -> Any:
         if self._room is not None:
             self._room.acquire()  # time in a queue is no sign of a fault
+            if self._watchdog.broken:
+                self._room.release()  # the next one that waits is refused as well
         self._refuse_if_broken()
         try:
             worker = self._idle.pop()
@@ -139,8 +147,6 @@ class WatchedRunner:
         broken = self._watchdog.broken
         if not broken:
             return
-        if self._room is not None:
-            self._room.release()  # the next one that waits is refused as well
         raise EngineError(
             f"the session is broken: {broken}",
             hint="reload() it, or start the process again when that does not help",

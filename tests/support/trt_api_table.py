@@ -17,10 +17,10 @@ from pathlib import Path
 from typing import Any
 
 KEPT = (
-    "Builder", "Dims", "IBuilderConfig", "ICudaEngine", "IErrorRecorder", "IExecutionContext",
-    "IHostMemory", "IIfConditional", "ILayer", "ILogger", "ILoop", "INetworkDefinition",
-    "IOptimizationProfile", "IProgressMonitor", "IStreamWriter", "ITensor", "ITimingCache",
-    "Permutation", "Runtime", "Weights",
+    "Builder", "Dims", "EngineInspector", "IBuilderConfig", "ICudaEngine", "IErrorRecorder",
+    "IExecutionContext", "IHostMemory", "IIfConditional", "ILayer", "ILogger", "ILoop",
+    "INetworkDefinition", "IOptimizationProfile", "IProfiler", "IProgressMonitor", "IStreamWriter",
+    "ITensor", "ITimingCache", "Permutation", "Runtime", "Weights",
 )  # fmt: skip
 
 LAYER = "input: ITensor"

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     import numpy as np
 
     from edge_trt_runtime.bundle import OpenBundle
+    from edge_trt_runtime.layers import RawTime
     from edge_trt_runtime.plan import Step
 
 MOSTLY_IN_FLOAT = "mostly_in_float"
@@ -46,6 +47,7 @@ class OnnxExecutor:
         self._segment = step.segment.name
         self._inputs = step.segment.inputs
         self._wanted = list(step.wanted)
+        self._opened = bundle, path, threads
         model = bundle.read(path)
         self._check_weights(bundle, path, model)
         try:
@@ -71,6 +73,23 @@ class OnnxExecutor:
             return self._run(self._wanted, dict(zip(self._inputs, inputs)))  # noqa: B905 (hot)
         except Exception as error:
             raise self._failure("ONNX Runtime failed while running it", error) from error
+
+    def layer_times(self, inputs: list[np.ndarray], runs: int) -> list[RawTime]:
+        """Run the segment some times in a session of its own, and tell what its layers take."""
+        from edge_trt_runtime.executors.onnx_layers import profiled
+
+        bundle, path, threads = self._opened
+        ort: Any = importlib.import_module("onnxruntime")
+
+        def open_session(options: Any) -> Any:
+            providers = ["CPUExecutionProvider"]
+            return ort.InferenceSession(bundle.read(path), options, providers=providers)
+
+        named = dict(zip(self._inputs, inputs, strict=True))
+        try:
+            return profiled(open_session, _options(ort, bundle, path, threads), named, runs)
+        except Exception as error:
+            raise self._failure("ONNX Runtime failed while profiling it", error) from error
 
     def _check_weights(self, bundle: OpenBundle, path: str, model: bytes) -> None:
         """Refuse a model that reads a file which is not a whole file of the bundle."""

@@ -22,6 +22,7 @@ from edge_trt_runtime.hybrid.calls import run_between, run_on_host, stage
 from edge_trt_runtime.hybrid.capturing import capture_stretches
 from edge_trt_runtime.hybrid.exchange import Exchange, Lent
 from edge_trt_runtime.hybrid.labels import label_of, label_of_wait
+from edge_trt_runtime.hybrid.layers import layers_of_walk
 from edge_trt_runtime.hybrid.recipe import Recipe
 from edge_trt_runtime.hybrid.schedule import HOST
 from edge_trt_runtime.inputs import Checked
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
     from edge_trt_runtime.device_arrays import Blocks
     from edge_trt_runtime.hybrid.prepared import Prepared
     from edge_trt_runtime.hybrid.schedule import Op
+    from edge_trt_runtime.layers import RawTime
 
     _Call = Callable[[], object]
 
@@ -183,6 +185,24 @@ class Frame:
         finally:
             values[:] = self._blank
         return [timing for timing in timings if timing.kind != "finish"]
+
+    def layers(self, inputs: Sequence[Any], runs: int) -> dict[str, list[RawTime]]:
+        """Run, and tell by segment what its layers take at the median of some runs.
+
+        Raises:
+            EngineError: When a segment fails.
+        """
+        inputs = self._exchange.on_host(inputs)
+        self.run(inputs)  # makes the list of calls, where there is none yet
+        recipe = self._recipes[tuple([array.shape for array in inputs])]
+        try:
+            self._values[: len(inputs)] = inputs
+            return layers_of_walk(self._prepared, recipe, self._streams, self._values, runs)
+        except BaseException:
+            self._settle()
+            raise
+        finally:
+            self._values[:] = self._blank
 
     def close(self) -> None:
         """Give everything back, in the order that CUDA and TensorRT want."""

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from edge_trt_runtime.bundle import OpenBundle
     from edge_trt_runtime.cuda import Device
     from edge_trt_runtime.hybrid.place import Placement
+    from edge_trt_runtime.layers import RawTime
     from edge_trt_runtime.loaded import Options
     from edge_trt_runtime.marks import Mark
     from edge_trt_runtime.plan import Plan
@@ -100,6 +101,19 @@ class HybridRunner:
             frame = self._frames.take()
             try:
                 return frame.profile(inputs)
+            finally:
+                self._frames.give(frame)
+
+    def layers(self, inputs: list[Any], runs: int) -> dict[str, list[RawTime]]:
+        """Run some times without graphs, and tell by segment what its layers take.
+
+        Raises:
+            EngineError: As :meth:`run`.
+        """
+        with self._device:
+            frame = self._frames.take()
+            try:
+                return frame.layers(inputs, runs)
             finally:
                 self._frames.give(frame)
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from edge_trt_runtime.errors import EngineError
 from edge_trt_runtime.tensorrt.messages import Messages, error_recorder, logging_to
+from edge_trt_runtime.tensorrt.profiling import layer_descriptions
 from edge_trt_runtime.tensorrt.remedies import remedy
 
 if TYPE_CHECKING:
@@ -227,6 +228,10 @@ class LoadedPlan:
         if persistent_cache is not None:
             self._limit_cache(context, persistent_cache)
         return context
+
+    def descriptions(self) -> dict[str, str]:
+        """Return where each layer comes from, in the compiler's words, as far as it was kept."""
+        return layer_descriptions(self.library.module, self._engine)
 
     def failure(self, what: str) -> EngineError:
         """Say what went wrong, with TensorRT's own reason and what helps."""
