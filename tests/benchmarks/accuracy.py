@@ -5,11 +5,14 @@
 
 The folder holds the weights that accuracy_train.py left there. 512 images calibrate, 2048 others
 are judged. Target: the default method loses at most 0.5 points on the ResNet and 1.0 on the others,
-and never more than a maximum or one of ONNX Runtime's methods.
+and never more than a maximum or one of ONNX Runtime's methods. All judge the same images, so a
+second table compares them image by image with the default: how many either one alone has right, the
+difference with its interval of 95 % (Bonett and Price, 2012), and the exact p of McNemar's test.
 """
 
 from __future__ import annotations
 
+import math
 import sys
 import tempfile
 import warnings
@@ -33,39 +36,63 @@ from tests.benchmarks.accuracy_task import CLASSES, SIDE, batch
 OURS = ("mse", "max", "percentile", "entropy", "entropy2", "best")
 THEIRS = ("MinMax", "Percentile", "Entropy")
 HELD_OUT = [batch(seed, 512) for seed in range(4)]
+IMAGES = sum(len(labels) for _, labels in HELD_OUT)
 
 
 def main() -> None:
-    """Prints a table: a row for each model, a column for each method."""
+    """Prints a table with a row for each model, and one with a row for each pair of columns."""
     folder, *names = sys.argv[1:]
-    table = Table(title="percent right of 2048 held-out images")
-    columns = ["model", "eager", "fp32", *OURS, *(f"ORT {m}" for m in THEIRS)]
-    for name in columns:
+    table = Table(title=f"percent right of {IMAGES} held-out images")
+    pairs = Table(title="the default method against the others, image by image")
+    columns = ["eager", "fp32", *OURS, *(f"ORT {m}" for m in THEIRS)]
+    for name in ("model", *columns):
         table.add_column(name, justify="left" if name == "model" else "right")
+    for name in ("model", "against", "mse alone", "other alone", "points", "95 %", "p"):
+        pairs.add_column(name, justify="left" if name in ("model", "against") else "right")
     for name in names or MODELS:
         model = MODELS[name](CLASSES)
         state = torch.load(Path(folder, f"{name}.pt"), weights_only=True)
         model.load_state_dict(
             {k: v.float() if v.is_floating_point() else v for k, v in state.items()}
         )
-        cells: list[str] = []
-        for column, value in zip(columns[1:], _row(model.eval()), strict=True):
-            cells.append(f"{value:.2f}")
-            print(f"{name}, {column}: {cells[-1]} %", file=sys.stderr)
-        table.add_row(name, *cells)
-    Console().print(table)
+        right: dict[str, np.ndarray] = {}
+        for column, found in zip(columns, _row(model.eval()), strict=True):
+            right[column] = found
+            print(f"{name}, {column}: {100 * found.mean():.2f} %", file=sys.stderr)
+        table.add_row(name, *(f"{100 * found.mean():.2f}" for found in right.values()))
+        for column in columns:
+            if column != OURS[0]:
+                pairs.add_row(name, column, *paired(right[OURS[0]], right[column]))
+    console = Console(width=140)
+    console.print(table)
+    console.print(pairs)
 
 
-def _row(model: nn.Module) -> Iterator[float]:
+def paired(ours: np.ndarray, other: np.ndarray) -> list[str]:
+    """How two judgments of the same images differ: cells of the second table."""
+    gained, lost = int((ours & ~other).sum()), int((other & ~ours).sum())
+    count = len(ours) + 2
+    up, down = (gained + 1) / count, (lost + 1) / count
+    half = 1.96 * math.sqrt((up + down - (up - down) ** 2) / count)
+    differing = gained + lost
+    tail = sum(math.comb(differing, i) for i in range(min(gained, lost) + 1))
+    chance = min(1.0, 2 * tail / 2**differing)
+    low, high = (100 * (up - down + sign * half) for sign in (-1, 1))
+    points = 100 * (gained - lost) / len(ours)
+    interval = f"{low:+.2f} to {high:+.2f}"
+    return [str(gained), str(lost), f"{points:+.2f}", interval, f"{chance:.2f}"]
+
+
+def _row(model: nn.Module) -> Iterator[np.ndarray]:
     with torch.inference_mode():
-        yield accuracy(lambda x: model(torch.from_numpy(x)).numpy())
+        yield judged(lambda x: model(torch.from_numpy(x)).numpy())
     image = edge_trt.Input(("b", 3, SIDE, SIDE), min=1, opt=32, max=64, name="image")
-    yield accuracy(_bundle(edge_trt.compile(model, (image,))))
+    yield judged(_bundle(edge_trt.compile(model, (image,))))
     for method in OURS:
         bundle = edge_trt.compile(
             model, (image,), precision="int8", calibration=samples, calibration_method=method
         )
-        yield accuracy(_bundle(bundle))
+        yield judged(_bundle(bundle))
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "model.onnx")
         example = (torch.from_numpy(next(samples())),)
@@ -75,7 +102,7 @@ def _row(model: nn.Module) -> Iterator[float]:
         )
         program.save(path, external_data=False)
         for method in THEIRS:
-            yield accuracy(_theirs(path, method))
+            yield judged(_theirs(path, method))
 
 
 def samples() -> Iterator[np.ndarray]:
@@ -84,13 +111,13 @@ def samples() -> Iterator[np.ndarray]:
         yield batch(50_000 + seed, 32)[0].numpy()
 
 
-def accuracy(run: Callable[[np.ndarray], np.ndarray]) -> float:
-    """Percent right."""
-    right = 0
+def judged(run: Callable[[np.ndarray], np.ndarray]) -> np.ndarray:
+    """Which of the held-out images come out right."""
+    found: list[np.ndarray] = []
     for images, labels in HELD_OUT:
         for part, wanted in zip(images.split(32), labels.split(32), strict=True):
-            right += int((run(part.numpy()).argmax(1) == wanted.numpy()).sum())
-    return 100 * right / sum(len(labels) for _, labels in HELD_OUT)
+            found.append(run(part.numpy()).argmax(1) == wanted.numpy())
+    return np.concatenate(found)
 
 
 def _bundle(bundle: edge_trt.Bundle) -> Callable[[np.ndarray], np.ndarray]:
