@@ -9,10 +9,13 @@ before. Where one does not hold, the new program is compared with the old one.
 from __future__ import annotations
 
 import itertools
+from collections.abc import Callable, Mapping
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import sympy
 import torch
+from torch.utils import _pytree as pytree
 from torch.utils._sympy.numbers import int_oo
 from torch.utils._sympy.printers import PythonPrinter
 
@@ -20,50 +23,105 @@ from edge_trt.capture.agreement import alike, checked_results
 from edge_trt.capture.conditions import (
     compiled,
     draws_random_numbers,
-    drop_guards,
 )
+from edge_trt.capture.known_sizes import KnownSizes
 from edge_trt.capture.samples import choices, spread
 from edge_trt.capture.signature import user_inputs
 from edge_trt.errors import UnsupportedError
 from edge_trt_runtime.manifest import Range
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator, Sequence
 
+    from torch import fx
     from torch.export import ExportedProgram
 
+_WRITES = (
+    "PyTorch carries writes through views back",
+    "give a range without these sizes, or clone() the view before it is written to",
+)
+_LOWERING = (
+    "the model is written in TensorRT's operators",
+    "give a range without these sizes, and please report it",
+)
 _MOST = 8  # sizes that are compared for each condition
 _WIDEST = 4096  # sizes from the least on that are looked at where there is no greatest
 
 _Known = dict[str, int]
 """A size by the name of its symbol."""
+_Run = Callable[[Mapping[int, torch.Tensor]], "Sequence[Any] | None"]
+"""Gives the results for tensors by position, or None where a shape is another."""
+_Step = tuple[str, str]
+"""What is done, and what helps."""
 
 
-def settle_sizes(program: ExportedProgram, retraced: ExportedProgram, guards: int) -> None:
+def settle_sizes(
+    program: ExportedProgram, retraced: ExportedProgram, before: KnownSizes | None
+) -> None:
     """Compare a program with its new trace where that assumes more, and take these guards back.
 
     Args:
         program: What was traced again.
         retraced: What came of it.
-        guards: How many guards there were before.
+        before: What was known of its sizes before, or None when all are numbers.
 
     Raises:
         UnsupportedError: Naming a condition, and sizes at which both differ.
     """
-    environment = environment_of(program)
-    if environment is None:
-        return
-    ranges = _ranges(program)
-    conditions = {environment.replace(g.expr): g for g in environment.guards[guards:]}
+    if before is not None:
+        _settle(program, before, partial(checked_results, retraced, sizes=False), _WRITES)
+
+
+def settle_lowered(program: ExportedProgram, gm: fx.GraphModule, before: KnownSizes | None) -> None:
+    """Compare a program with its lowered graph where lowering has assumed anything of sizes.
+
+    Args:
+        program: The program.
+        gm: What came of it: its inputs in order are the program's.
+        before: What was known of its sizes before, or None when all are numbers.
+
+    Raises:
+        UnsupportedError: Naming a condition, and sizes at which both differ.
+    """
+
+    def run(tensors: Mapping[int, torch.Tensor]) -> Sequence[Any]:
+        with torch.inference_mode():
+            return pytree.tree_leaves(gm(*(tensors[i] for i in sorted(tensors))))
+
+    if before is not None:
+        _settle(program, before, run, _LOWERING)
+
+
+def _settle(program: ExportedProgram, before: KnownSizes, run: _Run, step: _Step) -> None:
+    conditions, ranges = before.new(), before.sizes
     broken = [(c, found) for c in conditions if (found := list(_failing(c, ranges)))]
+    if broken and before.ties():
+        condition, sizes = broken[0]
+        raise _refusal(before, condition, sizes[0], step)
     if not draws_random_numbers(program):
         least = {name: dim.min for name, dim in ranges.items()}
-        small = [least] if min(least.values(), default=2) < 2 else []
-        for condition, sizes in [*broken, (None, small)]:
+        traced = step is _WRITES and min(least.values(), default=2) < 2
+        for condition, sizes in [*broken, (None, [least] if traced else [])]:
             for known in spread(sizes, _MOST):
-                if not _agree(program, retraced, {**_usual(ranges), **known}):
-                    raise _refusal(program, condition, known)
-    drop_guards(environment, [conditions[condition] for condition, _ in broken])
+                if not _agree(program, run, {**_usual(ranges), **known}):
+                    raise _refusal(before, condition, known, step)
+    before.take_back([conditions[condition] for condition, _ in broken])
+
+
+def known_sizes(program: ExportedProgram) -> KnownSizes | None:
+    """What torch knows of a program's sizes now, or None when all are numbers."""
+    environment = environment_of(program)
+    if environment is None:
+        return None
+    return KnownSizes(
+        environment,
+        frozenset(map(id, environment.guards)),
+        dict(environment.replacements),
+        dict(environment.var_to_range),
+        tuple(_symbols(program)),
+        _ranges(program),
+        _names(program),
+    )
 
 
 def environment_of(program: ExportedProgram) -> Any:
@@ -117,7 +175,7 @@ def _failing(condition: Any, ranges: Mapping[str, Range]) -> Iterator[_Known]:
             yield known
 
 
-def _agree(program: ExportedProgram, retraced: ExportedProgram, known: _Known) -> bool:
+def _agree(program: ExportedProgram, run: _Run, known: _Known) -> bool:
     """Whether both give the same at some sizes, or the first takes no such sizes."""
     tensors = _inputs(program, known)
     try:
@@ -125,7 +183,7 @@ def _agree(program: ExportedProgram, retraced: ExportedProgram, known: _Known) -
     except Exception:  # the model itself takes no such sizes: a run will say so
         return True
     try:
-        found = checked_results(retraced, tensors, sizes=False)
+        found = run(tensors)
     except Exception:  # a shape that was taken for known
         return False
     return wanted is None or (found is not None and alike(found, wanted))
@@ -152,17 +210,14 @@ def _size(size: int | torch.SymInt, known: _Known) -> int:
     return int(expression.xreplace({s: known[str(s)] for s in expression.free_symbols}))
 
 
-def _refusal(program: ExportedProgram, condition: Any, known: _Known) -> UnsupportedError:
-    names = _names(program)
-    sizes = ", ".join(f"{names[symbol]}={size}" for symbol, size in known.items())
+def _refusal(before: KnownSizes, condition: Any, known: _Known, step: _Step) -> UnsupportedError:
+    sizes = ", ".join(f"{before.names[symbol]}={size}" for symbol, size in known.items())
     where = ", which does not hold"
     if condition is not None:
-        named = {s: sympy.Symbol(names[str(s)]) for s in condition.free_symbols}
+        named = {s: sympy.Symbol(before.names[str(s)]) for s in condition.free_symbols}
         where = f", {PythonPrinter().doprint(condition.xreplace(named))}, which does not hold"
     return UnsupportedError(
-        "PyTorch carries writes through views back only under a condition on sizes"
-        f"{where} for {sizes}",
-        hint="give a range without these sizes, or clone() the view before it is written to",
+        f"{step[0]} only under a condition on sizes{where} for {sizes}", hint=step[1]
     )
 
 

@@ -66,7 +66,7 @@ class Context(Builder):
 
     def promoted(self, op: ElementWiseOp, a: Tensor | Scalar, b: Tensor | Scalar) -> Tensor:
         """`op` computed in the type of the result, as PyTorch promotes."""
-        a, b = (held(value, self.result.dtype) for value in (a, b))
+        a, b = (self._held(value, self.result.dtype) for value in (a, b))
         dtype = widened(self.result.dtype)
         computed = self.elementwise(op, self.as_type(a, dtype), self.as_type(b, dtype))
         return self.as_result(computed)
@@ -78,7 +78,7 @@ class Context(Builder):
     def compared(self, op: ElementWiseOp, a: Tensor | Scalar, b: Tensor | Scalar) -> Tensor:
         """A comparison, computed in the type that both operands promote to."""
         common = promote(a, b)
-        a, b = (held(value, common) for value in (a, b))
+        a, b = (self._held(value, common) for value in (a, b))
         dtype = widened(common)
         return self.elementwise(op, self.as_type(a, dtype), self.as_type(b, dtype))
 
@@ -91,6 +91,24 @@ class Context(Builder):
     def as_type(self, value: Tensor | Scalar, dtype: DType) -> Tensor:
         """A tensor or number as a tensor of `dtype`."""
         return self.cast(value, dtype) if isinstance(value, Tensor) else self.constant(value, dtype)
+
+    def _held(self, value: Tensor | Scalar, dtype: DType) -> Tensor | Scalar:
+        """A number, or a 0-d tensor, as PyTorch has it in a type of eight bits.
+
+        Beside uint8, -1 is 255: the type of a 0-d tensor does not count either.
+        """
+        if dtype not in (DType.INT8, DType.UINT8):
+            return value
+        if not isinstance(value, Tensor):
+            return int(np.array(value).astype(dtype.numpy))
+        if value.dtype in (dtype, DType.BOOL) or not value.dtype.is_integer:
+            return value
+        if value.data is not None:
+            return self.derived(value, value.data.astype(dtype.numpy))
+        least = -128 if dtype is DType.INT8 else 0
+        wide = self.cast(value, widened(value.dtype))
+        turns = self.elementwise("FLOOR_DIV", self.elementwise("SUB", wide, least), 256)
+        return self.elementwise("SUB", wide, self.elementwise("PROD", turns, 256))
 
     def type_of(self, value: torch.Tensor) -> TensorType:
         """A torch tensor's type, symbolic sizes under the signature's names."""
@@ -124,13 +142,6 @@ def torch_dtype(dtype: DType) -> torch.dtype:
 def widened(dtype: DType) -> DType:
     """The type to compute in for values of a type."""
     return DType.INT32 if dtype in NARROW else dtype
-
-
-def held(value: Tensor | Scalar, dtype: DType) -> Tensor | Scalar:
-    """A number as PyTorch has it in a type of eight bits: -1 is 255 beside uint8."""
-    if isinstance(value, Tensor) or dtype not in (DType.INT8, DType.UINT8):
-        return value
-    return int(np.array(value).astype(dtype.numpy))
 
 
 def promote(a: Tensor | Scalar, b: Tensor | Scalar) -> DType:

@@ -8,12 +8,14 @@ shape or type wrong fails here, at compile time, naming the line of the model.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import torch
 from torch import fx
+from torch.fx.experimental.symbolic_shapes import ShapeEnv
 
 from edge_trt.conversion.blame import at_node, converter_failed
 from edge_trt.conversion.context import Context
@@ -199,24 +201,34 @@ class _Driver:
             raise NetworkError(
                 f"it returns {len(results)} results, and torch gives {len(expected)}"
             )
-        found = _tensors(node.meta.get("val"))
-        for tensor, type, value in zip(results, expected, found, strict=True):
+        for tensor, type in zip(results, expected, strict=True):
             if not isinstance(tensor, Tensor):
                 raise NetworkError(f"it returns {_told(tensor)}: return the Tensor that ctx makes")
-            if any(map(_contradict, type.shape, tensor.shape)):
-                raise NetworkError(f"result: {tensor.type}, torch gives {type}")
             merged = check_type(type, tensor.type, "result")
-            self._compare_sizes(value.shape, tensor, type)
+            for axis, sizes in enumerate(zip(tensor.shape, type.shape, strict=True)):
+                self._compare_sizes(axis, *sizes)
             tensor.type = merged
         return result
 
-    def _compare_sizes(self, sizes: Sequence[Any], tensor: Tensor, type: TensorType) -> None:
-        """Compares open sizes that are written differently, at some values."""
-        for axis, (size, here, wanted) in enumerate(zip(sizes, tensor.shape, type.shape)):  # noqa: B905
-            if at := differing(size, here, wanted, self.context.dim_names):
-                raise NetworkError(
-                    f"size {axis} of the result is {here}, torch gives {wanted}: {at}"
-                )
+    def _compare_sizes(self, axis: int, here: Dim, wanted: Dim) -> None:
+        """Compares sizes that are written differently, at some values of what is open."""
+        if here == wanted or UNKNOWN in (here, wanted):
+            return
+        at = differing(self.environment, here, wanted, self.context.dim_names)
+        # A number where the other says that the size varies: torch has specialised what is fixed.
+        mixed = isinstance(here, int) is not isinstance(wanted, int)
+        if at or (at is None and mixed):
+            found = f"size {axis} of the result is {here}, torch gives {wanted}"
+            raise NetworkError(f"{found}: {at}" if at else found)
+
+    @functools.cached_property
+    def environment(self) -> ShapeEnv | None:
+        """What torch knows of the symbols in open sizes, if there are any."""
+        for node in self.block.graph.nodes:
+            for value in (node.meta.get("val"), *getattr(node.meta.get("val"), "shape", ())):
+                if isinstance(value, torch.SymInt):
+                    return value.node.shape_env
+        return None
 
 
 def to_numpy(tensor: torch.Tensor) -> np.ndarray:
@@ -225,11 +237,6 @@ def to_numpy(tensor: torch.Tensor) -> np.ndarray:
     if tensor.dtype is torch.bfloat16:
         return tensor.contiguous().view(torch.int16).numpy().view(DType.BFLOAT16.numpy)
     return tensor.numpy()
-
-
-def _contradict(a: Dim, b: Dim) -> bool:
-    """A number where the other says that the size varies; torch has specialised what is fixed."""
-    return UNKNOWN not in (a, b) and isinstance(a, int) is not isinstance(b, int)
 
 
 def _told(value: Any) -> str:

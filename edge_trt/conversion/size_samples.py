@@ -11,12 +11,12 @@ import math
 from collections.abc import Iterator, Mapping
 
 import sympy
-import torch
+from torch.fx.experimental.symbolic_shapes import ShapeEnv
 
 from edge_trt.conversion.size_ranges import number
 from edge_trt.errors import BuildError
 from edge_trt.network.size_bounds import size_range
-from edge_trt.network.types import UNKNOWN, Dim
+from edge_trt.network.types import Dim
 from edge_trt_runtime.manifest import Range
 
 _STEPS = (0, 1, 3, 8, 15, 32, 63)  # from the least size of each range on, odd and even
@@ -26,35 +26,40 @@ _Known = dict[str, int]
 
 
 def differing(
-    expected: int | torch.SymInt, here: Dim, wanted: Dim, names: Mapping[str, str]
-) -> str:
-    """Sizes at which two descriptions of a size differ, in words, or nothing.
+    environment: ShapeEnv | None, here: Dim, wanted: Dim, names: Mapping[str, str]
+) -> str | None:
+    """Sizes at which two descriptions of a size differ, in words; empty if they seem to agree.
+
+    None if that can't be told.
 
     Args:
-        expected: The size as torch has it, which knows the ranges of its symbols.
+        environment: What torch knows of symbols; without one there are only numbers.
         here: The size that a converter gives.
         wanted: The size that torch gives, as text of the network.
         names: Torch's names of symbols -> those in both texts.
     """
-    if UNKNOWN in (here, wanted) or here == wanted or not isinstance(expected, torch.SymInt):
-        return ""
-    environment = expected.node.shape_env
+    if environment is None:
+        return None
     symbols = {names.get(str(s), str(s)): s for s in environment.var_to_range}
     used = sorted(_names_in(here) | _names_in(wanted))
     if not all(name in symbols for name in used):  # read out of values: nobody knows
-        return ""
+        return None
     found = {name: environment.bound_sympy(symbols[name]) for name in used}
     ranges = {n: (number(b.lower, 0), number(b.upper, math.inf)) for n, b in found.items()}
     guards = [guard.expr for guard in environment.guards]
+    tried = False
     for known in _points(ranges):
         values = {symbols[name]: sympy.Integer(size) for name, size in known.items()}
         if any(guard.xreplace(values) == False for guard in guards):  # noqa: E712 (sympy's)
             continue
         one, other = _at(here, known), _at(wanted, known)
-        if None not in (one, other) and one != other:
+        if one is None or other is None:  # a function without a rule here
+            return None
+        tried = True
+        if one != other:
             sizes = ", ".join(f"{name}={size}" for name, size in known.items())
             return f"{one} and {other} for {sizes}"
-    return ""
+    return "" if tried else None
 
 
 def _names_in(size: Dim) -> set[str]:
@@ -85,5 +90,5 @@ def _at(size: Dim, known: _Known) -> int | None:
     ranges = {name: Range(value, value, value) for name, value in known.items()}
     try:
         return size_range(size, ranges, "").opt
-    except BuildError:  # a function without a rule here
+    except BuildError:
         return None

@@ -96,8 +96,13 @@ def lower(
         of the user's outputs, weights are attributes.
 
     Raises:
-        UnsupportedError: The outputs depend on a buffer that the program writes to.
+        UnsupportedError: The outputs depend on a buffer that the program writes to, or a step
+            takes a size for known that is open.
     """
+    # Not above: capture lowers too.
+    from edge_trt.capture.retraced import known_sizes, settle_lowered
+
+    before = known_sizes(program)
     report = on_pass or (lambda name: None)
     gm = unlift(program)
     if any(_is_vmap(node.target) for node in gm.graph.nodes):
@@ -111,6 +116,7 @@ def lower(
         _run(gm, FUNCTIONALISATION, report)
     _refuse_state(gm)
     _simplify(gm, report, supported)
+    settle_lowered(program, gm, before)
     return gm
 
 

@@ -46,7 +46,10 @@ DEPTH = 6
 
 IN_FLOATS = "edge_trt_in_floats"
 """Key in ``gm.meta``: lines of quantizers that TensorRT's layers don't know, with the reason."""
-_SHAPES_LOG = logging.getLogger("torch.fx.experimental.symbolic_shapes")
+_LOGS = [
+    logging.getLogger(f"torch.{name}")
+    for name in ("fx.experimental.symbolic_shapes", "_subclasses.fake_tensor")
+]
 
 
 def decompose_unsupported(gm: fx.GraphModule, supported: Callable[[fx.Node], str | None]) -> bool:
@@ -205,13 +208,15 @@ def _asking_nothing(gm: fx.GraphModule) -> Generator[None]:
 @contextmanager
 def _no_guards(gm: fx.GraphModule) -> Generator[None]:
     """Let a question about a symbolic size fail: its answer would hold for the example only."""
-    shapes, level = fake_mode(gm).shape_env, _SHAPES_LOG.level
-    _SHAPES_LOG.setLevel(logging.ERROR)  # a question that fails is no news to the user
+    shapes, levels = fake_mode(gm).shape_env, [log.level for log in _LOGS]
+    for log in _LOGS:
+        log.setLevel(logging.CRITICAL)  # a question that fails is no news to the user
     try:
         with nullcontext() if shapes is None else shapes.error_on_new_guards():
             yield
     finally:
-        _SHAPES_LOG.setLevel(level)
+        for log, level in zip(_LOGS, levels, strict=True):
+            log.setLevel(level)
 
 
 def _is_usable(traced: fx.GraphModule, node: fx.Node) -> bool:

@@ -93,7 +93,10 @@ def _copysign(self: Any, other: Any) -> Any:
 def _atan2(self: Any, other: Any) -> Any:
     """The quotient's angle lies right of the y axis; points left of it are half a turn away."""
     y, x = _float(self), _float(other)
-    angle = torch.where(y == 0, y, torch.atan(y / x))
+    # Two infinities have no quotient, and the angle of a diagonal.
+    both = (torch.abs(y) == math.inf) & (torch.abs(x) == math.inf)
+    quotient = torch.where(both, y.clamp(-1, 1), y) / torch.where(both, x.clamp(-1, 1), x)
+    angle = torch.where(y == 0, y, torch.atan(quotient))
     turn = torch.where(_signbit(y), -math.pi, math.pi).to(angle.dtype)
     return torch.where(_signbit(x), angle + turn, angle)
 

@@ -72,7 +72,7 @@ def retrace(program: ExportedProgram) -> ExportedProgram:
     from edge_trt.capture.oblivious import oblivious
     from edge_trt.capture.recurrences import whole_recurrences
     from edge_trt.capture.rename import rename_inputs
-    from edge_trt.capture.retraced import environment_of, settle_sizes
+    from edge_trt.capture.retraced import known_sizes, settle_sizes
     from edge_trt.capture.signature import user_inputs
 
     hidden = hides_memory(program)
@@ -80,8 +80,7 @@ def retrace(program: ExportedProgram) -> ExportedProgram:
     _refuse_lossy_writes(program.graph_module, source)
     table: dict[Any, Callable[..., Any]] = {op: partial(_composite, op) for op in _HIDDEN_VIEWS}
     table[aten.einsum.default] = _einsum
-    environment = environment_of(program)
-    guards = len(environment.guards) if environment is not None else 0
+    before = known_sizes(program)
     with warnings.catch_warnings(), _as_views(program.graph), oblivious(), whole_recurrences():
         # torch 2.13 trips over its own deprecation
         warnings.filterwarnings("ignore", message=".*LeafSpec", category=FutureWarning)
@@ -89,7 +88,7 @@ def retrace(program: ExportedProgram) -> ExportedProgram:
     # Torch names some inputs after their place again: those of `forward(*images)` are `images_0`.
     pairs = zip(user_inputs(retraced), user_inputs(program), strict=True)
     rename_inputs(retraced, {now.name: before.name for now, before in pairs})
-    settle_sizes(program, retraced, guards)
+    settle_sizes(program, retraced, before)
     return retraced
 
 

@@ -42,13 +42,13 @@ def _convolution(gm: fx.GraphModule, node: fx.Node) -> bool:
 def _string_padding(gm: fx.GraphModule, node: fx.Node) -> bool:
     """``padding="same"``: the odd element goes to the end, which needs a pad of its own."""
     bound, weight = arguments(node), tensor(node.args[1])
-    if weight is None:
+    if weight is None or not all(isinstance(size, int) for size in weight.shape[2:]):
         return False
     spatial = weight.dim() - 2
     dilation = per_dim(bound["dilation"], spatial)
     total = [0] * spatial
     if bound["padding"] == "same":
-        total = [d * (int(k) - 1) for d, k in zip(dilation, weight.shape[2:], strict=True)]
+        total = [d * (k - 1) for d, k in zip(dilation, weight.shape[2:], strict=True)]
     source = bound["input"]
     odd = [size % 2 for size in total]
     if any(odd):

@@ -38,6 +38,19 @@ ROWS = [
         for x, limit in ((BYTES, -1), (BYTES, 300), (SIGNED, 200), (SIGNED, -5))
     ),
     *(Row(f"{n} of signed and not", getattr(torch, n), (SIGNED, BYTES)) for n in ("gt", "eq")),
+    *(
+        Row(f"{n} of {x.dtype} and 0-d {m}", lambda x, n=n, m=m: getattr(torch, n)(x, m), (x,))
+        for n in ("gt", "le", "eq")
+        for x, m in ((BYTES, torch.tensor(-2)), (SIGNED, torch.tensor(200)))
+    ),
+    *(
+        Row(f"{n} of {x.dtype} and 0-d {y.dtype}", getattr(torch, n), (x, y))
+        for n in ("gt", "le", "maximum")
+        for x, y in (
+            (BYTES, Arg(torch.int64, (), -300, -2)),
+            (SIGNED, Arg(torch.int32, (), 130, 300)),
+        )
+    ),
     Row("where", torch.where, (boolean("b", 3), f("b", 3), f(3))),
     Row("where promotes", torch.where, (boolean(2, 3), f(2, 3), i64(3))),
     Row("where bools", torch.where, (boolean(2, 3), boolean(2, 3), boolean(3))),

@@ -42,6 +42,7 @@ ROWS = [
     Row("conv2d without batch", nn.Conv2d(4, 6, 3), (f(4, "h", "w"),)),
     Row("conv2d computed weight", F.conv2d, (f(2, 4, 8, 9), f(6, 4, 3, 3))),
     Row("conv2d computed weight, bias", F.conv2d, (f(2, 4, 8, 9), f(6, 4, 3, 3), f(6))),
+    Row("conv2d with an open weight", F.conv2d, (f(2, 4, 20, 20), f(6, 4, "n", 3)), refusal="open"),
     Row("conv2d of ints", F.conv2d, (i64(2, 4, 8, 9), i64(6, 4, 3, 3)), refusal="integers"),
     Row("conv1d", nn.Conv1d(4, 6, 3, stride=2, padding=1), (f("b", 4, "n"),)),
     Row("conv1d static", nn.Conv1d(4, 6, 3), (f(2, 4, 9),), "Shuffle Convolution Shuffle"),

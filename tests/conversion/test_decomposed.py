@@ -23,6 +23,7 @@ POSITIVE = torch.tensor([1e-30, 0.1, 0.3, 0.9, 1.0, 1.1, 3.0, 7.0, 1e5, 3e30])
 AXES = torch.tensor([0.0, -0.0, 1.0, -1.0, 2.5, -1e-20, 3e30])
 Y, Z = (t.reshape(-1) for t in torch.meshgrid(AXES, AXES, indexing="ij"))
 LARGE = torch.tensor([3e30, 1e-30, 3.0, 0.0, -2.0, math.inf])
+INFINITE = torch.tensor([math.inf, -math.inf, 2.0, -math.inf, math.inf])
 HALF = torch.tensor([0.0, 1.0, -1.0], dtype=torch.float16)
 TIES = torch.tensor([[1.0, 3, 3, 0, 3], [2, 2, 2, 2, 2], [5, -1, -1, 5, 5]])
 UNKNOWN = torch.tensor([math.nan, 1.0, -1.0, math.inf, math.nan])
@@ -76,6 +77,8 @@ MATH = [
     Row("copysign of ints", torch.copysign, (i64(2, 5), f(5))),
     Row("atan2", torch.atan2, (f("b", 5), f(5))),
     Row("atan2 in all quadrants and on all axes", torch.atan2, (Y, Z), accuracy=2e-6),
+    Row("atan2 of infinities", torch.atan2, (INFINITE, INFINITE.flip(0))),
+    Row("atan2 of the same infinities", lambda x: torch.atan2(x, x), (INFINITE,)),
     Row("atan2 of ints", torch.atan2, (i64(2, 5), i64(5))),
     Row("hypot", torch.hypot, (f("b", 5), f(5))),
     Row("atan2 of half", lambda y, x: torch.atan2(y, x) > 0, (HALF, HALF.flip(0))),

@@ -47,6 +47,7 @@ EXACT = {
 ROWS = [
     Row("div", torch.div, (f(2, 3), f(2, 3, low=1)), "ElementWise"),
     Row("div ints", torch.div, (i64(2, 3), i64(2, 3, low=1))),
+    Row("none by 0", lambda x: torch.fmod(x, 0), (i64("b", 0),), refusal="divided by 0"),
     Row("div number", lambda x: x / 3, (i32(2, 3),)),
     Row("div Scalar overload", lambda x: aten.div.Scalar(x, 4), (f(2, 3),)),
     Row("div by zero", torch.div, (torch.tensor([1.0, -1.0, 0.0]), torch.zeros(3))),

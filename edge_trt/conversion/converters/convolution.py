@@ -24,7 +24,12 @@ def spread(values: int | Sequence[int], count: int) -> tuple[int, ...]:
     return given * count if len(given) == 1 else given
 
 
-def _float_input(input: fx.Node) -> str | None:
+def _usual(input: fx.Node, weight: fx.Node) -> str | None:
+    if any(not isinstance(size, int) for size in weight.meta["val"].shape):
+        return (
+            "TensorRT has no convolution whose weight has open sizes: give the weight sizes that "
+            "are numbers"
+        )
     return needs_float(input, "convolution")
 
 
@@ -80,7 +85,7 @@ def _taking_zeros(
 
 @converter(
     aten.conv1d.default, aten.conv2d.default, aten.conv3d.default,
-    when=_float_input, note="float input",
+    when=_usual, note="float input; a weight of known sizes",
 )  # fmt: skip
 def conv(
     ctx: Context,
@@ -99,7 +104,7 @@ def conv(
 
 @converter(
     aten.conv1d.padding, aten.conv2d.padding, aten.conv3d.padding,
-    when=_float_input, note="float input",
+    when=_usual, note="float input; a weight of known sizes",
 )  # fmt: skip
 def conv_padding(
     ctx: Context,
@@ -123,7 +128,7 @@ def _transposable(input: fx.Node, weight: fx.Node, stride: Any, dilation: Any) -
     apart = _apart(stride) and _apart(dilation)
     if apart and weight.op != "get_attr":
         return "TensorRT has no transposed convolution with stride, dilation and a computed weight"
-    return _float_input(input)
+    return _usual(input, weight)
 
 
 def _apart(steps: int | Sequence[int]) -> bool:
@@ -141,7 +146,8 @@ def _dilated(ctx: Context, weight: Tensor, dilation: Sequence[int]) -> Tensor:
 
 @converter(
     aten.conv_transpose1d.default, aten.conv_transpose2d.input, aten.conv_transpose3d.input,
-    when=_transposable, note="float input; a constant weight with stride and dilation",
+    when=_transposable,
+    note="float input; a weight of known sizes, constant with stride and dilation",
 )  # fmt: skip
 def conv_transpose(
     ctx: Context,
@@ -176,7 +182,7 @@ def conv_transpose(
 def _convolvable(
     input: fx.Node, weight: fx.Node, stride: Any, dilation: Any, transposed: bool
 ) -> str | None:
-    return _transposable(input, weight, stride, dilation) if transposed else _float_input(input)
+    return _transposable(input, weight, stride, dilation) if transposed else _usual(input, weight)
 
 
 @converter(aten.convolution.default, when=_convolvable, note="as conv and conv_transpose")

@@ -8,9 +8,11 @@ float is more than 1. TensorRT has no remainder, and the rounded quotient is off
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
 import torch
+from torch import fx
 
 from edge_trt.conversion.context import Context
 from edge_trt.conversion.registry import converter
@@ -31,7 +33,16 @@ def div(ctx: Context, self: Tensor, other: Operand) -> Tensor:
     return ctx.promoted("DIV", self, other)
 
 
-@converter(aten.div.Tensor_mode, aten.div.Scalar_mode, note=EXACT)
+def _divisor(self: Any, other: Any) -> str | None:
+    """Tensors of no elements get that far."""
+    if isinstance(other, fx.Node) or other != 0 or isinstance(other, float):
+        return None
+    if self.meta["val"].is_floating_point():
+        return None
+    return "whole numbers are divided by 0, which PyTorch refuses too: give another divisor"
+
+
+@converter(aten.div.Tensor_mode, aten.div.Scalar_mode, when=_divisor, note=EXACT)
 def div_mode(ctx: Context, self: Tensor, other: Operand, rounding_mode: str | None) -> Tensor:
     if rounding_mode == "floor":
         return floor_divide(ctx, self, other)
@@ -41,7 +52,7 @@ def div_mode(ctx: Context, self: Tensor, other: Operand, rounding_mode: str | No
     return ctx.truncated(quotient)
 
 
-@converter(aten.floor_divide.default, aten.floor_divide.Scalar, note=EXACT)
+@converter(aten.floor_divide.default, aten.floor_divide.Scalar, when=_divisor, note=EXACT)
 def floor_divide(ctx: Context, self: Operand, other: Operand) -> Tensor:
     if not ctx.result.dtype.is_float or _is_power_of_two(other):
         return ctx.promoted("FLOOR_DIV", self, other)
@@ -51,7 +62,10 @@ def floor_divide(ctx: Context, self: Operand, other: Operand) -> Tensor:
     return ctx.as_result(ctx.select(_signs_differ(ctx, a, b), negative, quotient))
 
 
-@converter(aten.remainder.Scalar, aten.remainder.Tensor, aten.remainder.Scalar_Tensor, note=EXACT)
+@converter(
+    aten.remainder.Scalar, aten.remainder.Tensor, aten.remainder.Scalar_Tensor,
+    when=_divisor, note=EXACT,
+)  # fmt: skip
 def remainder(ctx: Context, self: Operand, other: Operand) -> Tensor:
     if not ctx.result.dtype.is_float or _is_power_of_two(other):
         whole = ctx.promoted("PROD", ctx.promoted("FLOOR_DIV", self, other), other)
@@ -63,7 +77,7 @@ def remainder(ctx: Context, self: Operand, other: Operand) -> Tensor:
     return ctx.as_result(ctx.select(_is_negative(ctx, b), ctx.unary("NEG", size), size))
 
 
-@converter(aten.fmod.Scalar, aten.fmod.Tensor, note=EXACT)
+@converter(aten.fmod.Scalar, aten.fmod.Tensor, when=_divisor, note=EXACT)
 def fmod(ctx: Context, self: Tensor, other: Operand) -> Tensor:
     if not ctx.result.dtype.is_float:
         whole = ctx.promoted("PROD", ctx.promoted("DIV", self, other), other)
