@@ -63,5 +63,5 @@ def fixed_sizes(found: list[Fixed]) -> Generator[None]:
 
 def _names(env: Any, symbol: Any) -> list[str]:
     """What torch.export calls the sizes of a symbol: an attribute once was a method."""
-    names: list[Any] = [source.name for source in env.var_to_sources.get(symbol, ())]
-    return [name() if callable(name) else name for name in names]
+    sources: Any = env.var_to_sources.get(symbol, ())
+    return [str(s.name() if callable(s.name) else s.name) for s in sources]

@@ -55,6 +55,16 @@ ROWS = [
         lambda x, y: F.interpolate(x, size=y.shape[-2:], mode="bilinear"),
         (f("b", 3, 4, 5), f("b", 3, "h", "w")),
     ),
+    *(
+        Row(f"nearest rounded off {o}", resize("nearest", **o), (f(2, 2, *shape),), kinds)
+        for shape, o, kinds in (
+            ((39,), {"size": 66}, "Gather"),
+            ((39, 10), {"size": (66, 20)}, "Gather Resize"),
+            ((4, 3, 10), {"size": (8, 123, 10)}, "Gather Resize"),
+            ((3, 3), {"scale_factor": 41}, "Gather Gather"),
+            ((39, 10), {"scale_factor": (66.5 / 39, 2.0)}, None),
+        )
+    ),
     Row("exact fraction", resize("bilinear", scale_factor=0.7), (f(1, 2, 10, 20),), "Resize"),
     Row(
         "fraction by matrices",

@@ -44,6 +44,55 @@ def _whole_factors(input: fx.Node, scale_factors: Sequence[float] | None) -> str
     )
 
 
+def _nearest(
+    ctx: Context,
+    layer: Resize,
+    input: Tensor,
+    output_size: Sequence[Size] | None,
+    scale_factors: Sequence[float] | None,
+) -> Tensor:
+    """PyTorch rounds each place to float32, sometimes below the number that it is.
+
+    Where that takes another neighbour than the sizes say, its own are gathered. Sizes that are
+    open are trusted: of 39 rows made 66, say, one is then the next one.
+    """
+    for axis, old in enumerate(input.shape[2:], 2):
+        new = ctx.result.shape[axis]
+        if not (isinstance(old, int) and isinstance(new, int)):
+            continue
+        factor = (
+            None if output_size is not None or scale_factors is None else scale_factors[axis - 2]
+        )
+        places = _places(old, new, factor)
+        if not all(np.array_equal(places, other) for other in _readings(old, new)):
+            input = ctx.gather(input, ctx.constant(places), axis)
+    if all(input.shape[axis] == ctx.result.shape[axis] for axis in range(2, input.rank)):
+        return input
+    if output_size is None and all(isinstance(s, int) for s in input.shape[2:]):
+        output_size = [int(s) for s in ctx.result.shape[2:]]
+    return _resized(ctx, layer, input, output_size, scale_factors)
+
+
+def _places(old: int, new: int, factor: float | None) -> np.ndarray:
+    """Which old element PyTorch takes for each new one."""
+    numbers = torch.arange(old, dtype=torch.float32)[None, None]  # exact below 2**24
+    if factor is None:
+        found = torch.nn.functional.interpolate(numbers, size=new, mode="nearest")
+    else:
+        found = torch.nn.functional.interpolate(numbers, scale_factor=factor, mode="nearest")
+    return found[0, 0].long().numpy()
+
+
+def _readings(old: int, new: int) -> tuple[np.ndarray, ...]:
+    """Which one engines take: exactly, or by either ratio of the sizes in float32."""
+    exact, each = np.arange(new) * old // new, np.arange(new, dtype=np.float32)
+    ratios = (
+        each * (np.float32(old) / np.float32(new)),
+        each / (np.float32(new) / np.float32(old)),
+    )
+    return (exact, *(np.minimum(np.floor(r), old - 1).astype(np.int64) for r in ratios))
+
+
 def _resized(
     ctx: Context,
     layer: Resize,
@@ -101,7 +150,7 @@ def _smooth(
 
 
 WHOLE = "float input; a known image size, or whole factors"
-table(NEAREST, _resized, when=_whole_factors, note=WHOLE)
+table(NEAREST, _nearest, when=_whole_factors, note=f"{WHOLE}; of open sizes, PyTorch may round off")
 table(SMOOTH, _smooth, when=_whole_factors, note=WHOLE)
 
 ANTIALIAS = {
