@@ -13,31 +13,12 @@ import sys
 from dataclasses import dataclass
 from importlib import metadata, util
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from edge_trt_jetson import cuda
+from edge_trt_jetson.board_checks import check_board_state
+from edge_trt_jetson.checks import Check, Status
 from edge_trt_jetson.detect import Detection, detect
-
-Status = Literal["ok", "missing", "broken"]
-
-
-@dataclass(frozen=True, slots=True)
-class Check:
-    """One finding.
-
-    Attributes:
-        name: What was looked for.
-        status: `ok`; `missing` (what it allows is unavailable); `broken` (there, but unusable).
-        found: Version, or what is wrong.
-        allows: What it is for.
-        fix: Command or step that adds it; empty when nothing is needed.
-    """
-
-    name: str
-    status: Status
-    found: str
-    allows: str
-    fix: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +72,7 @@ def run(root: str | Path = "/") -> list[Check]:
     return [
         check_python(),
         check_board(found),
+        *(check_board_state(root) if found is not None else []),
         check_driver(driver, on_jetson=found is not None),
         *check_tensorrt(driver, on_jetson=found is not None),
         *(check_package(package) for package in PACKAGES),
@@ -169,7 +151,7 @@ def check_tensorrt(driver: cuda.Driver, *, on_jetson: bool) -> list[Check]:
         else:
             text = str(getattr(trt, "__version__", "unknown version"))
             if module == "tensorrt" and driver.devices:
-                text += f", {_dla_cores(trt)} DLA cores"
+                text += f", {offered_cores(trt)} DLA cores"
             checks.append(Check(module, "ok", text, allows))
     return checks
 
@@ -194,9 +176,11 @@ def _version(distributions: tuple[str, ...]) -> str:
     return "unknown version"
 
 
-def _dla_cores(trt: Any) -> int:
-    # Asked of TensorRT, for kernel nodes and chip names prove nothing. Only with a driver: without
-    # one a Runtime object is hollow and touching it ends the process.
+def offered_cores(trt: Any) -> int:
+    """How many DLA cores a TensorRT offers; kernel nodes and chip names prove nothing.
+
+    Only with a driver: without one a Runtime object is hollow and touching it ends the process.
+    """
     return int(trt.Runtime(trt.Logger(trt.Logger.ERROR)).num_DLA_cores)
 
 

@@ -4,10 +4,16 @@
 from __future__ import annotations
 
 import json
+import re
+import sys
 from pathlib import Path
 
+import pytest
+
 from edge_trt_jetson import boards, probe
+from edge_trt_jetson.board_checks import check_memory
 from tests.cli.conftest import Command
+from tests.jetson import telemetry_trees
 from tests.jetson.trees import TREES, plant
 
 
@@ -56,3 +62,51 @@ def test_doctor_fails_on_a_board_that_is_too_old(edge_trt: Command, tmp_path: Pa
     assert done.status == 1
     findings = {check["name"]: check for check in json.loads(done.out)}
     assert findings["board"]["status"] == "broken"
+
+
+@pytest.mark.parametrize(
+    ("name", "rows"),
+    [
+        (
+            "agx orin, R36",
+            {
+                "memory": r"\d+\.\d of \d+\.\d GB free",
+                "power mode": "MAXN .*, the fastest",
+                "clocks": "(locked|floating|unknown)",
+                "dla": "TensorRT 10.3.0.* serves 2 DLA cores with implicit INT8",
+            },
+        ),
+        ("orin nano super", {"power mode": "", "dla": "has no DLA: everything runs on the GPU"}),
+        ("thor", {"dla": "has no DLA"}),
+        ("agx orin, R39", {"dla": "TensorRT 10.16.*has no DLA on Jetson"}),
+    ],
+)
+def test_doctor_on_boards(
+    edge_trt: Command, tmp_path: Path, name: str, rows: dict[str, str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    monkeypatch.setitem(sys.modules, "tensorrt", None)  # judged by the release
+    root = telemetry_trees.plant(telemetry_trees.machine(name), tmp_path)
+    checks = {c["name"]: c for c in json.loads(edge_trt("doctor", "--json", "--root", root).out)}
+    for row, pattern in rows.items():
+        assert re.search(pattern, checks[row]["found"]), checks[row]
+    for check in checks.values():
+        assert check["status"] == "ok" or check["fix"], check
+
+
+@pytest.mark.parametrize(
+    ("meminfo", "status", "found"),
+    [
+        ("MemTotal: 8000000 kB\nMemAvailable: 3000000 kB\n", "ok", "3.1 of 8.2 GB free, no swap"),
+        ("MemTotal: 4000000 kB\nMemAvailable: 500000 kB\nSwapFree: 4000000 kB", "ok", "of swap"),
+        ("MemTotal: 4000000 kB\nMemAvailable: 500000 kB\n", "broken", "0.5 of 4.1 GB free"),
+        ("", "missing", "not told"),
+    ],
+)
+def test_memory(tmp_path: Path, meminfo: str, status: str, found: str) -> None:
+    (tmp_path / "proc").mkdir()
+    (tmp_path / "proc/meminfo").write_text(meminfo)
+    check = check_memory(tmp_path)
+    assert check.status == status
+    assert found in check.found
+    assert check.fix or status == "ok"

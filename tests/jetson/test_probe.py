@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from edge_trt_jetson import cuda, probe
+from edge_trt_jetson.checks import Check
 from edge_trt_jetson.detect import detect
 from tests.jetson.trees import TREES, plant
 
@@ -21,7 +22,7 @@ NO_DRIVER = cuda.Driver(
 ORIN = cuda.Driver(loaded=True, version="12.6", devices=(cuda.Device("Orin", "8.7"),), problem="")
 
 
-def by_name(checks: list[probe.Check]) -> dict[str, probe.Check]:
+def by_name(checks: list[Check]) -> dict[str, probe.Check]:
     return {check.name: check for check in checks}
 
 

@@ -1,0 +1,63 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The state of a board that decides how fast it is and what fits: memory, power mode, clocks."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from edge_trt_jetson import clocks, power_modes
+from edge_trt_jetson.checks import Check
+from edge_trt_jetson.errors import BoardError
+from edge_trt_jetson.files import text
+
+LITTLE_MEMORY = 1 << 30
+"""Bytes below which a build is likely to fail: what libraries and a CUDA context take (a guess)."""
+
+
+def check_board_state(root: str | Path) -> list[Check]:
+    """Memory, power mode and clocks of a Jetson."""
+    root = Path(root)
+    return [check_memory(root), check_power_mode(root), check_clocks(root)]
+
+
+def check_memory(root: Path) -> Check:
+    """What programs and the GPU can still get: they share it."""
+    allows = "building and running engines"
+    found = dict(re.findall(r"^(\w+):\s+(\d+) kB", text(root / "proc/meminfo"), re.MULTILINE))
+    if not {"MemTotal", "MemAvailable"} <= found.keys():
+        return Check("memory", "missing", "not told", allows, "mount /proc in the container")
+    free = int(found["MemAvailable"]) << 10
+    swap = int(found.get("SwapFree", "0")) << 10
+    told = f"{free / 1e9:.1f} of {int(found['MemTotal']) * 1024 / 1e9:.1f} GB free"
+    told += f", and {swap / 1e9:.1f} GB of swap" if swap else ", no swap"
+    if free >= LITTLE_MEMORY:
+        return Check("memory", "ok", told, allows)
+    fix = "end the desktop: sudo systemctl isolate multi-user.target; or add swap"
+    return Check("memory", "broken" if free + swap < LITTLE_MEMORY else "ok", told, allows, fix)
+
+
+def check_power_mode(root: Path) -> Check:
+    """The active mode, and whether a faster one exists."""
+    allows = "how fast everything runs"
+    try:
+        modes = power_modes.read(root)
+    except BoardError as error:
+        return Check("power mode", "missing", "not told", allows, str(error))
+    if modes.current is None:
+        return Check("power mode", "missing", modes.problem, allows, "sudo nvpmodel -q")
+    best = modes.best()
+    if modes.current == best:
+        return Check("power mode", "ok", f"{modes.current}, the fastest", allows)
+    fix = f"{best} is faster: sudo edge_trt power --mode {best.name}"
+    return Check("power mode", "ok", str(modes.current), allows, fix)
+
+
+def check_clocks(root: Path) -> Check:
+    """Whether clocks are locked, as measurements want them."""
+    found = clocks.read(root)
+    allows = "measurements that can be repeated"
+    if found.locked is None:
+        return Check("clocks", "missing", str(found), allows, "mount /sys read-only")
+    fix = "" if found.locked else "for measuring: edge_trt bench --lock-clocks"
+    return Check("clocks", "ok", str(found), allows, fix)
