@@ -224,7 +224,7 @@ class FakeTensorRt(Contract):
         names = {*facts["engine"]["inputs"], *facts["engine"]["outputs"]}
         assert names == facts["addresses"].keys(), "every tensor needs an address"
         if profiler := context.__dict__.get("profiler"):
-            assert self.device.streams[stream_handle - 1].captured is None
+            assert self.device.by_handle(stream_handle).captured is None
             for number, name in enumerate(facts["engine"]["layers"], 1):
                 profiler.report_layer_time(name, float(number))
         snapshot = {**facts, "shapes": dict(facts["shapes"])}  # as it is when it is captured
