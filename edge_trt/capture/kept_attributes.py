@@ -17,12 +17,13 @@ from torch.utils import _pytree as pytree
 
 from edge_trt.capture.agreement import alike, answers
 from edge_trt.capture.conditions import draws_random_numbers
+from edge_trt.capture.holders import content, holders
 from edge_trt.capture.kept_state import left_as_found
 from edge_trt.capture.module_state import CaptureWarning
 from edge_trt.warning import warn
 
 if TYPE_CHECKING:
-    from collections.abc import Generator
+    from collections.abc import Generator, Iterator, Mapping
 
     from torch.export import ExportedProgram
 
@@ -31,15 +32,15 @@ if TYPE_CHECKING:
 
 @contextmanager
 def recorded_attributes(model: nn.Module) -> Generator[list[str]]:
-    """Record which attributes are set inside, and which lists, dicts and sets in them change.
+    """Record which attributes are set inside, and which lists and objects in them change.
 
     Args:
         model: The module, with its parts.
     """
     written: list[str] = []
     paths = {id(module): f"{path}." if path else "" for path, module in model.named_modules()}
-    holders = [(paths[id(m)] + key, v) for m in model.modules() for key, v in _containers(m)]
-    before = [_content(value) for _, value in holders]
+    holding = list(_holders(model, paths))
+    before = [content(value) for _, value in holding]
     original = nn.Module.__setattr__
 
     def record(self: nn.Module, name: str, value: Any) -> None:
@@ -50,8 +51,8 @@ def recorded_attributes(model: nn.Module) -> Generator[list[str]]:
 
     with patch.object(nn.Module, "__setattr__", record):
         yield written
-    now = [_content(value) for _, value in holders]
-    pairs = zip(holders, before, now, strict=True)
+    now = [content(value) for _, value in holding]
+    pairs = zip(holding, before, now, strict=True)
     written += [name for (name, _), old, new in pairs if list(map(id, old)) != list(map(id, new))]
 
 
@@ -99,14 +100,10 @@ def _is_part(module: nn.Module, name: str) -> bool:
     return name in module._parameters or name in module._buffers or name in module._modules
 
 
-def _containers(module: nn.Module) -> list[tuple[str, Any]]:
-    standard = vars(nn.Module())
-    return [
-        (key, value)
-        for key, value in vars(module).items()
-        if key not in standard and isinstance(value, list | dict | set)
-    ]
-
-
-def _content(value: list[Any] | dict[Any, Any] | set[Any]) -> list[Any]:
-    return [*value, *value.values()] if isinstance(value, dict) else list(value)
+def _holders(model: nn.Module, paths: Mapping[int, str]) -> Iterator[tuple[str, Any]]:
+    """What the model's modules may keep state in, with its path."""
+    standard, seen = vars(nn.Module()), set[int]()
+    for module in model.modules():
+        for key, value in vars(module).items():
+            if key not in standard:
+                yield from holders(value, paths[id(module)] + key, seen)

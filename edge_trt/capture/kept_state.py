@@ -8,10 +8,13 @@ attribute and no buffer, which even a trace really writes to.
 from __future__ import annotations
 
 import itertools
+from collections import deque
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import torch
+
+from edge_trt.capture.holders import DEEPEST, attributes_of, is_holder, is_object
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterable
@@ -21,7 +24,7 @@ if TYPE_CHECKING:
 
 @contextmanager
 def left_as_found(model: nn.Module) -> Generator[None]:
-    """Put back all attributes of a module and of its parts, with what lists and dicts hold.
+    """Put back all attributes of a module and of its parts, with what lists and objects hold.
 
     Parameters stay the same tensors; that nobody writes to them is for `copies_of_state` to see
     to. It can't for buffers: an object may hold one too, and a trace writes to what it holds.
@@ -37,29 +40,37 @@ def left_as_found(model: nn.Module) -> Generator[None]:
             _put_back(now, before)
 
 
-def _keep(value: Any, found: dict[int, tuple[Any, Any]], state: set[int]) -> None:
-    """Remember what a container or a tensor holds, and what is inside."""
-    if id(value) in found or id(value) in state:
+def _keep(
+    value: Any, found: dict[int, tuple[Any, Any]], state: set[int], depth: int = DEEPEST + 1
+) -> None:
+    """Remember what a container, an object or a tensor holds, and what is inside."""
+    if id(value) in found or id(value) in state or depth == 0:
         return
     if isinstance(value, torch.Tensor):
         if value.layout == torch.strided and value.device.type != "meta":
             found[id(value)] = (value, _copy(value))
     elif isinstance(value, dict):
         found[id(value)] = (value, dict(value))
-        _keep_all(value.values(), found, state)
-    elif isinstance(value, list):
+        _keep_all(value.values(), found, state, depth - 1)
+    elif isinstance(value, list | deque):
         found[id(value)] = (value, list(value))
-        _keep_all(value, found, state)
+        _keep_all(value, found, state, depth - 1)
     elif isinstance(value, set):
         found[id(value)] = (value, set(value))
     elif isinstance(value, tuple):
-        _keep_all(value, found, state)
+        _keep_all(value, found, state, depth - 1)
+    elif is_object(value):
+        held = attributes_of(value)
+        found[id(value)] = (value, held)
+        _keep_all(held.values(), found, state, depth - 1)
 
 
-def _keep_all(values: Iterable[Any], found: dict[int, tuple[Any, Any]], state: set[int]) -> None:
+def _keep_all(
+    values: Iterable[Any], found: dict[int, tuple[Any, Any]], state: set[int], depth: int
+) -> None:
     for value in values:
-        if isinstance(value, torch.Tensor | dict | list | set | tuple):
-            _keep(value, found, state)
+        if isinstance(value, torch.Tensor | tuple) or is_holder(value):
+            _keep(value, found, state, depth)
 
 
 def _put_back(now: Any, before: Any) -> None:
@@ -72,12 +83,26 @@ def _put_back(now: Any, before: Any) -> None:
         if list(map(id, now)) != list(map(id, before)) or any(now[k] is not before[k] for k in now):
             now.clear()
             now.update(before)
-    elif isinstance(now, list):
+    elif isinstance(now, list | deque):
         if list(map(id, now)) != list(map(id, before)):
-            now[:] = before
-    elif now != before:
-        now.clear()
-        now.update(before)
+            now.clear()
+            now.extend(before)
+    elif isinstance(now, set):
+        if now != before:
+            now.clear()
+            now.update(before)
+    else:
+        _put_back_attributes(now, before)
+
+
+def _put_back_attributes(value: Any, before: dict[str, Any]) -> None:
+    """Not by its own ``__setattr__``: a frozen dataclass has none."""
+    now = attributes_of(value)
+    for name in now.keys() - before.keys():
+        object.__delattr__(value, name)
+    for name, held in before.items():
+        if name not in now or now[name] is not held:
+            object.__setattr__(value, name, held)
 
 
 def copies_of_state(model: nn.Module) -> dict[str, torch.Tensor]:

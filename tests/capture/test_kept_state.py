@@ -4,7 +4,9 @@
 from __future__ import annotations
 
 import re
+from collections import deque
 from contextlib import nullcontext
+from dataclasses import dataclass
 
 import pytest
 import torch
@@ -163,3 +165,100 @@ def test_state_in_attributes_is_told_where_it_changes_answers(function, kept):
     with warnings if kept else nullcontext():
         capture(model, torch.ones(2, 3))
     assert (model[0].cache, model[0].past, model[0].calls) == (None, [], 0)
+
+
+class _Tracker:
+    """A helper object with a list, a number and a tensor."""
+
+    def __init__(self) -> None:
+        self.past, self.calls, self.last = [], 0, None
+
+
+@dataclass(frozen=True)
+class _Frozen:
+    """What it holds changes all the same."""
+
+    past: list
+
+
+class _Slotted:
+    """An object without a dict."""
+
+    __slots__ = ("last",)
+
+    def __init__(self) -> None:
+        self.last = None
+
+
+class _Helped(nn.Module):
+    """Keeps something of its calls beside itself, by one of the functions below."""
+
+    def __init__(self, function) -> None:
+        super().__init__()
+        self.ring, self.nested = deque(maxlen=3), {"front": ([], _Tracker())}
+        self.tracker, self.frozen, self.slotted = _Tracker(), _Frozen([]), _Slotted()
+        self.function = function
+
+    def forward(self, x):
+        return self.function(self, x)
+
+    def content(self):
+        """All that it could keep."""
+        inner, outer = self.nested["front"][1], self.tracker
+        objects = [(t.past, t.calls, t.last) for t in (inner, outer)]
+        kept = ([*self.ring], [*self.nested["front"][0]], [*self.frozen.past], self.slotted.last)
+        return kept, objects
+
+
+def _appended(past, x):
+    past.append(x)
+    return sum(past)
+
+
+def _last(holder, x):
+    holder.last = x if holder.last is None else holder.last + x
+    return holder.last * 1
+
+
+def _counted(m, x):
+    m.tracker.calls += 1
+    return x * m.tracker.calls
+
+
+def _made_once(m, x):
+    m.tracker.last = torch.arange(x.shape[1]) if m.tracker.last is None else m.tracker.last
+    return x + m.tracker.last
+
+
+@pytest.mark.parametrize(
+    ("function", "kept"),
+    [
+        (lambda m, x: _appended(m.ring, x), r"0\.ring"),
+        (lambda m, x: _appended(m.tracker.past, x), r"0\.tracker\.past"),
+        (lambda m, x: _appended(m.frozen.past, x), r"0\.frozen\.past"),
+        (lambda m, x: _appended(m.nested["front"][0], x), r"0\.nested\['front'\]\[0\]"),
+        (lambda m, x: _last(m.nested["front"][1], x), r"0\.nested\['front'\]\[1\]"),
+        (lambda m, x: _last(m.tracker, x), r"0\.tracker"),
+        (lambda m, x: _last(m.slotted, x), r"0\.slotted"),
+        (_counted, r"0\.tracker"),
+        (_made_once, None),
+        (lambda m, x: x * len(m.ring), None),
+    ],
+)
+def test_state_beside_modules_is_told_and_left_as_it_was(function, kept):
+    model = nn.Sequential(_Helped(function)).eval()
+    before = model[0].content()
+    says = f"keeps ['\"]{kept}['\"] from one call to the next.*register_buffer"
+    with pytest.warns(CaptureWarning, match=says) if kept else nullcontext():
+        capture(model, torch.ones(2, 3))
+    assert model[0].content() == before
+    assert model[0].ring.maxlen == 3
+
+
+def test_a_tensor_of_a_helper_is_left_as_it_was():
+    model = _Helped(lambda m, x: m.tracker.last.add_(x) * 1).eval()
+    model.tracker.last = kept = torch.zeros(2, 3)
+    with pytest.raises(EdgeTrtError, match="writes to"):
+        capture(model, torch.ones(2, 3))
+    assert model.tracker.last is kept
+    assert not kept.any()
