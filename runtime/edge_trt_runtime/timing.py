@@ -18,8 +18,8 @@ class Timing(NamedTuple):
         kind: ``segment``, ``stage`` (into page-locked memory), ``upload`` or ``download``.
         lane: Where it ran: ``host``, ``gpu``, ``dla:0``, ``dla:1``.
         name: Of the segment, or of the value that is copied.
-        start: Seconds since the run began.
-        end: Likewise.
+        start: Seconds since the run began, when it was queued.
+        end: When it was over, had it begun at once: of a device the time between two events.
     """
 
     kind: str

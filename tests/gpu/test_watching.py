@@ -72,3 +72,23 @@ def test_ranges_change_no_result(tmp_path: Path) -> None:
     with session, edge_trt_runtime.load(path, device="cuda") as plain:
         for _ in range(4):
             np.testing.assert_array_equal(session.run(x)["y"], plain.run(x)["y"])
+
+
+def test_events_measure_what_a_device_does(tmp_path: Path) -> None:
+    path = write_torch(tmp_path / "m.edge", [2048, 2048], kernels(20))
+    x = {"x": np.ones((2048, 2048), np.float32)}
+    with edge_trt_runtime.load(path, device="cuda") as session:
+        for _ in range(5):
+            timings = {timing.kind: timing for timing in session.profile(x)}
+    # 16 MB: no link of a GPU is faster than 100 GB/s, and none that works is slower than 1 GB/s.
+    for kind in ("upload", "download"):
+        assert 1.6e-4 < timings[kind].seconds < 1.6e-2
+    assert 0 < timings["segment"].seconds < 0.1
+
+
+def test_layers_of_a_segment_without_any(tmp_path: Path) -> None:
+    path = write_torch(tmp_path / "m.edge", [8, 1024], kernels(3), kernels(2))
+    with edge_trt_runtime.load(path, device="cuda") as session:
+        layers = session.profile_layers({"x": np.ones((8, 1024), np.float32)}, runs=3)
+    assert [layer.segment for layer in layers] == ["s0", "s1", "s2"]
+    assert all(layer.seconds > 0 for layer in layers)

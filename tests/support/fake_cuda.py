@@ -70,6 +70,29 @@ class Event:
         self.device.run_until(lambda: self.reached >= number)
 
 
+class Timer:
+    """Counts what is done between, a millisecond each."""
+
+    def __init__(self, device: FakeDevice) -> None:
+        self.device, self.times = device, [0, 0]
+
+    def begin(self, stream: Stream) -> None:
+        self._note(stream, 0)
+
+    def end(self, stream: Stream) -> None:
+        self._note(stream, 1)
+
+    def seconds(self) -> float:
+        return (self.times[1] - self.times[0]) * 1e-3
+
+    def _note(self, stream: Stream, place: int) -> None:
+        def note() -> None:
+            self.device.clock -= 1  # an event itself takes no time
+            self.times[place] = self.device.clock
+
+        stream.work.append(note)
+
+
 class Gate:
     """Holds a stream until an event, as it was recorded by then, is over."""
 
@@ -131,7 +154,7 @@ class FakeDevice:
         self.elsewhere: dict[int, int] = {}
         self.allocations: dict[int, np.ndarray] = {}
         self.next_address = 1 << 20
-        self.graphs = self.depth = 0
+        self.graphs = self.depth = self.clock = 0
         self.counts: dict[str, int] = {}
         self.fails: Callable[[str], None] = lambda kind: None
 
@@ -164,6 +187,9 @@ class FakeDevice:
 
     def event(self) -> Event:
         return Event(self)
+
+    def timer(self) -> Timer:
+        return Timer(self)
 
     def memory(self, size: int) -> Allocation:
         return Allocation(self, size)
@@ -243,6 +269,7 @@ class FakeDevice:
             assert ready, "waits for something that nothing will do"
             work = self.random.choice(ready).work.popleft()
             if not isinstance(work, Gate):
+                self.clock += 1
                 work()  # type: ignore[operator]
 
 

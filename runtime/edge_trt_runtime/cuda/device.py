@@ -95,6 +95,28 @@ class PinnedMemory:
         self._allocation.free()
 
 
+class Timer:
+    """Two events on a stream, and the time between them."""
+
+    __slots__ = ("_begin", "_end")
+
+    def __init__(self, driver: Any) -> None:
+        """Make the events; the device must be current."""
+        self._begin, self._end = driver.Event(), driver.Event()
+
+    def begin(self, stream: Any) -> None:
+        """Measure what is queued from now on."""
+        self._begin.record(stream)
+
+    def end(self, stream: Any) -> None:
+        """Measure up to here."""
+        self._end.record(stream)
+
+    def seconds(self) -> float:
+        """Return the time between; the end has to be over."""
+        return self._begin.time_till(self._end) * 1e-3
+
+
 class Device:
     """A GPU. Its methods, but for :meth:`describe`, want to be called within ``with device:``.
 
@@ -151,6 +173,10 @@ class Device:
     def event(self) -> Any:
         """Make an event, with ``record(stream)``, ``synchronize()`` and ``query()``."""
         return self._driver.Event(self._driver.event_flags.DISABLE_TIMING)
+
+    def timer(self) -> Timer:
+        """Make what measures the time of queued work."""
+        return Timer(self._driver)
 
     def memory(self, size: int) -> Memory:
         """Allocate device memory.

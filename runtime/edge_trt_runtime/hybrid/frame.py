@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from functools import partial
 from itertools import accumulate
-from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -23,11 +22,11 @@ from edge_trt_runtime.hybrid.capturing import capture_stretches
 from edge_trt_runtime.hybrid.exchange import Exchange, Lent
 from edge_trt_runtime.hybrid.labels import label_of, label_of_wait
 from edge_trt_runtime.hybrid.layers import layers_of_walk
+from edge_trt_runtime.hybrid.measuring import timings_of_walk
 from edge_trt_runtime.hybrid.recipe import Recipe
 from edge_trt_runtime.hybrid.schedule import HOST
 from edge_trt_runtime.inputs import Checked
 from edge_trt_runtime.results import Target, deliver, stays_on_device
-from edge_trt_runtime.timing import Timing, slot_names
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -37,6 +36,7 @@ if TYPE_CHECKING:
     from edge_trt_runtime.hybrid.prepared import Prepared
     from edge_trt_runtime.hybrid.schedule import Op
     from edge_trt_runtime.layers import RawTime
+    from edge_trt_runtime.timing import Timing
 
     _Call = Callable[[], object]
 
@@ -162,29 +162,16 @@ class Frame:
         inputs = self._exchange.on_host(inputs)
         self.run(inputs)  # makes the list of calls, where there is none yet
         recipe = self._recipes[tuple([array.shape for array in inputs])]
-        names = slot_names(self._prepared.plan)
-        values, timings = self._values, list[Timing]()
-        values[: len(inputs)] = inputs
-        for slot, view in recipe.views:
-            values[slot] = view
-        begin = perf_counter()
         try:
-            for op, calls in zip(self._prepared.schedule.ops, recipe.parts, strict=True):
-                start = perf_counter() - begin
-                for call in calls:
-                    call()
-                if op.lane != HOST:
-                    self._streams[op.lane].synchronize()
-                name = names.get(op.subject, "")
-                if op.kind == "segment":
-                    name = self._prepared.plan.steps[op.subject].segment.name
-                timings.append(Timing(op.kind, op.lane, name, start, perf_counter() - begin))
+            self._values[: len(inputs)] = inputs
+            return timings_of_walk(
+                self._device, self._prepared, recipe, self._streams, self._values
+            )
         except BaseException:
             self._settle()
             raise
         finally:
-            values[:] = self._blank
-        return [timing for timing in timings if timing.kind != "finish"]
+            self._values[:] = self._blank
 
     def layers(self, inputs: Sequence[Any], runs: int) -> dict[str, list[RawTime]]:
         """Run, and tell by segment what its layers take at the median of some runs.
