@@ -97,6 +97,91 @@ def _fake_per_channel(
     return _fake(self, scale, zero_point, quant_min, quant_max)
 
 
+def _choose(input: Any, quant_min: int, quant_max: int, eps: float, dtype: Any) -> Any:
+    """Scale and zero point, of one element each, from the extremes and 0."""
+    if input.dtype is not torch.float32:
+        return NotImplemented
+    low, high = input.amin().clamp(max=0), input.amax().clamp(min=0)
+    scale = ((high - low) / float(quant_max - quant_min)).clamp(min=eps)
+    zero = (quant_min - torch.round(low / scale)).clamp(quant_min, quant_max)
+    return scale.reshape([1]), zero.reshape([1]).to(torch.int64)
+
+
+def _choose_symmetric(input: Any, quant_min: int, quant_max: int, eps: float, dtype: Any) -> Any:
+    if input.dtype is not torch.float32:
+        return NotImplemented
+    scale = (input.abs().amax() / (float(quant_max - quant_min) / 2)).clamp(min=eps).reshape([1])
+    return scale, torch.full([1], 128 if dtype is torch.uint8 else 0, dtype=torch.int64)
+
+
+def _choose_per_token(input: Any, dtype: Any) -> Any:
+    if input.dtype is not torch.float32 or dtype is not torch.int8:
+        return NotImplemented
+    scale = input.abs().amax(-1, keepdim=True).clamp(min=1e-5) / 127
+    return scale, torch.zeros_like(scale, dtype=torch.int64)
+
+
+def _choose_per_token_asymmetric(input: Any, dtype: Any) -> Any:
+    """The zero point comes from the end at which rounding the range errs more."""
+    if input.dtype is not torch.float32:
+        return NotImplemented
+    low = input.amin(-1, keepdim=True).clamp(max=0)
+    high = input.amax(-1, keepdim=True).clamp(min=0)
+    scale = ((high - low) / 255.0).clamp(min=torch.finfo(torch.float32).eps)
+    first, last = low / scale, high / scale
+    zero = torch.where(first + last - 1 > 0, -128 - first, 127 - last)
+    return scale, zero.clamp(-128, 127).round().to(torch.int64)
+
+
+def _quantize_per_token(
+    input: Any, scales: Any, zero_points: Any, quant_min: int, quant_max: int, dtype: Any
+) -> Any:
+    """Rounded with the zero point in it, other than per tensor."""
+    if max(-quant_min, quant_max) > LARGEST or input.dtype is not torch.float32:
+        return NotImplemented
+    levels = torch.round(input * (1.0 / scales.to(torch.float32)) + zero_points.to(torch.float32))
+    return torch.clamp(levels, quant_min, quant_max).to(dtype)
+
+
+def _dequantize_per_token(
+    input: Any,
+    scales: Any,
+    zero_points: Any,
+    quant_min: int,
+    quant_max: int,
+    dtype: Any,
+    output_dtype: Any,
+) -> Any:
+    if zero_points is not None and zero_points.dtype.itemsize < 4:
+        return NotImplemented  # PyTorch subtracts in so few bits that it overflows
+    levels = input.to(torch.float32)
+    if zero_points is not None:
+        levels = levels - zero_points.to(torch.float32)
+    return (levels * scales.to(torch.float32)).to(output_dtype)
+
+
+def _by_group(function: Callable[..., Any]) -> Callable[..., Any]:
+    """The same with scales and zero points per group of elements of a row."""
+
+    def adapted(
+        input: Any,
+        scales: Any,
+        zero_points: Any,
+        quant_min: int,
+        quant_max: int,
+        dtype: Any,
+        group_size: int,
+        *rest: Any,
+    ) -> Any:
+        size = min(group_size, input.shape[-1]) if scales.shape[-1] == 1 else group_size
+        zeros = None if zero_points is None else zero_points.reshape(-1, 1)
+        limits = (quant_min, quant_max, dtype)
+        groups = function(input.reshape(-1, size), scales.reshape(-1, 1), zeros, *limits, *rest)
+        return groups if groups is NotImplemented else groups.reshape(input.shape)
+
+    return adapted
+
+
 QUANTIZATION: dict[Any, Callable[..., Any]] = {
     quantized.quantize_per_tensor.default: _quantize,
     quantized.quantize_per_tensor.tensor: _by_numbers(_quantize),
@@ -104,10 +189,18 @@ QUANTIZATION: dict[Any, Callable[..., Any]] = {
     quantized.dequantize_per_tensor.tensor: _by_numbers(_dequantize),
     quantized.quantize_per_channel.default: _quantize_per_channel,
     quantized.dequantize_per_channel.default: _dequantize_per_channel,
+    quantized.choose_qparams.tensor: _choose,
+    quantized.choose_qparams_symmetric.tensor: _choose_symmetric,
+    quantized.choose_qparams_per_token.default: _choose_per_token,
+    quantized.choose_qparams_per_token_asymmetric.default: _choose_per_token_asymmetric,
+    quantized.quantize_per_token.default: _quantize_per_token,
+    quantized.dequantize_per_token.default: _dequantize_per_token,
+    quantized.quantize_per_channel_group.default: _by_group(_quantize_per_token),
+    quantized.dequantize_per_channel_group.default: _by_group(_dequantize_per_token),
     aten.fake_quantize_per_tensor_affine.default: _fake,
     aten.fake_quantize_per_tensor_affine.tensor_qparams: _by_numbers(_fake),
     aten.fake_quantize_per_channel_affine.default: _fake_per_channel,
 }
 
-QUANTIZERS = frozenset(op for op in QUANTIZATION if "dequantize" not in op._schema.name)
+QUANTIZERS = frozenset(op for op in QUANTIZATION if op._opname.startswith(("quantize", "fake")))
 """Those that round; what they rounded is dequantized as often as it is read."""

@@ -93,7 +93,59 @@ LAYERS = [
     Row("fake of known sizes", fake(), (FIXED,), PAIR),
 ]
 
+
+def per_token(choose):
+    def run(x):
+        by = choose(x, torch.int8)
+        whole = quantized.quantize_per_token(x, *by, -128, 127, torch.int8)
+        return quantized.dequantize_per_token(whole, *by, -128, 127, torch.int8, torch.float32)
+
+    return run
+
+
+def chosen(choose, low=-128, high=127, dtype=torch.int8):
+    def run(x):
+        by = (*choose(x, low, high, 1e-6, dtype), low, high, dtype)
+        return quantized.dequantize_per_tensor.tensor(
+            quantized.quantize_per_tensor.tensor(x, *by), *by
+        )
+
+    return run
+
+
+def by_group(zero):
+    def run(x):
+        scales, by = torch.arange(1, 7).reshape(2, 3) / 8, (-8, 7, torch.int8, 2)
+        whole = quantized.quantize_per_channel_group(x, scales, torch.full((2, 3), zero), *by)
+        return quantized.dequantize_per_channel_group(
+            whole, scales, None if zero == 0 else torch.full((2, 3), zero), *by, torch.float32
+        )
+
+    return run
+
+
 COMPUTED = [
+    Row("per tensor, dynamic", chosen(quantized.choose_qparams.tensor), (f("b", 3),)),
+    Row(
+        "per tensor, dynamic uint8",
+        chosen(quantized.choose_qparams.tensor, 0, 255, torch.uint8),
+        (f(2, 3, low=1),),
+    ),
+    *(
+        Row(
+            f"per tensor, dynamic and symmetric {dtype}",
+            chosen(quantized.choose_qparams_symmetric.tensor, low, high, dtype),
+            (f("b", 3),),
+        )
+        for low, high, dtype in ((-127, 127, torch.int8), (0, 255, torch.uint8))
+    ),
+    Row("per token", per_token(quantized.choose_qparams_per_token), (f("b", 3, 8),)),
+    Row(
+        "per token, asymmetric",
+        per_token(quantized.choose_qparams_per_token_asymmetric),
+        (f("b", 3, 8, low=-0.5),),
+    ),
+    *(Row(f"per group {zero}", by_group(zero), (f(2, 6),)) for zero in (0, 2)),
     Row("uint8", through(0.25, 128, 0, 255, torch.uint8), (X,)),
     Row("around another zero", through(zero=3), (X,)),
     Row("to four bits", through(low=-8, high=7), (X,)),

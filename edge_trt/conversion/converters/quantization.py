@@ -178,3 +178,14 @@ refuse(
     "TensorRT's range of levels is no tensor: export with quant_min and quant_max as numbers",
     quantized.quantize_per_tensor.tensor2, quantized.dequantize_per_tensor.tensor2,
 )  # fmt: skip
+refuse(
+    "TensorRT quantizes by one constant scale per tensor or channel: calibrate before export, if"
+    " arithmetic in floats costs too much",
+    quantized.quantize_per_token, quantized.dequantize_per_token,
+    quantized.quantize_per_channel_group, quantized.dequantize_per_channel_group,
+)  # fmt: skip
+refuse(
+    "it is computed for float32 inputs, per token for int8: cast before it, or let it fall back",
+    quantized.choose_qparams, quantized.choose_qparams_symmetric,
+    quantized.choose_qparams_per_token, quantized.choose_qparams_per_token_asymmetric,
+)  # fmt: skip
