@@ -37,7 +37,7 @@ def one_placeholder_each(program: ExportedProgram) -> ExportedProgram:
         for spec in signature.input_specs
         if spec.kind is InputKind.BUFFER and (place := _place(program, spec.target)) is not None
     }
-    again = False
+    changed = again = False
     for spec in list(signature.input_specs):
         buffer = buffers.get(_place(program, spec.target) or ())
         if spec.kind is not InputKind.CONSTANT_TENSOR or buffer is None:
@@ -49,7 +49,9 @@ def one_placeholder_each(program: ExportedProgram) -> ExportedProgram:
         program.graph.erase_node(other)
         signature.input_specs.remove(spec)
         program.constants.pop(str(spec.target))
-    program.graph_module.recompile()
+        changed = True
+    if changed:
+        program.graph_module.recompile()
     return retrace(program) if again else program
 
 

@@ -36,7 +36,7 @@ from edge_trt.capture.fixed_sizes import Fixed, fixed_sizes
 from edge_trt.capture.flex_attention import flex_attention_as_scores
 from edge_trt.capture.module_state import CaptureWarning
 from edge_trt.capture.oblivious import CAN_BE_OBLIVIOUS, oblivious
-from edge_trt.capture.open_sizes import OpenSizes
+from edge_trt.capture.open_sizes import open_sizes
 from edge_trt.capture.places import (
     Places,
     arguments_of,
@@ -50,6 +50,7 @@ from edge_trt.capture.quiet import quiet
 from edge_trt.capture.recurrences import whole_recurrences
 from edge_trt.capture.transposed_attributes import attributes_as_methods
 from edge_trt.capture.unproved import FURTHER, equal_names, trace_unproved, unsolved
+from edge_trt.capture.unread import nothing_unread
 from edge_trt.capture.views import views_as_asked
 from edge_trt.errors import CaptureError
 from edge_trt.warning import warn
@@ -62,9 +63,9 @@ if TYPE_CHECKING:
     from edge_trt.capture.call import Call
 
 _WHOLE = (
-    whole_recurrences, whole_batch_norms, whole_max_pools, any_size_rounds_up, even_bags, OpenSizes,
-    whole_fake_quantizers, masks_as_they_are, flex_attention_as_scores, attributes_as_methods,
-    views_as_asked,
+    whole_recurrences, whole_batch_norms, whole_max_pools, any_size_rounds_up, even_bags,
+    open_sizes, whole_fake_quantizers, masks_as_they_are, flex_attention_as_scores,
+    attributes_as_methods, views_as_asked,
 )  # fmt: skip
 """What export would take apart, fix the sizes of, or ask the values of."""
 _ATTEMPTS = 5
@@ -198,7 +199,8 @@ def _export(model: nn.Module, call: Call, places: Places, attempt: _Attempt) -> 
     for position, entry in dims.items():
         collection[tensors[position]] = entry
     shapes = collection.dynamic_shapes(model, args, kwargs) if places else None
-    with quiet(), oblivious() if attempt.oblivious else nullcontext(), ExitStack() as stack:
+    with quiet(), nothing_unread(), ExitStack() as stack:
+        stack.enter_context(oblivious() if attempt.oblivious else nullcontext())
         for whole in _WHOLE:
             stack.enter_context(whole())
         if not attempt.proved:

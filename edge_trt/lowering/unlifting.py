@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import fx
 from torch.export.graph_signature import ConstantArgument, InputKind, OutputKind
+from torch.fx._lazy_graph_module import _LazyGraphModule
 
 if TYPE_CHECKING:
     from torch.export import ExportedProgram
@@ -73,7 +74,7 @@ def unlift(program: ExportedProgram) -> fx.GraphModule:
                 attributes[node.target] = getattr(program.graph_module, node.target)
             copy = graph.node_copy(node, copies.__getitem__)
         copies[node] = copy
-    gm = fx.GraphModule(attributes, graph, class_name="Lowered")
+    gm = _LazyGraphModule(attributes, graph, class_name="Lowered")  # code when it is called
     gm.meta[STATE] = set(program.graph_signature.buffers_to_mutate.values())
     gm.meta[RANGES] = dict(program.range_constraints)
     return gm
