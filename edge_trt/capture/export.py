@@ -32,6 +32,7 @@ from edge_trt.capture.program_inputs import known_of_program
 from edge_trt.capture.rename import rename_inputs
 from edge_trt.capture.shared_state import one_placeholder_each
 from edge_trt.capture.signature import Known, make_signature, user_inputs
+from edge_trt.capture.slow_traces import told_when_slow
 from edge_trt.capture.sources import Source, import_plugin, load_source
 from edge_trt.capture.states import StateInput, explicit_states
 from edge_trt.capture.torchvision_detection import traceable_detectors
@@ -152,7 +153,11 @@ def _from_module(source: Source, model: nn.Module, inputs: Any, stateful: bool) 
         prepared_images(model, call),
         traceable_detectors(),
     ):
-        with left_as_found(model), recorded_attributes(model) as written:
+        with (
+            left_as_found(model),
+            recorded_attributes(model) as written,
+            told_when_slow(model, call),
+        ):
             program, call = trace(model, call)
         kept = kept_attributes(model, program, call, written)
     program = plain_fake_quantizers(one_placeholder_each(program))
