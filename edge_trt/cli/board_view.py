@@ -52,8 +52,7 @@ def _processors(sample: Sample) -> list[tuple[str, str, str, str, str]]:
     for name in _ALWAYS:
         if name in sample.engines:
             engine = sample.engines[name]
-            state = "off" if engine.on is False else ""
-            found.append((name, *_bar(engine.load), _clock(engine.hz), state))
+            found.append((name, *_bar(engine.load), _clock(engine.hz), _state(engine)))
     busy = [
         f"{name} {_clock(engine.hz)}".strip()
         for name, engine in sample.engines.items()
@@ -68,6 +67,13 @@ def _processors(sample: Sample) -> list[tuple[str, str, str, str, str]]:
             detail += f", swap {_size(memory.swap_used or 0)} of {_size(memory.swap_total)}"
         found.append(("memory", *_bar(memory.used / max(memory.total, 1)), "", detail))
     return found
+
+
+def _state(engine: Engine) -> str:
+    state = "off" if engine.on is False else "on" if engine.on else ""
+    if engine.powered is None:
+        return state
+    return f"{state}, with power for {engine.powered:.0%} of the time".removeprefix(", ")
 
 
 def _power(sample: Sample) -> list[tuple[str, str, str, str, str]]:

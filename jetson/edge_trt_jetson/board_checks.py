@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The state of a board that decides how fast it is and what fits: memory, power mode, clocks."""
+"""The state of a board that decides how fast it is and what fits, and whether it is measured."""
 
 from __future__ import annotations
 
@@ -10,15 +10,17 @@ from edge_trt_jetson import clocks, power_modes
 from edge_trt_jetson.checks import Check
 from edge_trt_jetson.errors import BoardError
 from edge_trt_jetson.files import text
+from edge_trt_jetson.telemetry.reader import Reader
 
 LITTLE_MEMORY = 1 << 30
 """Bytes below which a build is likely to fail: what libraries and a CUDA context take (a guess)."""
 
 
 def check_board_state(root: str | Path) -> list[Check]:
-    """Memory, power mode and clocks of a Jetson."""
+    """Memory, power mode, clocks, power and throttling of a Jetson."""
     root = Path(root)
-    return [check_memory(root), check_power_mode(root), check_clocks(root)]
+    state = [check_memory(root), check_power_mode(root), check_clocks(root)]
+    return [*state, *check_sensors(root)]
 
 
 def check_memory(root: Path) -> Check:
@@ -61,3 +63,21 @@ def check_clocks(root: Path) -> Check:
         return Check("clocks", "missing", str(found), allows, "mount /sys read-only")
     fix = "" if found.locked else "for measuring: edge_trt bench --lock-clocks"
     return Check("clocks", "ok", str(found), allows, fix)
+
+
+def check_sensors(root: Path) -> list[Check]:
+    """Whether the board's power is measured; and what slows it down now, if something does."""
+    with Reader(root) as reader:
+        sample = reader.read()
+    allows = "energy of a run"
+    if sample.watts is None:
+        why = sample.unavailable.get("power", "the rails here give no sum")
+        found = [Check("power sensors", "missing", why, allows, "mount /sys read-only")]
+    else:
+        told = f"{sample.watts:.1f} W ({' + '.join(sample.watts_of)})"
+        found = [Check("power sensors", "ok", told, allows)]
+    if sample.throttling:
+        fix = "more cooling, or a stronger supply"
+        told = " ".join(sample.throttling)
+        found.append(Check("throttling", "missing", told, "the full speed", fix))
+    return found

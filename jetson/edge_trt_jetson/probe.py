@@ -61,7 +61,6 @@ PACKAGES = (
         "PATH=/usr/local/cuda/bin:$PATH pip install pycuda",
     ),
     Package("PIL", ("pillow",), "image files as inputs", "pip install pillow"),
-    Package("psutil", ("psutil",), "memory and load figures", "pip install psutil"),
 )
 
 

@@ -40,6 +40,7 @@ class Machine:
     fan: tuple[int, int | None] | None = None  # pwm, rpm
     cooling: tuple[tuple[str, int], ...] = (("pwm-fan", 2),)
     events: tuple[int, int, int] | None = None
+    powered: tuple[tuple[str, str, int], ...] = ()  # platform device, status, ms
     conf: str = ""
     mode: int | None = None
     extra: dict[str, str] = field(default_factory=dict)
@@ -70,6 +71,7 @@ ORIN_ZONES = (
     ("soc0-thermal", 49093),
     ("tj-thermal", 52562),
 )
+DLA_POWER = (("15880000.nvdla0", "active", 7000), ("158c0000.nvdla1", "suspended", 20))
 AGX_ORIN_RAILS = (
     (
         "ina3221",
@@ -94,8 +96,13 @@ MACHINES = (
         hwmon=AGX_ORIN_RAILS,
         emc=(ORIN_EMC, 3199000000, CACTMON, 95970),
         engines=ORIN_ENGINES,
+        powered=DLA_POWER,
         fan=(64, 2140),
         events=(0, 0, 37),
+        extra={
+            "sys/class/devfreq/15340000.vic/cur_freq": "115200000\n",
+            "sys/class/devfreq/154c0000.nvenc/cur_freq": "166000000\n",
+        },
         conf="agx-orin-devkit",
         mode=0,
     ),
@@ -308,7 +315,8 @@ def _power(m: Machine) -> dict[str, str]:
         folder = f"sys/bus/i2c/devices/1-004{i}/hwmon/hwmon{i + 3}"
         files[f"{folder}/name"] = f"{chip}\n"
         for n, (label, millivolts, milliamps) in enumerate(channels, 1):
-            files[f"{folder}/in{n}_label"] = f"{label}\n"
+            if chip == "ina3221":  # the driver of the other has no labels
+                files[f"{folder}/in{n}_label"] = f"{label}\n"
             files[f"{folder}/in{n}_input"] = f"{millivolts}\n"
             files[f"{folder}/curr{n}_input"] = f"{milliamps}\n"
             files[f"{folder}/curr{n}_crit_alarm"] = "0\n"
@@ -340,6 +348,10 @@ def _clocks(m: Machine) -> dict[str, str]:
     for name, hz, users in m.engines:
         files[f"{DEBUG}clk/{name}/clk_rate"] = f"{hz}\n"
         files[f"{DEBUG}clk/{name}/clk_enable_count"] = f"{users}\n"
+    for name, state, milliseconds in m.powered:
+        folder = f"sys/bus/platform/devices/{name}/power"
+        files[f"{folder}/runtime_status"] = f"{state}\n"
+        files[f"{folder}/runtime_active_time"] = f"{milliseconds}\n"
     for name, hz in m.bpmp:
         files[f"{DEBUG}bpmp/debug/clk/{name}/rate"] = f"{hz}\n"
     return files

@@ -40,6 +40,9 @@ def test_dla_that_is_off_has_no_clock(tmp_path: Path) -> None:
     provider = board.BoardMetrics(plant(ORIN, tmp_path))
     clocks = {labels["part"]: value for name, _, labels, value in provider() if "clock" in name}
     assert (clocks["dla0"], clocks["dla1"]) == (1.6e9, 0.0)
+    provider._after = 0.0
+    powered = {r[2]["part"]: r[3] for r in provider() if r[0] == "edge_trt_powered"}
+    assert powered == {"dla0": 0.0, "dla1": 0.0}  # the recorded times stand still
     provider.close()
 
 

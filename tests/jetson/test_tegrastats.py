@@ -203,6 +203,12 @@ def test_swap_and_means() -> None:
     assert tegrastats.parse(LINES["tx2, R32, root"][0]).memory.swap_total is None  # type: ignore[union-attr]
 
 
+def test_offset_of_a_sensor_is_kept() -> None:
+    """An idle rail reads less than nothing where its sensor has an offset."""
+    (rail,) = tegrastats.parse("VDD_GPU -392mW/-12mW").rails
+    assert (rail.watts, rail.average) == (-0.392, -0.012)
+
+
 def test_time_of_a_line_is_local() -> None:
     sample = tegrastats.parse(LINES["agx orin, R36.4.4"][0])
     assert time.localtime(sample.time)[:6] == (2026, 5, 9, 18, 42, 6)
@@ -220,6 +226,7 @@ def test_time_of_a_line_is_local() -> None:
         ("CPU [0%@729,12", ("CPU", "[0%@729,12")),
         ("CPU [0%@729,12]", ("12",)),
         ("99-99-2026 99:99:99", ()),
+        ("VDD_GPU -392mW/-12mW", ()),
         ("RAM 99999999999999/1MB", ("RAM", "99999999999999/1MB")),
     ],
 )
@@ -246,7 +253,7 @@ def test_any_words_never_raise_and_none_is_lost(words: list[str]) -> None:
     line = " ".join(words)
     sample = tegrastats.parse(line)
     assert all(word in line for word in sample.unknown)
-    assert all(math.isfinite(rail.watts) and rail.watts >= 0 for rail in sample.rails)
+    assert all(math.isfinite(rail.watts) for rail in sample.rails)
 
 
 @given(st.text(alphabet="RAMCPU0123456789%@[],/ mWCoffVD_-.:kB()", max_size=120))

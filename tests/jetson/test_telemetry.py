@@ -74,7 +74,7 @@ def test_memory_clock_and_temperatures(machine: Machine, tmp_path: Path) -> None
 @pytest.mark.parametrize(
     ("name", "engines"),
     [
-        ("agx orin, R36", {"dla0": Engine(True, None, 1600000000)}),
+        ("agx orin, R36", {"dla0_falcon": Engine(True, None, 844800000)}),
         ("agx orin, R36", {"dla1": Engine(False, None, 1600000000)}),
         ("agx orin, R36", {"nvenc": Engine(True, None, 166000000)}),
         ("agx orin, R39", {"dla0": Engine(None, None, 1369600000)}),
@@ -84,7 +84,7 @@ def test_memory_clock_and_temperatures(machine: Machine, tmp_path: Path) -> None
 def test_engines(name: str, engines: dict[str, Engine], tmp_path: Path) -> None:
     with Reader(plant(machine(name), tmp_path)) as reader:
         found = reader.read().engines
-    assert {key: found.get(key) for key in engines} == engines
+    assert {key: found[key] for key in engines} == engines
     assert "uart8" not in found
 
 
@@ -106,7 +106,13 @@ def test_fans(name: str, fans: dict[str, Fan], tmp_path: Path) -> None:
 def test_no_debugfs_is_a_reason_and_no_zero(tmp_path: Path) -> None:
     with Reader(plant(ORIN, tmp_path, debugfs=False)) as reader:
         sample = reader.read()
-    assert sample.engines == {}
+    # Whether a DLA has power is told without it, and the clocks of video engines are.
+    assert sample.engines == {
+        "vic": Engine(None, None, 115200000),
+        "nvenc": Engine(None, None, 166000000),
+        "dla0": Engine(on=True),
+        "dla1": Engine(on=False),
+    }
     assert sample.unavailable["emc"] == "needs root (no debugfs here)"
     assert sample.unavailable["engines"] == "needs root (no debugfs here)"
 
@@ -128,8 +134,25 @@ def test_debugfs_without_root_says_so(tmp_path: Path, monkeypatch) -> None:
     with Reader(tmp_path) as reader:
         sample = reader.read()
     assert sample.unavailable == {"emc": "needs root", "engines": "needs root"}
-    assert sample.engines == {}
+    assert "emc" not in sample.engines
+    assert sample.engines["dla0"].hz is None
     assert sample.watts == pytest.approx(ORIN.watts)
+
+
+def test_share_of_time_with_power(tmp_path: Path, monkeypatch) -> None:
+    """300 ms more of power within 400 ms; a DLA that slept all the time has a zero that is read."""
+    plant(ORIN, tmp_path)
+    clock = iter([100.0, 100.0, 100.4, 100.4])
+    with Reader(tmp_path) as reader:
+        monkeypatch.setattr("edge_trt_jetson.telemetry.engines.time.monotonic", lambda: next(clock))
+        reader._engines._power.read()
+        write(
+            tmp_path, "sys/bus/platform/devices/15880000.nvdla0/power/runtime_active_time", "7300\n"
+        )
+        found = reader._engines._power.read()
+        monkeypatch.undo()
+    assert found["dla0"] == (True, pytest.approx(0.75))
+    assert found["dla1"] == (False, 0.0)
 
 
 def test_rail_that_vanishes_takes_the_total_with_it(tmp_path: Path) -> None:
@@ -217,6 +240,29 @@ def test_throttling_is_told(tmp_path: Path) -> None:
         )
         write(tmp_path, f"{HWMON}/curr2_crit_alarm", "0\n")
         assert reader.read().throttling == ()
+        write(tmp_path, f"{HWMON}/curr4_crit_alarm", "1\n")
+    with Reader(tmp_path) as reader:
+        assert reader.read().throttling == (
+            "the sum of the rails draws more than its critical current.",
+        )
+
+
+def test_input_of_thor_has_no_label(tmp_path: Path) -> None:
+    """The driver of its INA238 names no channel: it is the one that measures all of the input."""
+    plant(machine("thor"), tmp_path)
+    write(tmp_path, "sys/bus/i2c/devices/1-0041/hwmon/hwmon4/power1_max_alarm", "1\n")
+    with Reader(tmp_path) as reader:
+        sample = reader.read()
+    assert sample.watts_of == ("VIN",)
+    assert sample.throttling == ("VIN draws more than its greatest power.",)
+
+
+def test_cooling_level_of_minus_one_is_none(tmp_path: Path) -> None:
+    """Intel's power clamp says -1 while it is idle."""
+    write(tmp_path, "sys/class/thermal/cooling_device0/type", "intel_powerclamp\n")
+    write(tmp_path, "sys/class/thermal/cooling_device0/cur_state", "-1\n")
+    with Reader(tmp_path) as reader:
+        assert reader.read().throttling == ()
 
 
 def test_cooling_devices_that_slow_down(tmp_path: Path) -> None:
@@ -252,6 +298,21 @@ def test_empty_tree(tmp_path: Path) -> None:
     with Reader(tmp_path) as reader:
         sample = reader.read()
     assert (sample.cpus, sample.memory, sample.rails, sample.watts) == ((), None, (), None)
+
+
+def test_cores_of_a_cluster_share_a_clock(tmp_path: Path, monkeypatch) -> None:
+    """cpufreq's folders of one cluster are links to one policy: opened once, and closed."""
+    cpus = tmp_path / "sys/devices/system/cpu"
+    write(tmp_path, "sys/devices/system/cpu/cpufreq/policy0/scaling_cur_freq", "729600\n")
+    for n in range(4):
+        (cpus / f"cpu{n}").mkdir()
+        (cpus / f"cpu{n}/cpufreq").symlink_to("../cpufreq/policy0")
+    write(tmp_path, "proc/stat", cpu_times([0, 1, 2, 3], 1, 1))
+    before = os.listdir("/proc/self/fd")
+    with Reader(tmp_path) as reader:
+        assert [cpu.hz for cpu in reader.read().cpus] == [729600000] * 4
+        assert len(os.listdir("/proc/self/fd")) == len(before) + 2  # and /proc/stat
+    assert os.listdir("/proc/self/fd") == before
 
 
 def test_no_descriptor_is_left_open(tmp_path: Path) -> None:

@@ -28,7 +28,9 @@ class Cpus:
         self._numbers = [int(name[3:]) for name in there if re.fullmatch(r"cpu\d+", name)]
         # Cores of one cluster share a clock, and a link: it is read once for all of them.
         links = {n: os.path.realpath(folder / f"cpu{n}/cpufreq") for n in self._numbers}
-        clocks = {link: Source(Path(link, "scaling_cur_freq")) for link in links.values()}
+        clocks = {
+            link: Source(Path(link, "scaling_cur_freq")) for link in dict.fromkeys(links.values())
+        }
         self._clocks = list(clocks.values())
         self._clock_of = {n: self._clocks.index(clocks[link]) for n, link in links.items()}
 

@@ -1,13 +1,16 @@
 # SPDX-License-Identifier: Apache-2.0
 """The GPU, the memory controller (EMC), the DLAs and the other engines.
 
-The GPU's files are open to everybody. Those of the others are in debugfs, which only root may read:
-without root they are reported as missing, with that reason, and never as zero.
+The GPU's files are open to everybody. Clocks of the others are in debugfs, which only root may
+read: without root they are reported as missing, with that reason, and never as zero. What everybody
+may read of them is taken from devfreq (video engines) and from runtime power management (whether a
+DLA has power, and for how long it had).
 """
 
 from __future__ import annotations
 
 import re
+import time
 from pathlib import Path
 
 from edge_trt_jetson import files
@@ -17,6 +20,7 @@ from edge_trt_jetson.telemetry.sample import Engine
 _GPU = re.compile(r"(?:^|\.)(?:gpu|gm20b|gp10b|gv11b|ga10b|gb10b)$|^gpu-gpc-\d+$")
 _GPU_LOADS = (
     "sys/devices/platform/gpu.0/load",
+    "sys/devices/platform/bus@0/gpu.0/load",
     "sys/devices/gpu.0/load",
     "sys/devices/platform/bus@0/17000000.gpu/load",
     "sys/devices/platform/bus@0/17000000.ga10b/load",
@@ -30,6 +34,8 @@ _GPU_LOADS = (
 _ENGINE = re.compile(
     r"(?:dla\d_(?:core|falcon)|nvdec\d?|nvenc\d?|nvjpg\d?|vic|ofa|pva\d\w*|ape|se)$"
 )
+_VIDEO = re.compile(r"[0-9a-f]+\.(vic|nvdec\d?|nvenc\d?|nvjpg\d?|ofa)$")
+_NVDLA = re.compile(r"[0-9a-f]+\.nv(dla\d)$")
 _DLA = re.compile(r"nafll_(dla\d?)(?:_core)?$")
 _EMC_RATES = ("sys/kernel/debug/bpmp/debug/clk/emc/rate", "sys/kernel/debug/clk/emc/clk_rate")
 _NO_DEBUGFS = "needs root (no debugfs here)"
@@ -110,6 +116,8 @@ class Engines:
         }
         if not any(name.startswith("dla") for name in self._engines):
             self._add_dla(root / "sys/kernel/debug/bpmp/debug/clk")
+        self._add_video(root / "sys/class/devfreq")
+        self._power = DlaPower(root / "sys/bus/platform/devices")
         rates = [root / path for path in (_EMC_FREE, *_EMC_RATES)]
         self._emc = files.first(rates)
         self._emc_busy = files.first(root / path for path in _EMC_LOADS)
@@ -119,6 +127,12 @@ class Engines:
             found = _DLA.match(name)
             if found:
                 self._engines[found[1]] = (Source(clocks / name / "rate"), None)
+
+    def _add_video(self, devices: Path) -> None:
+        for name in files.names(devices)[0]:
+            found = _VIDEO.match(name)
+            if found and found[1] not in self._engines:  # debugfs says more of it
+                self._engines[found[1]] = (Source(devices / name / "cur_freq"), None)
 
     def read(self, unavailable: dict[str, str]) -> dict[str, Engine]:
         """The engines by name; what is missing goes into `unavailable`."""
@@ -132,8 +146,8 @@ class Engines:
                 unavailable["emc load"] = self._why(self._emc_busy.problem)
             load = None if busy is None or not rate else min(busy * 1000 / rate, 1.0)
             found["emc"] = Engine(rate > 0, load, rate)
-        if not self._engines:
-            unavailable["engines"] = self._why(self._problem or files.ABSENT)
+        if self._problem:
+            unavailable["engines"] = self._why(self._problem)
         for name, (clock, users) in self._engines.items():
             hz = clock.number()
             count = users.number() if users is not None else None
@@ -141,6 +155,10 @@ class Engines:
                 unavailable[name] = clock.problem
             else:
                 found[name] = Engine(None if count is None else count > 0, None, hz)
+        for name, (on, powered) in self._power.read().items():
+            known = found.get(name, Engine())
+            on = known.on if known.on is not None else on
+            found[name] = Engine(on, None, known.hz, powered)
         return found
 
     def _why(self, problem: str) -> str:
@@ -152,3 +170,42 @@ class Engines:
             for source in sources:
                 if source is not None:
                     source.close()
+        self._power.close()
+
+
+class DlaPower:
+    """Which DLAs have power, by the kernel's runtime power management; root isn't needed."""
+
+    def __init__(self, devices: Path) -> None:
+        """Look the DLAs up among the platform's devices. Such a device is no proof of a core."""
+        self._sources = {
+            found[1]: (
+                Source(devices / name / "power/runtime_status"),
+                Source(devices / name / "power/runtime_active_time"),
+            )
+            for name in files.names(devices)[0]
+            if (found := _NVDLA.match(name))
+        }
+        self._before: dict[str, tuple[float, int]] = {}
+
+    def read(self) -> dict[str, tuple[bool | None, float | None]]:
+        """By DLA: whether it has power, and its share of the time since the last call."""
+        found: dict[str, tuple[bool | None, float | None]] = {}
+        for name, (status, active) in self._sources.items():
+            state, milliseconds = status.read(), active.number()
+            now, share = time.monotonic(), None
+            if milliseconds is not None:
+                before = self._before.get(name)
+                self._before[name] = now, milliseconds
+                if before is not None and now > before[0]:
+                    share = (milliseconds - before[1]) / 1000 / (now - before[0])
+                    share = min(max(share, 0.0), 1.0)
+            if state is not None:
+                found[name] = state.strip() in (b"active", b"resuming"), share
+        return found
+
+    def close(self) -> None:
+        """Give the descriptors back."""
+        for sources in self._sources.values():
+            for source in sources:
+                source.close()

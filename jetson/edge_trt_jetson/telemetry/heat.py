@@ -8,7 +8,7 @@ from pathlib import Path
 
 from edge_trt_jetson import files
 from edge_trt_jetson.files import Source
-from edge_trt_jetson.telemetry.rails import power_monitors
+from edge_trt_jetson.telemetry.rails import channel_label, power_monitors
 from edge_trt_jetson.telemetry.sample import Fan
 
 _OFF = -256000  # millidegrees of a zone whose power is off
@@ -22,7 +22,7 @@ _EVENTS = {
     "oc3_event_cnt": "current too high for a moment",
 }
 # Cooling devices that cool or warn, and don't slow anything down.
-_HARMLESS = re.compile(r"fan|hot-surface", re.IGNORECASE)
+_HARMLESS = re.compile(r"fan|hot-surface|TCC Offset", re.IGNORECASE)
 
 
 def zone_name(text: str) -> str:
@@ -104,11 +104,8 @@ class Throttling:
         self._alarms: list[tuple[str, Source]] = []
         for monitor in power_monitors(root):
             for name in files.names(monitor)[0]:
-                found = re.fullmatch(r"curr(\d)_(?:(\w+)_)?alarm", name)
-                if found:
-                    label = files.text(monitor / f"in{found[1]}_label") or f"channel {found[1]}"
-                    kind = {"crit": "critical", "max": "warning"}.get(found[2] or "", "limit")
-                    text = f"{label} draws more than its {kind} current"
+                text = _alarm_text(monitor, name)
+                if text:
                     self._alarms.append((text, Source(monitor / name)))
         folder = root / "sys/class/hwmon"
         self._events = [
@@ -138,7 +135,7 @@ class Throttling:
                 found.append(f"{more} times throttled: {text}.")
         for name, state, most in self._cooling:
             level = state.number()
-            if level:
+            if level is not None and level > 0:
                 found.append(f"{name} slows down: step {level}{f' of {most}' if most else ''}.")
         return tuple(found)
 
@@ -150,6 +147,19 @@ class Throttling:
             *(s for _, s, _ in self._cooling),
         ):
             source.close()
+
+
+def _alarm_text(monitor: Path, name: str) -> str:
+    """What an alarm's file of a power monitor tells; empty if it is none."""
+    if name == "power1_max_alarm":  # INA238
+        return f"{channel_label(monitor, 1)} draws more than its greatest power"
+    found = re.fullmatch(r"curr(\d)_(?:(\w+)_)?alarm", name)
+    if not found:
+        return ""
+    number = int(found[1])
+    label = "the sum of the rails" if number == 4 else channel_label(monitor, number)
+    kind = {"crit": "critical", "max": "warning"}.get(found[2] or "", "limit")
+    return f"{label or f'channel {number}'} draws more than its {kind} current"
 
 
 def _cooling_devices(folder: Path) -> list[tuple[str, Source, str]]:

@@ -82,6 +82,10 @@ def _engines(sample: Sample) -> Iterator[Reading]:
         if engine.load is not None:
             yield "edge_trt_load", "Load of CPU, GPU and memory.", {"part": name}, engine.load
     for name, engine in parts.items():
+        if engine.powered is not None:
+            text = "Share of the time in which a DLA had power."
+            yield "edge_trt_powered", text, {"part": name}, engine.powered
+    for name, engine in parts.items():
         if engine.hz is not None:
             hz = 0.0 if engine.on is False else float(engine.hz)
             yield "edge_trt_clock_hertz", "Clock; 0 where it is off.", {"part": name}, hz

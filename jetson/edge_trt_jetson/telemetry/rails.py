@@ -14,6 +14,7 @@ from edge_trt_jetson.telemetry.sample import Rail
 
 _CHIPS = ("ina3221", "ina238")
 _SUM = 7  # the channel that adds the shunts of an INA3221
+_INPUT = "VIN"  # what Thor's INA238 measures; its driver has no labels
 
 
 def power_monitors(root: Path) -> list[Path]:
@@ -25,6 +26,14 @@ def power_monitors(root: Path) -> list[Path]:
         for name in files.names(bus / device / "hwmon")[0]
         if files.text((monitor := bus / device / "hwmon" / name) / "name") in _CHIPS
     ]
+
+
+def channel_label(monitor: Path, number: int) -> str:
+    """Name of a power monitor's channel; empty if it has none."""
+    label = files.text(monitor / f"in{number}_label") or files.text(monitor / "label")
+    if not label and files.text(monitor / "name") == "ina238":
+        return _INPUT
+    return label
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +101,7 @@ def _hwmon_channels(monitor: Path) -> list[_Channel]:
     numbers = [int(m[1]) for name in there if (m := re.fullmatch(r"curr(\d)_input", name))]
     channels: list[_Channel] = []
     for n in numbers:
-        label = files.text(monitor / f"in{n}_label") or files.text(monitor / "label")
+        label = channel_label(monitor, n)
         if n == _SUM or not is_connected(label) or f"in{n}_input" not in there:
             continue
         microohms = files.text(monitor / f"shunt{n}_resistor")

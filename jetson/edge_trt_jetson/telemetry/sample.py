@@ -32,14 +32,17 @@ class Engine:
     """The GPU, the memory controller, a DLA or another engine.
 
     Attributes:
-        on: Whether it has a clock; None if that isn't told.
+        on: Whether it has a clock or power; None if that isn't told.
         load: Share of the time that it worked.
         hz: Clock in Hz; of several GPU clusters the greatest.
+        powered: Share of the time since the sample before in which it had power. It is kept on for
+            a while after its work, so its load was no more than that.
     """
 
     on: bool | None = None
     load: float | None = None
     hz: int | None = None
+    powered: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

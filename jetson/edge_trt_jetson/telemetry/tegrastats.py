@@ -28,6 +28,7 @@ from edge_trt_jetson.telemetry.sample import Cpu, Engine, Memory, Rail, Sample
 _MHZ = r"(?:\d{1,6}|\[\d{1,6}(?:,\d{1,6})*\])"
 # The engines that may have a bare number: it would look like half a rail with any other name.
 _KNOWN = r"(?:EMC|GR3D\d?|NVENC\d?|NVDEC\d?|NVJPG\d?|MSENC\d?|VIC|OFA|NVDLA\d|PVA\d?|APE|SE)"
+_POWER = r"-?\d{1,9}"  # below zero by a sensor's offset where nothing is drawn
 _TEMPERATURE = r"-?\d{1,4}(?:\.\d{1,6})?"
 
 _WORD = re.compile(
@@ -40,8 +41,8 @@ _WORD = re.compile(
     | MTS\ fg\ \d+%\ bg\ \d+%
     | CPU\ \[(?P<cpus>[^\[\]]*)\]
     | (?P<zone>[A-Za-z][\w.-]*)@(?P<celsius>{_TEMPERATURE})C(?:/{_TEMPERATURE}C)?
-    | (?P<rail>[A-Za-z][\w.+-]*)\ (?P<now>\d{{1,9}})
-      (?: mW/(?P<mean>\d{{1,9}})mW(?:/\d{{1,9}}mW)? | /(?P<bare_mean>\d{{1,9}})(?:/\d{{1,9}})? )
+    | (?P<rail>[A-Za-z][\w.+-]*)\ (?P<now>{_POWER})
+      (?: mW/(?P<mean>{_POWER})mW(?:/{_POWER}mW)? | /(?P<bare_mean>{_POWER})(?:/{_POWER})? )
     | (?P<engine>{_KNOWN}|[A-Z][A-Z0-9]*(?=_FREQ\ )|[A-Z][A-Z0-9]*(?=\ (?:off|@|\d+%)))(?:_FREQ)?
       \ (?: (?P<off>off) | (?P<load>\d{{1,3}})%(?:@(?P<at>{_MHZ}))? | @?(?P<clock>{_MHZ}) )
     )(?!\S)""",
