@@ -41,6 +41,14 @@ _REMEDIES: tuple[tuple[str, str], ...] = (
         ),
     ),
     (
+        r"quantized nyi in meta tensors",
+        (
+            "a reference model of quantization has tensors that no export knows: make it by "
+            "torch.ao.quantization.quantize_fx._convert_to_reference_decomposed_fx, or compile "
+            "the float model by precision='int8'"
+        ),
+    ),
+    (
         _OPEN,
         (
             "fix the size that it is made of (torch.combinations takes a known number), or keep "

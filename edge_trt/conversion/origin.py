@@ -22,12 +22,24 @@ def origin_of(node: fx.Node) -> Origin:
     return Origin(module_of(node), source_of(node), operator_of(node), node.name)
 
 
+_ON_COPIES = (
+    torch.ops.higher_order.auto_functionalized,
+    torch.ops.higher_order.auto_functionalized_v2,
+)
+
+
 def operator_of(node: fx.Node) -> str:
     """What a node calls: `aten.relu.default`, or `operator.add` for a calculation with sizes."""
-    target = node.target
+    target = written_by(node) or node.target
     if isinstance(target, (str, torch._ops.OpOverload)):
         return str(target)
     return f"{target.__module__.lstrip('_')}.{target.__name__}"
+
+
+def written_by(node: fx.Node) -> torch._ops.OpOverload | None:
+    """The operator of a call that writes to its arguments, which torch runs on copies of them."""
+    target = node.args[0] if node.target in _ON_COPIES else None
+    return target if isinstance(target, torch._ops.OpOverload) else None
 
 
 def module_of(node: fx.Node) -> str:

@@ -24,7 +24,7 @@ import torch
 from torch import fx
 
 from edge_trt.conversion.blame import asked
-from edge_trt.conversion.origin import operator_of
+from edge_trt.conversion.origin import operator_of, written_by
 from edge_trt.network.types import DType
 
 Predicate = Callable[..., "str | None"]
@@ -186,7 +186,8 @@ def support(node: fx.Node) -> str | None:
     entry = lookup(node.target)
     if entry is None:
         known = REFUSED.get(node.target) or REFUSED_BY_NAME.get(str(node.target))
-        return known or _part_reason(node) or _size_reason(node) or _no_converter(operator_of(node))
+        known = known or _part_reason(node) or _size_reason(node) or _writer_reason(node)
+        return known or _no_converter(operator_of(node))
     reason = _type_reason(node) or (None if entry.evaluates else _number_reason(node, entry))
     if reason is not None or entry.predicate is None:
         return reason
@@ -199,6 +200,18 @@ def support(node: fx.Node) -> str | None:
 
 def _no_converter(name: str) -> str:
     return f"{name} has no converter"
+
+
+def _writer_reason(node: fx.Node) -> str | None:
+    writer = written_by(node)
+    if writer is None:
+        return None
+    written = [a.name for a in writer._schema.arguments if a.alias_info and a.alias_info.is_write]
+    return (
+        f"{writer} writes to its argument {', '.join(map(repr, written))}, and TensorRT's layers"
+        " write to nothing: declare the operator with mutates_args=() and let it return what it"
+        " wrote, then give it an edge_trt.converter"
+    )
 
 
 def _size_reason(node: fx.Node) -> str | None:

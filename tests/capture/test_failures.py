@@ -53,6 +53,15 @@ class Counted(nn.Module):
         return x.new_zeros(len(x[x > 0]))  # culprit
 
 
+class Reference(nn.Module):
+    """As convert_to_reference_fx writes it."""
+
+    def forward(self, x):
+        scales, zeros = torch.ones(3), torch.zeros(3, dtype=torch.int64)
+        x = torch.quantize_per_channel(x, scales, zeros, 1, torch.qint8)  # culprit
+        return x.dequantize()
+
+
 class Packed(nn.Module):
     def __init__(self):
         super().__init__()
@@ -122,6 +131,7 @@ class Deep(nn.Module):
 
 
 @pytest.mark.filterwarnings("ignore:The tensor attributes self")
+@pytest.mark.filterwarnings("ignore:torch.quantize_per_tensor, torch.quantize_per_channel")
 @pytest.mark.parametrize(
     ("model", "reason", "remedy"),
     [
@@ -131,6 +141,7 @@ class Deep(nn.Module):
         (Listed(), "depends on the values of a tensor", r"\.tolist\(\)"),
         (Counted(), "depends on the values of a tensor", r"x\.shape\[0\]"),
         (Numpy(), "numpy", "the same with torch functions"),
+        (Reference(), "quantized nyi in meta tensors", "_convert_to_reference_decomposed_fx"),
         (Packed(), "must be tuple of ints", "the padded batch"),
         (Grid(), "expects all tensors to have the same dtype", "the values that meet there"),
         (Shapes(), r"\[4, 3\]", "check the sizes of the inputs"),

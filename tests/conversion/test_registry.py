@@ -12,7 +12,7 @@ from torch import fx
 
 from edge_trt.conversion import registry
 from edge_trt.conversion.registry import CONVERTERS, bind, converter, evaluator, support, table
-from tests.conversion.checking import captured
+from tests.conversion.checking import captured, lowered
 from tests.conversion.rows import Row, f
 
 aten = torch.ops.aten
@@ -99,6 +99,24 @@ def test_support_names_types_and_the_remedy(cast, remedy):
 def test_support_limits_the_rank():
     node = call_of(Row("neg", aten.neg.default, (torch.ones((1,) * 9),)))
     assert support(node) == "aten.neg.default works on 9 dimensions, TensorRT has at most 8"
+
+
+@torch.library.custom_op("edge_trt_test::grow", mutates_args={"x"})
+def grow(x: torch.Tensor, by: float) -> None:
+    """An operator of a user that writes to what it gets."""
+    x.mul_(by)
+
+
+def test_an_operator_that_writes_is_named_with_the_way_out():
+    def run(x):
+        y = x + 1
+        grow(y, 2.0)
+        return y * 3
+
+    graph = lowered(Row("writes", run, (f(3),)).program()).graph
+    (reason,) = filter(None, map(support, graph.nodes))
+    assert reason.startswith("edge_trt_test.grow.default writes to its argument 'x', and ")
+    assert "declare the operator with mutates_args=()" in reason
 
 
 def test_every_converter_lives_in_a_family_file_that_says_what_it_is():
