@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     from collections.abc import Generator
     from types import FrameType
 
-_ONLY_FORWARD = "_record_forward_stack_traces_only"  # what tracers say of themselves since 2.10
-_LAYOUT = "_extract_tensor_metadata"  # as in torch 2.8 to 2.13
+_ONLY_FORWARD = "_record_forward_stack_traces_only"  # as in torch 2.13
+_LAYOUT = "_extract_tensor_metadata"  # as in torch 2.13
 
 
 @contextmanager
