@@ -119,7 +119,13 @@ class Prepared:
 
 
 def prepare(
-    manifest: Manifest, plan: Plan, lanes: Sequence[str], *, integrated: bool, frames: int = 1
+    manifest: Manifest,
+    plan: Plan,
+    lanes: Sequence[str],
+    *,
+    integrated: bool,
+    frames: int = 1,
+    in_place: bool = False,
 ) -> Prepared:
     """Order a plan's steps over lanes, and lay out the memory of a frame.
 
@@ -129,11 +135,12 @@ def prepare(
         lanes: The lane of every step; values of steps on devices have a greatest size.
         integrated: Whether devices can use the host's memory in place.
         frames: How many runs may be in flight: copies are apart where another one computes.
+        in_place: Whether devices that can do so use large inputs of the run in place as well.
     """
     inputs = len(manifest.signature.inputs)
     sizes, dtypes = _types(manifest, plan, lanes)
-    mapped = frozenset(s for s, size in sizes.items() if integrated and size <= MAPPED_LIMIT)
-    mapped &= _on_both_sides(plan, lanes, inputs)
+    small = {s for s, size in sizes.items() if size <= MAPPED_LIMIT or (in_place and s < inputs)}
+    mapped = frozenset(small if integrated else ()) & _on_both_sides(plan, lanes, inputs)
     large = (slot for slot, size in sizes.items() if size >= APART_FROM and slot not in mapped)
     apart = frozenset(large if frames > 1 else ())
     schedule = make_schedule(plan, lanes, inputs, mapped, apart)

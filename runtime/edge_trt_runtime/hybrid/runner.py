@@ -5,10 +5,12 @@ from __future__ import annotations
 
 import threading
 import weakref
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from edge_trt_runtime.device_arrays import Blocks
 from edge_trt_runtime.errors import EngineError
+from edge_trt_runtime.hybrid.choosing import faster
 from edge_trt_runtime.hybrid.frame import Frame
 from edge_trt_runtime.hybrid.prepared import Prepared, load_executors, prepare
 from edge_trt_runtime.marks import unmarked
@@ -56,20 +58,25 @@ class HybridRunner:
         lanes = [where.lane for where in placement.places]
         with device:
             try:
-                prepared = prepare(
+                make = partial(
+                    prepare,
                     bundle.manifest,
                     plan,
                     lanes,
                     integrated=device.integrated,
                     frames=options.frames,
                 )
+                prepared = make()
+                in_place = make(in_place=True) if device.integrated else prepared
                 prepared.use_graphs, prepared.mark = options.graphs, mark
                 load_executors(prepared, bundle, placement, device, options)
             except BaseException:
                 placement.release()
                 raise
-            self._frames = _Frames(device, prepared, options.frames)
+            blocks = Blocks(device)
             try:
+                prepared = faster(device, prepared, in_place, blocks, bundle.manifest)
+                self._frames = _Frames(device, prepared, blocks, options.frames)
                 self._frames.add()
             except BaseException:
                 prepared.close()
@@ -134,10 +141,10 @@ class HybridRunner:
 class _Frames:
     """The frames of a session: idle ones, and room for more up to a limit."""
 
-    def __init__(self, device: Device, prepared: Prepared, limit: int) -> None:
+    def __init__(self, device: Device, prepared: Prepared, blocks: Blocks, limit: int) -> None:
         self._device = device
         self._prepared = prepared
-        self._blocks = Blocks(device)
+        self._blocks = blocks
         self._limit = limit
         self._idle: list[Frame] = []
         self._count = 0

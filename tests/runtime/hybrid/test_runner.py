@@ -6,6 +6,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
+from unittest.mock import MagicMock
 
 import pytest
 
@@ -43,7 +44,7 @@ def frames(monkeypatch: pytest.MonkeyPatch) -> Callable[[int], _Frames]:
     SlowFrame.made, SlowFrame.running, SlowFrame.most = [], 0, 0
 
     def make(limit: int) -> _Frames:
-        pool = _Frames(None, None, limit)  # type: ignore[arg-type]
+        pool = _Frames(None, None, MagicMock(), limit)  # type: ignore[arg-type]
         pool.add()
         return pool
 
