@@ -52,7 +52,7 @@ class RebootNeededError(BoardError):
 
 
 def run_tool(command: Sequence[str], said: str = "") -> Answer:
-    """Run a tool, out of reach of Ctrl-C: half a change of modes is worse than a late answer.
+    """Run a tool, out of reach of a terminal's Ctrl-C.
 
     Raises:
         BoardError: It is not installed, or it hangs.
@@ -134,7 +134,8 @@ def set_mode(target: PowerMode, *, reboot: bool = False, run: Run = run_tool) ->
         RebootNeededError: It has to, and must not.
         BoardError: nvpmodel failed; its words are in the error.
     """
-    answer = run([_tool("nvpmodel"), "-m", str(target.id)], "yes\n" if reboot else "no\n")
+    with _uninterrupted():  # half a change of modes is worse than a late Ctrl-C
+        answer = run([_tool("nvpmodel"), "-m", str(target.id)], "yes\n" if reboot else "no\n")
     if _WANTS_REBOOT.search(answer.text):
         if reboot:
             return

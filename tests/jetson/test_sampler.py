@@ -39,6 +39,37 @@ def test_samples_a_board(tmp_path: Path) -> None:
     assert not [t for t in threading.enumerate() if t.name == "edge_trt-telemetry"]
 
 
+def test_marks_are_exact_ends(tmp_path: Path) -> None:
+    """Between two marks nothing is missing, however rare the samples are."""
+    orin = machine("agx orin, R36")
+    with Sampler(3600.0, root=plant(orin, tmp_path)) as sampler:
+        start = sampler.mark()
+        time.sleep(0.02)
+        end = sampler.mark()
+        found = sampler.energy(start, end)
+    assert found.missing == 0.0
+    assert found.seconds == end - start
+    assert found.watts == pytest.approx(orin.watts)
+    assert found.samples == 2
+
+
+def test_looks_of_two_threads_do_not_mix() -> None:
+    running: list[int] = []
+
+    def alone() -> Sample:
+        running.append(1)
+        time.sleep(0.005)
+        assert len(running) == 1
+        running.pop()
+        return Sample(time.monotonic())
+
+    with Sampler(FASTEST, read=alone) as sampler:
+        for _ in range(10):
+            sampler.mark()
+    times = [sample.time for sample in sampler.samples()]
+    assert times == sorted(times)
+
+
 def test_ring_keeps_the_last() -> None:
     count = iter(range(1000))
     with Sampler(FASTEST, keep=3, read=lambda: Sample(float(next(count)))) as sampler:

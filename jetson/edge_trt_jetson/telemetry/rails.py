@@ -111,7 +111,7 @@ def _hwmon_channels(monitor: Path) -> list[_Channel]:
                 Source(monitor / f"in{n}_input"),
                 Source(monitor / f"curr{n}_input"),
                 None,
-                int(microohms) / 1e6 if microohms.isdigit() else None,
+                int(microohms) / 1e6 if microohms.isdecimal() else None,
             )
         )
     return channels

@@ -82,7 +82,7 @@ class Reader:
             memory=self._memory.read(),
             fans=self._fans.read(),
             throttling=self._throttling.read(),
-            uptime=float(uptime.split()[0]) if uptime else None,
+            uptime=_seconds(uptime),
             unavailable=missing,
         )
 
@@ -105,6 +105,14 @@ class Reader:
         trace: TracebackType | None,
     ) -> None:
         self.close()
+
+
+def _seconds(text: bytes | None) -> float | None:
+    """The first number of `/proc/uptime`."""
+    try:
+        return float((text or b"").split()[0])
+    except (IndexError, ValueError):
+        return None
 
 
 def is_here(root: Path) -> bool:

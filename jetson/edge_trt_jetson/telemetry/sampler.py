@@ -4,9 +4,9 @@
 ::
 
     with Sampler(interval=0.1) as sampler:
-        start = time.monotonic()
+        start = sampler.mark()
         work()
-        end = time.monotonic()
+        end = sampler.mark()
     print(sampler.energy(start, end), sampler.overhead)
 """
 
@@ -65,6 +65,7 @@ class Sampler:
         self._read = self._reader.read if self._reader is not None else read
         self._samples: deque[Sample] = deque(maxlen=keep)
         self._lock = threading.Lock()
+        self._reading = threading.Lock()
         self._stopping = threading.Event()
         self._thread: threading.Thread | None = None
         self._failure: BaseException | None = None
@@ -80,8 +81,7 @@ class Sampler:
         if self._stopping.is_set():
             raise ValueError("a sampler that was stopped can't be started again: make a new one")
         if self._thread is None:
-            assert self._read is not None
-            self._keep(self._read())
+            self._take()
             self._thread = threading.Thread(
                 target=self._run, name="edge_trt-telemetry", daemon=True
             )
@@ -98,6 +98,13 @@ class Sampler:
             self._reader.close()
         if self._failure is not None:
             raise self._failure
+
+    def mark(self) -> float:
+        """Take a sample in the calling thread, and return its time: a begin or an end for `energy`.
+
+        Between two marks nothing has to be guessed at the ends. It takes as long as one look.
+        """
+        return self._take().time
 
     def samples(self) -> list[Sample]:
         """The samples that are kept, oldest first."""
@@ -126,17 +133,20 @@ class Sampler:
         """CPU time of the thread, kernel included, as a share of one core since the start."""
         return self._cpu_seconds / self._wall_seconds if self._wall_seconds > 0 else 0.0
 
-    def _keep(self, sample: Sample) -> None:
-        with self._lock:
-            self._samples.append(sample)
+    def _take(self) -> Sample:
+        assert self._read is not None
+        with self._reading:  # one look at a time, so that samples stay in the order of their times
+            sample = self._read()
+            with self._lock:
+                self._samples.append(sample)
+        return sample
 
     def _run(self) -> None:
-        assert self._read is not None
         begin = time.monotonic()
         due = begin + self.interval
         try:
             while not self._stopping.wait(max(due - time.monotonic(), 0.0)):
-                self._keep(self._read())
+                self._take()
                 now = time.monotonic()
                 self._cpu_seconds, self._wall_seconds = time.thread_time(), now - begin
                 due += self.interval
@@ -144,7 +154,7 @@ class Sampler:
                     late = int((now - due) / self.interval) + 1
                     self.skipped += late
                     due += late * self.interval
-            self._keep(self._read())
+            self._take()
         except BaseException as error:
             self._failure = error
         finally:
