@@ -28,11 +28,14 @@ def checked(options: CompileOptions) -> CompileOptions:
 
 
 def check_files(options: CompileOptions) -> None:
-    """Notices a missing file before work is spent."""
+    """Notices a missing file, or a method that there is not, before work is spent."""
     if options.precision == "int8":
         from edge_trt.precision import given
+        from edge_trt_calibration.methods import FROM_DATA, method_of
 
         given.check_files(options)
+        if options.calibration_method not in (None, *FROM_DATA):
+            method_of(options.calibration_method)
 
 
 def check_data(captured: Captured, options: CompileOptions) -> None:

@@ -63,7 +63,8 @@ def print_json(data: object) -> None:
 def progress_bar() -> Generator[ProgressCallback]:
     """Show stages as they come: ``progress(stage, fraction of it done, note)``.
 
-    A terminal gets a moving bar for every stage; a file gets one line at the end of each.
+    A terminal gets a moving bar for every stage; a file gets one line at the end of each. Where a
+    stage ends without a note, the last one stays, such as how far ranges had settled.
     """
     out = console(stderr=True)
     bar = Progress(
@@ -76,11 +77,15 @@ def progress_bar() -> Generator[ProgressCallback]:
         disable=not out.is_terminal,
     )
     tasks: dict[str, TaskID] = {}
+    notes: dict[str, str] = {}
     done: set[str] = set()
 
     def report(stage: str, fraction: float, note: str = "") -> None:
         if stage not in tasks:
             tasks[stage] = bar.add_task(stage, total=1.0, note=note)
+        if fraction >= 1.0:
+            note = note or notes.get(stage, "")
+        notes[stage] = note
         bar.update(tasks[stage], completed=min(max(fraction, 0.0), 1.0), note=note)
         if fraction >= 1.0 and stage not in done and not out.is_terminal:
             done.add(stage)

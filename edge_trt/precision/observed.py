@@ -149,10 +149,12 @@ def check_ranges(ranges: Ranges, bundle: Bundle, sites: Mapping[str, Sites]) -> 
     missing = sorted(wanted - set(ranges.tensors))
     if ranges.model and ranges.model != digest(bundle):
         unknown = sorted(set(ranges.tensors) - wanted)
-        which = f": it has no {listed(unknown)}" if unknown else ": its weights differ"
+        differ = [f"it has no {listed(unknown)}"] if unknown else []
+        differ += [f"they lack its {listed(missing)}"] if missing else []
+        which = ", and ".join(differ) or "its weights differ"
         raise CalibrationError(
-            f"the ranges were taken from another model than this{which}",
-            names=unknown,
+            f"the ranges were taken from another model than this: {which}",
+            names=[*unknown, *missing],
             hint="calibrate this model",
         )
     if missing:

@@ -4,7 +4,8 @@
     python tests/benchmarks/calibration.py [--samples 256] [--few 16]
 
 Each line is a process of its own that loads the same saved bundle or ONNX file, so that its peak
-memory is its own. ONNX Runtime keeps every activation of every batch until the end, so it gets
+memory is its own; the time of all its threads tells more than the clock where the machine has
+other work. ONNX Runtime keeps every activation of every batch until the end, so it gets
 `--few` samples and thrice as many, and so do we; growth is the memory that the second number takes
 more, by sample. Targets: at most 2x the time of inference by the same engine, and 1.5x the memory
 of a bare session, which has neither the compiler nor the network; at most a fifth of ONNX Runtime's
@@ -42,7 +43,7 @@ def main() -> None:
     parser.add_argument("--few", type=int, default=16, metavar="N")
     arguments = parser.parse_args()
     table = Table(title="calibrating ResNet-50, one image at a time")
-    for column in ("", "#samples", "#seconds", "#peak MB", "#MB per sample"):
+    for column in ("", "#samples", "#seconds", "#of CPU", "#peak MB", "#MB per sample"):
         table.add_column(column.lstrip("#"), justify="right" if column[0:1] == "#" else "left")
     with tempfile.TemporaryDirectory() as folder:
         subprocess.run([sys.executable, __file__, "prepare", folder, "0"], check=True)
@@ -69,7 +70,8 @@ def _add(
     table: Any, name: str, count: int, cost: dict[str, float], growth: float | None = None
 ) -> None:
     more = "" if growth is None else f"{growth:.1f}"
-    table.add_row(name, str(count), f"{cost['seconds']:.1f}", f"{cost['megabytes']:.0f}", more)
+    seconds, busy = f"{cost['seconds']:.1f}", f"{cost['cpu']:.1f}"
+    table.add_row(name, str(count), seconds, busy, f"{cost['megabytes']:.0f}", more)
 
 
 def _cost(side: str, folder: str, count: int) -> dict[str, float]:
@@ -168,11 +170,11 @@ def theirs(folder: str, count: int, method: str) -> None:
 
 
 def _report(run: Callable[[], object]) -> None:
-    start = time.perf_counter()
+    start, busy = time.perf_counter(), time.process_time()
     run()
-    seconds = time.perf_counter() - start
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e3
-    print(json.dumps({"seconds": seconds, "megabytes": peak}))
+    cost = {"seconds": time.perf_counter() - start, "cpu": time.process_time() - busy}
+    cost["megabytes"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e3
+    print(json.dumps(cost))
 
 
 if __name__ == "__main__":

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from edge_trt.cli.console import progress_bar
 from edge_trt.cli.front import Request
 from tests.cli import bundles
 from tests.cli.conftest import Command, run_without
@@ -81,6 +82,18 @@ def test_summary_and_progress(edge_trt: Command, calls, tmp_path: Path) -> None:
     assert "75.0% of 4 calls" in text
     assert "no such layer" in text
     assert "engines: cpu" in text
+
+
+def test_a_stage_that_ends_without_a_note_keeps_its_last(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    with progress_bar() as report:
+        report("calibration", 0.2, "64 samples: 98% of the ranges moved less than 1%")
+        report("calibration", 1.0, "")
+        report("self-test", 1.0, "")
+    first, second = capsys.readouterr().err.splitlines()
+    assert first == "calibration: done (64 samples: 98% of the ranges moved less than 1%)"
+    assert second == "self-test: done"
 
 
 def test_quiet_prints_nothing(edge_trt: Command, calls, tmp_path: Path) -> None:

@@ -81,6 +81,12 @@ def test_a_failed_metric_hands_the_ranges_on() -> None:
     assert str(_compile(model, ranges=ranges).networks) == str(wanted.networks)
 
 
+def test_a_method_that_there_is_not_is_refused_before_the_model_is_read() -> None:
+    given: dict[str, Any] = {"precision": "int8", "calibration": IMAGES}
+    with pytest.raises(CalibrationError, match="no calibration method 'kl'"):
+        edge_trt.compile("nowhere.py:create", **given, calibration_method="kl")
+
+
 @pytest.mark.parametrize("stage", ["self-test", "engines"])
 @pytest.mark.parametrize("given", [False, True])
 def test_what_fails_after_the_calibration_hands_the_ranges_on(stage: str, given: bool) -> None:
