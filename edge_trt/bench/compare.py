@@ -110,10 +110,10 @@ def _energies(name: str, a: Load, b: Load) -> list[Comparison]:
     if a.energy is None or b.energy is None or not a.energy.joules:
         return []
     ratio = b.energy.joules / a.energy.joules
-    spread = NORMAL * math.hypot(
-        a.energy.uncertainty / a.energy.joules, b.energy.uncertainty / b.energy.joules
-    )
-    low, high = ratio * (1 - spread), ratio * (1 + spread)
-    if math.isnan(spread):  # too few readings to tell
-        low, high = 0.0, math.inf
+    low, high = 0.0, math.inf
+    if a.energy.uncertainty is not None and b.energy.uncertainty is not None:
+        spread = NORMAL * math.hypot(
+            a.energy.uncertainty / a.energy.joules, b.energy.uncertainty / b.energy.joules
+        )
+        low, high = ratio * (1 - spread), ratio * (1 + spread)
     return [Comparison(name, a.energy.joules, b.energy.joules, low, high, -1)]

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import datetime
+import math
 import os
 import threading
 import time
@@ -144,11 +145,11 @@ def _measured(
     told: Told,
 ) -> Load:
     name = "one caller" if callers == 1 else f"{callers} callers"
-    start = time.monotonic()
+    start = sampler.mark()
     calls = [partial(session.run, inputs)] * callers
     times, elapsed = _concurrently(calls, seconds, name, told)
     runs = sum(len(t) for t in times)
-    return _load(times, elapsed, _energy(sampler, start, time.monotonic(), runs))
+    return _load(times, elapsed, _energy(sampler, start, sampler.mark(), runs))
 
 
 def _energy(sampler: Sampler, start: float, end: float, runs: int) -> Energy | None:
@@ -158,7 +159,9 @@ def _energy(sampler: Sampler, start: float, end: float, runs: int) -> Energy | N
     rails = {r.name for sample in sampler.samples() for r in sample.rails}
     watts = {name: sampler.energy(start, end, name).watts or 0.0 for name in sorted(rails)}
     scale = (end - start) / found.seconds  # power in the gaps is taken for the mean
-    each, spread = found.joules * scale / runs, found.uncertainty * scale / runs
+    each, spread = found.joules * scale / runs, None
+    if not math.isnan(found.uncertainty):  # JSON has no such number
+        spread = found.uncertainty * scale / runs
     return Energy(each, spread, found.watts, watts, found.missing)
 
 

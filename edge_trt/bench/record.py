@@ -50,14 +50,14 @@ class Energy(msgspec.Struct, frozen=True):
 
     Attributes:
         joules: of the whole board, per run.
-        uncertainty: standard uncertainty of that.
+        uncertainty: standard uncertainty of that; None with too few readings to tell.
         watts: mean power of the whole board.
         rails: mean power by rail, in watts.
         missing: seconds without readings.
     """
 
     joules: float
-    uncertainty: float
+    uncertainty: float | None
     watts: float
     rails: dict[str, float]
     missing: float = 0.0

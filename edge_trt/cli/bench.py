@@ -139,7 +139,8 @@ def _energy(load: Load) -> tuple[str, str]:
     if load.energy is None:
         return "", ""
     found = load.energy
-    return f"{found.joules:.4g} +- {2 * found.uncertainty:.1g}", f"{found.watts:.2f}"
+    spread = "" if found.uncertainty is None else f" +- {2 * found.uncertainty:.1g}"
+    return f"{found.joules:.4g}{spread}", f"{found.watts:.2f}"
 
 
 def _print_together(records: Sequence[Record], loads: Sequence[Load]) -> None:

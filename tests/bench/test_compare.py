@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import math
 import random
 from dataclasses import replace
 from typing import Any
@@ -74,7 +73,7 @@ def test_energy():
     assert [row.verdict for row in close] == ["not told apart"] * 2
     assert len(compare(record(0, joules=None), record(1))) == 4
     unknown = record(0)
-    energy = Energy(1.0, math.nan, 10.0, {})
+    energy = Energy(1.0, None, 10.0, {})
     unknown = msgspec.structs.replace(
         unknown, single=msgspec.structs.replace(unknown.single, energy=energy)
     )

@@ -6,11 +6,13 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from edge_trt.bench import chart, machine, record
-from edge_trt.bench.measure import Plan, measure, together
+from edge_trt.bench.measure import Plan, _energy, measure, together
 from edge_trt_jetson.telemetry.sample import Memory, Sample
+from edge_trt_jetson.telemetry.sampler import Sampler
 from edge_trt_runtime.errors import EdgeTrtError, EngineError
 from tests.cli import bundles
 from tests.jetson import telemetry_trees
@@ -58,8 +60,24 @@ def test_energy_is_power_times_time_per_run(orin: record.Record) -> None:
         assert load.energy is not None
         assert load.energy.watts == pytest.approx(watts, rel=1e-3)
         assert load.energy.joules == pytest.approx(watts * load.seconds / load.runs, rel=0.2)
+        assert load.energy.uncertainty is not None
         assert load.energy.uncertainty < 0.05 * load.energy.joules
+        assert load.energy.missing == 0.0  # both ends were looked at
         assert "VDD_GPU_SOC" in load.energy.rails
+
+
+def test_too_few_readings_have_no_uncertainty(orin: record.Record, tmp_path: Path) -> None:
+    """A begin and an end make an energy; how sure it is they don't tell."""
+    root = telemetry_trees.plant(telemetry_trees.machine("agx orin, R36"), tmp_path / "root")
+    with Sampler(3600.0, root=root) as sampler:
+        (first,) = sampler.samples()
+        found = _energy(sampler, first.time, sampler.mark(), 10)
+    assert found is not None
+    assert found.uncertainty is None
+    path = tmp_path / "few.json"
+    load = msgspec.structs.replace(orin.single, energy=found)
+    record.write(msgspec.structs.replace(orin, single=load), str(path))
+    assert record.read(path).single.energy == found
 
 
 def test_a_file_and_back(orin: record.Record, tmp_path: Path) -> None:
