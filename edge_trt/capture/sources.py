@@ -83,6 +83,8 @@ def import_plugin(name: str) -> None:
 
 def _hint_for(text: str) -> str:
     """Return what to write instead of a text that names no model."""
+    if Path(text, "manifest.json").is_file():
+        return "it is a bundle: in Python give edge_trt.load of it to calibrate and tune"
     if text.endswith((".pt", ".pth", ".safetensors", ".ckpt")):
         return "weights alone are no model: write a file.py:factory that builds it and loads them"
     if text.endswith(".py"):

@@ -146,6 +146,7 @@ def test_a_failing_factory_names_its_line(model_file):
         ("{folder}/syntax.py:create", r"syntax.py could not be imported: .* at .*syntax.py:2"),
         ("{folder}/imports.py:create", "No module named 'surely_not_there'.* at .*imports.py:1"),
         ("weights.pth", "weights alone are no model"),
+        ("{folder}/m.edge", "is a bundle: in Python give edge_trt.load of it to calibrate"),
         ("mypackage.models.detector", "mypackage.models:detector"),
         ("resnet50", "timm:NAME or torchvision:NAME"),
         ("surely.not_there:create", "there is no module 'surely.not_there'"),
@@ -161,6 +162,8 @@ def test_what_names_no_model(text, says, model_file):
     (folder / "junk.pt2").write_bytes(b"PK\3\4 no program")
     (folder / "syntax.py").write_text("import torch\ndef create(:\n    pass\n")
     (folder / "imports.py").write_text("import surely_not_there\n")
+    (folder / "m.edge").mkdir()
+    (folder / "m.edge" / "manifest.json").write_text("{}")
     with pytest.raises(CaptureError, match=says):
         capture(text.format(file=model_file, folder=folder), torch.ones(2, 3))
     assert "edge_trt_model_syntax" not in sys.modules
