@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING
 from torch import nn
 
 from edge_trt.capture.module_state import CaptureWarning
-from edge_trt.user_code import is_user_code
 from edge_trt.warning import warn
 
 if TYPE_CHECKING:
@@ -65,13 +64,10 @@ def _where(model: nn.Module, frame: FrameType) -> str:
     """The innermost module that a thread is in, and the line of its code."""
     paths = {id(module): path for path, module in model.named_modules()}
     current: FrameType | None = frame
-    line = ""
     while current is not None:
         code = current.f_code
-        if not line and is_user_code(code.co_filename):
-            line = f"{code.co_filename}:{current.f_lineno}"
         path = paths.get(id(current.f_locals.get("self")), "")
         if path and code.co_name == "forward":
-            return f", now in module {path} ({line})" if line else f", now in module {path}"
+            return f", now in module {path} ({code.co_filename}:{current.f_lineno})"
         current = current.f_back
-    return f", now at {line}" if line else ""
+    return ""
