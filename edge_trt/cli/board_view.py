@@ -7,10 +7,13 @@ import dataclasses
 import math
 from typing import Any
 
+from edge_trt_jetson import clocks, power_modes
 from edge_trt_jetson.detect import Detection
+from edge_trt_jetson.errors import BoardError
 from edge_trt_jetson.telemetry.sample import Engine, Sample
 
 COLUMNS = ("part", "load", "#", "#clock", "details")
+_FEW = 16  # cores that are listed one by one
 _WIDTH = 12  # of a bar, in characters
 _ALWAYS = ("emc", "dla", "dla0", "dla1")  # engines with a row of their own; others if they run
 
@@ -24,9 +27,28 @@ def title(found: Detection | None) -> str:
     return f"{name} (L4T {found.l4t or 'unknown'}{release})"
 
 
-def rows(sample: Sample) -> list[tuple[str, str, str, str, str]]:
-    """Rows for `COLUMNS`; what can't be read says why."""
-    return [*_processors(sample), *_power(sample), *_conditions(sample)]
+def rows(sample: Sample, root: str = "") -> list[tuple[str, str, str, str, str]]:
+    """Rows for `COLUMNS`; what can't be read says why.
+
+    Args:
+        sample: What was read.
+        root: Where to read power mode and clocks; they are left out by default.
+    """
+    found = [*_processors(sample), *_power(sample), *_conditions(sample)]
+    if root:
+        mode, state = settings(root)
+        found.insert(0, ("mode", "", "", "", f"{mode}; clocks {state}"))
+    return found
+
+
+def settings(root: str) -> tuple[str, str]:
+    """The active power mode, and whether clocks are locked or floating."""
+    try:
+        modes = power_modes.read(root)
+        mode = str(modes.current or f"unknown: {modes.problem}")
+    except BoardError as error:
+        mode = f"unknown: {error.message}"
+    return mode, clocks.read(root).word
 
 
 def _processors(sample: Sample) -> list[tuple[str, str, str, str, str]]:
@@ -37,6 +59,8 @@ def _processors(sample: Sample) -> list[tuple[str, str, str, str, str]]:
         "off" if not cpu.online else "-" if cpu.load is None else f"{cpu.load:.0%}"
         for cpu in sample.cpus
     )
+    if len(sample.cpus) > _FEW:
+        cores = f"{max(loads):.0%} at most" if loads else "-"
     mean = sum(loads) / len(loads) if loads else None
     found = [("cpu", *_bar(mean), _clock(clock), f"{len(online)} cores: {cores}")]
     gpu = sample.gpu or Engine()
@@ -52,7 +76,8 @@ def _processors(sample: Sample) -> list[tuple[str, str, str, str, str]]:
     for name in _ALWAYS:
         if name in sample.engines:
             engine = sample.engines[name]
-            found.append((name, *_bar(engine.load), _clock(engine.hz), _state(engine)))
+            state = _state(engine) if name != "emc" else ""  # memory is never off
+            found.append((name, *_bar(engine.load), _clock(engine.hz), state))
     busy = [
         f"{name} {_clock(engine.hz)}".strip()
         for name, engine in sample.engines.items()

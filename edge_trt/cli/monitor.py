@@ -12,7 +12,6 @@ import argparse
 import sys
 import time
 from collections.abc import Iterator
-from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -59,11 +58,11 @@ def run(arguments: argparse.Namespace) -> int:
     with Reader(arguments.root) as reader:
         looks = _looks(reader, arguments)
         if arguments.json:
-            _print_json(looks, reader.detection)
+            _print_json(looks, reader.detection, arguments.root)
         elif arguments.once:
-            _print_once(next(looks), reader.detection)
+            _print_once(next(looks), reader.detection, arguments.root)
         elif sys.stdout.isatty():
-            _show(looks, reader.detection)
+            _show(looks, reader.detection, arguments.root)
         else:
             _print_lines(looks, reader.detection)
     return 0
@@ -74,30 +73,35 @@ def _looks(reader: Reader, arguments: argparse.Namespace) -> Iterator[Sample]:
     reader.read()  # loads are counted from here
     if arguments.root == "/":
         time.sleep(min(FIRST, arguments.interval))
-    start = time.monotonic()
-    for n in count(1):
+    due = time.monotonic()
+    while True:
         yield reader.read()
         if arguments.once:
             return
-        time.sleep(max(start + n * arguments.interval - time.monotonic(), 0.0))
+        # What was missed while the machine slept is not made up for.
+        due = max(due + arguments.interval, time.monotonic())
+        time.sleep(max(due - time.monotonic(), 0.0))
 
 
-def _print_json(looks: Iterator[Sample], found: Detection | None) -> None:
+def _print_json(looks: Iterator[Sample], found: Detection | None, root: str) -> None:
     import json
 
-    from edge_trt.cli.board_view import as_data
+    from edge_trt.cli.board_view import as_data, settings
 
     board = found.board.name if found and found.board else None
     for sample in looks:
-        data: dict[str, Any] = {"board": board, "epoch": time.time(), **as_data(sample)}
+        data: dict[str, Any] = {"board": board, "epoch": time.time()}
+        if found is not None:
+            data["mode"], data["clocks"] = settings(root)
+        data |= as_data(sample)
         print(json.dumps(data), flush=True)
 
 
-def _print_once(sample: Sample, found: Detection | None) -> None:
+def _print_once(sample: Sample, found: Detection | None, root: str) -> None:
     from edge_trt.cli.board_view import COLUMNS, rows, title
     from edge_trt.cli.console import print_table
 
-    print_table(title(found), COLUMNS, rows(sample))
+    print_table(title(found), COLUMNS, rows(sample, root if found else ""))
     _explain(found)
 
 
@@ -109,7 +113,7 @@ def _print_lines(looks: Iterator[Sample], found: Detection | None) -> None:
         print(time.strftime("%H:%M:%S"), line(sample), flush=True)
 
 
-def _show(looks: Iterator[Sample], found: Detection | None) -> None:
+def _show(looks: Iterator[Sample], found: Detection | None, root: str) -> None:
     from rich.console import Group
     from rich.live import Live
     from rich.text import Text
@@ -121,7 +125,8 @@ def _show(looks: Iterator[Sample], found: Detection | None) -> None:
         try:
             for sample in looks:
                 note = Text("Ctrl-C ends it.", style="dim")
-                live.update(Group(table(title(found), COLUMNS, rows(sample)), note), refresh=True)
+                shown = table(title(found), COLUMNS, rows(sample, root if found else ""))
+                live.update(Group(shown, note), refresh=True)
         except KeyboardInterrupt:  # the way to end it, and no failure
             return
 

@@ -54,9 +54,13 @@ class Clocks:
             return False if False in states.values() else None
         return False not in states.values()
 
+    @property
+    def word(self) -> str:
+        """`locked`, `floating` or `unknown`."""
+        return {True: "locked", False: "floating", None: "unknown"}[self.locked]
+
     def __str__(self) -> str:
-        word = {True: "locked", False: "floating", None: "unknown"}[self.locked]
-        return f"{word} ({'; '.join(map(str, self.parts))})"
+        return f"{self.word} ({'; '.join(map(str, self.parts))})"
 
 
 def read(root: str | Path = "/") -> Clocks:

@@ -15,7 +15,7 @@ import pytest
 from edge_trt_jetson import power_control
 from edge_trt_jetson.power_control import Answer
 from tests.cli.conftest import Command, run_without
-from tests.jetson.telemetry_trees import MACHINES, Machine, machine, plant
+from tests.jetson.telemetry_trees import MACHINES, Machine, cpu_times, machine, plant, write
 from tests.jetson.test_power_control import QUESTION
 from tests.jetson.test_tegrastats import LINES
 
@@ -31,6 +31,7 @@ def test_monitor_on_a_board(machine: Machine, edge_trt: Command, tmp_path: Path)
     done = edge_trt("monitor", "--once", "--root", plant(machine, tmp_path))
     assert done.status == 0
     assert f"power {machine.watts:.2f} W" in words(done.out)
+    assert f"(id {machine.mode}); clocks floating" in words(done.out)
     assert f"L4T {machine.tree.release.split()[1][1:]}." in done.out
     assert "throttling" in done.out
 
@@ -60,10 +61,25 @@ def test_monitor_json_is_one_line(edge_trt: Command, tmp_path: Path) -> None:
     data = json.loads(done.out)
     assert done.out.count("\n") == 1
     assert data["board"] == "agx-orin-64gb"
+    assert (data["mode"], data["clocks"]) == ("MAXN (id 0)", "floating")
     assert data["watts"] == pytest.approx(ORIN.watts)
     assert data["gpu"] == {"on": None, "load": 0.361, "hz": 1300500000, "powered": None}
     assert data["engines"]["dla0"]["on"] is True
     assert data["cpus"][0]["hz"] == 2188800000
+
+
+def test_mode_that_is_not_told(edge_trt: Command, tmp_path: Path) -> None:
+    plant(ORIN, tmp_path)
+    (tmp_path / "etc/nvpmodel.conf").unlink()
+    done = edge_trt("monitor", "--once", "--root", tmp_path)
+    assert "mode unknown: /etc/nvpmodel.conf: not here; clocks floating" in words(done.out)
+
+
+def test_many_cores_are_not_listed(edge_trt: Command, tmp_path: Path) -> None:
+    write(tmp_path, "proc/stat", cpu_times([*range(96)], 1, 1))
+    done = edge_trt("monitor", "--once", "--root", tmp_path)
+    assert "cpu 96 cores: -" in words(done.out)
+    assert "mode" not in done.out.replace("modes", "")
 
 
 def test_monitor_here(edge_trt: Command) -> None:
