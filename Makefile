@@ -6,6 +6,7 @@
 #   make test-all   all of it, then every model of the zoo, which writes docs/zoo.md
 #   make fuzz       2,000 random programs against eager PyTorch, and 1,000 with open sizes  (EXAMPLES=100)
 #   make lint       ruff, types, import layers
+#   make wheels     what a board without a network installs    (BOARD_PYTHON=3.12 for JetPack 7)
 #   make bench      benchmarks against the peers
 #   make clean      remove the environment, caches and demo products
 #
@@ -28,10 +29,10 @@ STAMP := $(VENV)/.installed
 export PIP_ROOT_USER_ACTION := ignore
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-all fuzz lint bench clean env
+.PHONY: help demo test test-all fuzz lint bench wheels clean env
 
 help:
-	@sed -n '2,11{s/^# \{0,1\}//;p;}' $(firstword $(MAKEFILE_LIST))
+	@sed -n '2,12{s/^# \{0,1\}//;p;}' $(firstword $(MAKEFILE_LIST))
 
 env: $(STAMP)
 
@@ -74,6 +75,21 @@ lint: $(STAMP)
 	$(BIN)/ruff check .
 	$(BIN)/lint-imports
 	$(BIN)/basedpyright
+
+# PyCUDA is built on the board, against its CUDA: its source comes along, and what it needs for that.
+BOARD_PYTHON ?= 3.10
+ON_BOARD := --only-binary=:all: --python-version $(BOARD_PYTHON) --implementation cp \
+  $(addprefix --platform ,manylinux_2_34_aarch64 manylinux_2_28_aarch64 manylinux_2_27_aarch64 \
+    manylinux_2_17_aarch64 manylinux2014_aarch64)
+
+wheels: $(STAMP)
+	rm -rf build/wheels
+	$(PIP) wheel --quiet --no-deps --wheel-dir build/wheels . ./runtime ./jetson
+	$(PIP) download --quiet --dest build/wheels --find-links build/wheels $(ON_BOARD) \
+	  'edge-trt[cpu]' 'edge-trt-runtime[cpu]' edge-trt-jetson psutil \
+	  setuptools wheel pytools mako platformdirs siphash24
+	$(PIP) download --quiet --dest build/wheels --no-deps --no-binary pycuda pycuda
+	@ls build/wheels && echo "copy build/wheels to the board, and see docs/board.md"
 
 bench: $(STAMP)
 	$(BIN)/python tests/benchmarks/compile.py
