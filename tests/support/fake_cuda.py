@@ -9,6 +9,7 @@ some draw. It shows nothing of CUDA's own behaviour; `tests/gpu` does.
 from __future__ import annotations
 
 import random
+import threading
 from collections import deque
 from collections.abc import Callable, Sequence
 from types import TracebackType
@@ -149,6 +150,7 @@ class FakeDevice:
         self.ordinal, self.name, self.capability = 0, "Fake", (8, 7)
         self.integrated = integrated
         self.random = random.Random(seed)
+        self.working = threading.RLock()
         self.streams: list[Stream] = []
         self.others: list[Stream] = []
         self.elsewhere: dict[int, int] = {}
@@ -213,6 +215,9 @@ class FakeDevice:
         kind = np.dtype(np.uint8)
         stream.queue(lambda: self.write(target, self.read(source, (size,), kind)))
 
+    def copy_on(self, handle: int, target: int, source: int, size: int) -> None:
+        self.copy(target, source, size, self.by_handle(handle))
+
     def fetch(self, array: np.ndarray, pointer: int) -> None:
         self.note("fetch")
         np.copyto(array, self.read(pointer, array.shape, array.dtype))
@@ -264,6 +269,10 @@ class FakeDevice:
 
     def run_until(self, done: Callable[[], bool]) -> None:
         """Runs queued work in some order that streams and events allow."""
+        with self.working:  # what one thread has begun is not over for another one
+            self._run_until(done)
+
+    def _run_until(self, done: Callable[[], bool]) -> None:
         while not done():
             ready = [s for s in self.streams if s.work and getattr(s.work[0], "open", True)]
             assert ready, "waits for something that nothing will do"
@@ -285,6 +294,7 @@ class FakeExecutor:
     ) -> None:
         self.device, self.function, self.capturable = device, function, capturable
         self.calls = self.scratch = 0
+        self.variable = False
         self.closed = False
 
     def bind(

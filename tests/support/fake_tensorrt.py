@@ -8,6 +8,7 @@ and types of every call are judged by the version's table. It shows nothing of T
 
 from __future__ import annotations
 
+import ctypes
 import json
 import struct
 import weakref
@@ -27,6 +28,10 @@ FUNCTIONS: dict[str, Function] = {
     "relu": lambda a: [np.maximum(a[0], 0)],
     "relu and sum": lambda a: [np.maximum(a[0], 0), a[0].sum(-1)],
     "twice": lambda a: [a[0] * 2],
+    "first rows": lambda a: [a[0][: int(a[1].reshape(-1)[0])]],
+    "relu and rows": lambda a: [np.maximum(a[0], 0), np.array([(a[0][:, 0] > 0).sum()])],
+    "positive": lambda a: [a[0][a[0] > 0]],
+    "positive and relu": lambda a: [a[0][a[0] > 0], np.maximum(a[0], 0)],
 }
 
 
@@ -40,17 +45,22 @@ def plan_bytes(
     flavour: str = "tensorrt",
     memory: int = 1000,
     host: Sequence[str] = (),
+    values: Sequence[Mapping[str, Sequence[Sequence[int]]]] = (),
+    variable: Sequence[str] = (),
+    bound: int = 0,
     streamed: int = 0,
     layers: Mapping[str, str] | None = None,
 ) -> bytes:
     """A plan; -1 is an open size, and a profile gives least, usual and greatest of these inputs.
 
-    `layers` have metadata, and take 1, 2, 3 ... ms.
+    `host` are int64 in the host's memory, with the same of their `values`. Only the data tells the
+    shape of `variable` outputs, for which it asks for `bound` bytes at least. `layers`
+    have metadata, and take 1, 2, 3 ... ms.
     """
     facts = {
         "function": function, "inputs": inputs, "outputs": outputs, "profiles": profiles,
-        "memory": memory, "host": host, "streamed": streamed,
-        "layers": layers or {},
+        "memory": memory, "host": host, "values": values, "variable": variable, "bound": bound,
+        "streamed": streamed, "layers": layers or {},
     }  # fmt: skip
     body = json.dumps(facts).encode()
     header = bytearray(64)
@@ -58,6 +68,13 @@ def plan_bytes(
     struct.pack_into("<Q", header, 16, len(header) + len(body))
     header[24:27] = bytes(release)
     return bytes(header) + body
+
+
+def host_array(address: int, shape: Sequence[int]) -> np.ndarray:
+    """Sizes at an address of the host."""
+    count = int(np.prod(shape, dtype=np.int64))
+    memory = (ctypes.c_int64 * count).from_address(address)
+    return np.frombuffer(memory, np.int64).reshape(shape)
 
 
 class FakeTensorRt(Contract):
@@ -152,12 +169,24 @@ class FakeTensorRt(Contract):
     def _get_tensor_profile_shape(self, engine: Any, name: str, profile_index: int) -> Any:
         return engine._facts["profiles"][profile_index][name]
 
+    def _get_tensor_profile_values(self, engine: Any, name: int, profile_index: str) -> Any:
+        known = engine._facts["values"]  # the names of the arguments are mixed up
+        return known[name][profile_index] if known else []
+
+    def _is_shape_inference_io(self, engine: Any, name: str) -> bool:
+        return name in engine._facts["host"]
+
+    def _get_tensor_dtype(self, engine: Any, name: str) -> Any:
+        kind = "INT64" if name in engine._facts["host"] else "FLOAT"
+        return getattr(self.enums["DataType"], kind)
+
     def _create_execution_context(self, engine: Any, strategy: Any) -> Any:
         assert strategy.name == "USER_MANAGED", "contexts are to have no memory of their own"
         facts: dict[str, Any] = {
             "engine": engine._facts,
             "shapes": {},
             "addresses": {},
+            "allocators": {},
             "scratch": (0, 0),
             "recorder": engine._facts["recorder"],
             "memory": engine.device_memory_size_v2,
@@ -199,8 +228,13 @@ class FakeTensorRt(Contract):
         return held
 
     def _infer_shapes(self, context: Any) -> list[str]:
-        inputs = context._facts["engine"]["inputs"]
-        return [n for n, s in inputs.items() if -1 in s and n not in context._facts["shapes"]]
+        facts = context._facts
+        missing = set(facts["engine"]["host"]) - facts["addresses"].keys()
+        return [
+            n
+            for n, s in facts["engine"]["inputs"].items()
+            if (-1 in s and n not in facts["shapes"]) or n in missing
+        ]
 
     def _get_tensor_shape(self, thing: Any, name: str) -> tuple[int, ...]:
         facts = thing._facts
@@ -209,12 +243,19 @@ class FakeTensorRt(Contract):
         engine = facts["engine"]
         if name in engine["inputs"]:
             return facts["shapes"].get(name, tuple(engine["inputs"][name]))
-        results = self._results(facts, [np.zeros(s, np.float32) for s in self._shapes(facts)])
-        return results[name].shape
+        if name in engine["variable"]:
+            return tuple(engine["outputs"][name])
+        zeros = [np.zeros(s, np.float32) for s in self._shapes(facts)]
+        return self._results(facts, self._with_host(facts, zeros))[name].shape
 
     def _set_tensor_address(self, context: Any, name: str, memory: int) -> bool:
         context._facts["addresses"][name] = memory
-        return memory > 0 and memory % 256 == 0
+        return memory > 0 and (name in context._facts["engine"]["host"] or memory % 256 == 0)
+
+    def _set_output_allocator(self, context: Any, name: str, output_allocator: Any) -> bool:
+        assert name not in context._facts["allocators"], "every setting keeps the allocator"
+        context._facts["allocators"][name] = output_allocator
+        return True
 
     def _execute_async_v3(self, context: Any, stream_handle: int) -> bool:
         self.device.note("enqueue")
@@ -222,27 +263,55 @@ class FakeTensorRt(Contract):
             return False
         facts = context._facts
         names = {*facts["engine"]["inputs"], *facts["engine"]["outputs"]}
-        assert names == facts["addresses"].keys(), "every tensor needs an address"
+        assert names == facts["addresses"].keys() | facts["allocators"].keys(), "lacks an address"
         if profiler := context.__dict__.get("profiler"):
             assert self.device.by_handle(stream_handle).captured is None
             for number, name in enumerate(facts["engine"]["layers"], 1):
                 profiler.report_layer_time(name, float(number))
-        snapshot = {**facts, "shapes": dict(facts["shapes"])}  # as it is when it is captured
-        self.device.by_handle(stream_handle).queue(lambda: self._run(snapshot))
-        return True
+        # As it is when it is queued or captured; what the host has is read then.
+        snapshot = {**facts, "shapes": dict(facts["shapes"]), "stream": stream_handle}
+        snapshot["read"] = self._with_host(facts, [None] * len(facts["engine"]["inputs"]))
+        stream = self.device.by_handle(stream_handle)
+        if not facts["allocators"]:
+            stream.queue(lambda: self._run(snapshot))
+            return True
+        stream.synchronize()  # it has to know
+        return self._run(snapshot)
 
     # -- what a plan does --------------------------------------------------------------------
 
-    def _run(self, facts: dict[str, Any]) -> None:
+    def _run(self, facts: dict[str, Any]) -> bool:
         device, addresses = self.device, facts["addresses"]
         names = facts["engine"]["inputs"]
         inputs = [
-            device.read(addresses[n], s, np.dtype(np.float32)).copy()
-            for n, s in zip(names, self._shapes(facts), strict=True)
+            device.read(addresses[n], s, np.dtype(np.float32)).copy() if value is None else value
+            for n, s, value in zip(names, self._shapes(facts), facts["read"], strict=True)
         ]
         device.read(facts["scratch"][0], (facts["scratch"][1],), np.dtype(np.uint8))[:] = GARBAGE
         for name, result in self._results(facts, inputs).items():
-            device.write(addresses[name], result)
+            address = addresses.get(name, 0)
+            if name in facts["allocators"]:
+                allocator = facts["allocators"][name]
+                size = max(facts["engine"]["bound"], result.nbytes)
+                address = allocator.reallocate_output_async(name, 0, size, 256, facts["stream"])
+                if not address:
+                    return False
+                allocator.notify_shape(name, result.shape)
+            if name in facts["engine"]["host"]:
+                host_array(address, result.shape)[...] = result
+            else:
+                device.write(address, np.ascontiguousarray(result))
+        return True
+
+    def _with_host(self, facts: dict[str, Any], arrays: list[Any]) -> list[Any]:
+        """The inputs, with those that the host has as they are now."""
+        names = [*facts["engine"]["inputs"]]
+        return [
+            host_array(facts["addresses"][name], facts["engine"]["inputs"][name]).copy()
+            if name in facts["engine"]["host"]
+            else array
+            for name, array in zip(names, arrays, strict=True)
+        ]
 
     def _shapes(self, facts: dict[str, Any]) -> list[tuple[int, ...]]:
         return [facts["shapes"].get(n, tuple(s)) for n, s in facts["engine"]["inputs"].items()]

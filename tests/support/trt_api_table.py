@@ -19,8 +19,9 @@ from typing import Any
 KEPT = (
     "Builder", "Dims", "EngineInspector", "IBuilderConfig", "ICudaEngine", "IErrorRecorder",
     "IExecutionContext", "IHostMemory", "IIfConditional", "ILayer", "ILogger", "ILoop",
-    "INetworkDefinition", "IOptimizationProfile", "IProfiler", "IProgressMonitor", "IStreamWriter",
-    "ITensor", "ITimingCache", "Permutation", "Runtime", "Weights",
+    "INetworkDefinition", "IOptimizationProfile", "IOutputAllocator", "IProfiler",
+    "IProgressMonitor", "IStreamWriter", "ITensor", "ITimingCache", "Permutation", "Runtime",
+    "Weights",
 )  # fmt: skip
 
 LAYER = "input: ITensor"
@@ -60,6 +61,19 @@ OVERLOADS = {
     "Permutation.__init__": ["()", "(shape: List[int])"],
 }
 
+VIRTUAL = {
+    # What is overridden, from the documentation: the bindings show the constructor alone.
+    "IOutputAllocator": {
+        "reallocate_output": [
+            "(tensor_name: str, memory: int, size: int, alignment: int) -> int",
+        ],
+        "reallocate_output_async": [
+            "(tensor_name: str, memory: int, size: int, alignment: int, stream: int) -> int",
+        ],
+        "notify_shape": ["(tensor_name: str, shape: Dims) -> None"],
+    },
+}
+
 
 def compact(version: str, full: dict[str, Any]) -> dict[str, Any]:
     """The table of one version."""
@@ -79,7 +93,7 @@ def _class(name: str, attributes: dict[str, str], layer: dict[str, str]) -> dict
     return {
         "base": "ILayer" if inherits else "",
         "properties": sorted(k for k, v in own.items() if v == "property"),
-        "methods": {k: v for k, v in methods.items() if v},
+        "methods": {k: v for k, v in methods.items() if v} | VIRTUAL.get(name, {}),
     }
 
 

@@ -31,7 +31,10 @@ from edge_trt.network.types import DType, TensorType
 
 DATA = Path(__file__).parents[1] / "data" / "tensorrt_api"
 VERSIONS = ("10.3.0", "10.13.3", "11.4.0")
-INTERFACES = ("IErrorRecorder", "ILogger", "IProfiler", "IProgressMonitor", "IStreamWriter")
+INTERFACES = (
+    "IErrorRecorder", "ILogger", "IOutputAllocator", "IProfiler", "IProgressMonitor",
+    "IStreamWriter",
+)  # fmt: skip
 READ_ONLY = {
     "ICudaEngine.engine_capability", "ICudaEngine.hardware_compatibility_level",
     "ICudaEngine.name", "ICudaEngine.num_aux_streams", "ICudaEngine.profiling_verbosity",

@@ -213,6 +213,14 @@ class Device:
         if size:
             self._driver.memcpy_dtod_async(target, source, size, stream)
 
+    def copy_on(self, handle: int, target: int, source: int, size: int) -> None:
+        """Queue the same on a stream of which only CUDA's handle is known."""
+        from edge_trt_runtime.cuda import others
+
+        if size and not others.copy(target, source, size, handle):
+            self._driver.Context.synchronize()
+            self._driver.memcpy_dtod(target, source, size)
+
     def fetch(self, array: np.ndarray, pointer: int) -> None:
         """Copy from the device to a contiguous array of the host, and wait for it."""
         self._driver.memcpy_dtoh(array, pointer)

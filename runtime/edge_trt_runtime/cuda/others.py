@@ -32,6 +32,22 @@ def join(stream: int, other: int) -> bool:
     return True
 
 
+def copy(target: int, source: int, size: int, stream: int) -> bool:
+    """Queue a copy within the device on a stream, by its CUDA handle.
+
+    Returns:
+        False when cuda-bindings is missing.
+
+    Raises:
+        EngineError: When the driver refuses.
+    """
+    cuda = _bindings()
+    if cuda is None:
+        return False
+    _checked(cuda, cuda.cuMemcpyDtoDAsync(target, source, size, cuda.CUstream(stream)))
+    return True
+
+
 def owner_of(pointer: int, default: int) -> int | None:
     """Return the number of the GPU of an address, None for one of none.
 
@@ -58,5 +74,5 @@ def _bindings() -> Any:
 def _checked(cuda: Any, result: tuple[Any, ...]) -> Any:
     status, *values = result
     if status != cuda.CUresult.CUDA_SUCCESS:
-        raise EngineError(f"CUDA can't wait for a stream of another library: {status.name}")
+        raise EngineError(f"CUDA refuses a stream or an address: {status.name}")
     return values[0] if values else None

@@ -38,6 +38,7 @@ class TorchCudaExecutor:
 
     capturable = True
     scratch = 0  # PyTorch has an allocator of its own
+    variable = False
 
     def __init__(self, bundle: OpenBundle, step: Step, path: str, ordinal: int) -> None:
         """Load the program at ``path`` of ``bundle``.

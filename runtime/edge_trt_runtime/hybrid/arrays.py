@@ -17,6 +17,8 @@ class DeviceView(NamedTuple):
     pointer: int
     shape: tuple[int, ...]
     dtype: np.dtype
+    host: np.ndarray | None = None
+    """The value as the host sees it, where the segment takes it in the host's memory."""
 
     @property
     def __cuda_array_interface__(self) -> dict[str, Any]:
@@ -36,6 +38,8 @@ class DeviceSpace(NamedTuple):
     pointer: int
     capacity: int
     dtype: np.dtype
+    host: np.ndarray | None = None
+    """The room as bytes of the host, where the segment gives the value in the host's memory."""
 
     def array(self, shape: Sequence[int]) -> DeviceView:
         """Return the room as a value of a shape."""
@@ -47,7 +51,10 @@ class DeviceCall(Protocol):
 
     @property
     def shapes(self) -> list[tuple[int, ...]]:
-        """Shapes of the wanted outputs; known after the first :meth:`enqueue`."""
+        """Shapes of the wanted outputs; known after the first :meth:`enqueue`.
+
+        Of a segment whose executor is ``variable``, they are those of the last one.
+        """
         ...
 
     def enqueue(self) -> None:
@@ -69,10 +76,12 @@ class DeviceExecutor(Protocol):
     Attributes:
         capturable: Whether a CUDA graph may hold it.
         scratch: Bytes of device memory that a call needs while it runs.
+        variable: Whether shapes of outputs depend on values, and are new after every call.
     """
 
     capturable: bool
     scratch: int
+    variable: bool
 
     def bind(
         self, inputs: list[DeviceView], outputs: list[DeviceSpace], stream: int, scratch: int

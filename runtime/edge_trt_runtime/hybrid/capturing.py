@@ -31,7 +31,9 @@ def capture_stretches(
         return
     calls: list[_Call] = []
     done = 0
-    for stretch in find_stretches(prepared.schedule.ops, prepared.capturable, recipe.loose):
+    ops, stop = prepared.schedule.ops, len(recipe.parts)
+    loose = recipe.loose.union(range(recipe.start), range(stop, len(ops)))
+    for stretch in find_stretches(ops, prepared.capturable, loose):
         calls += _flat(recipe, range(done, stretch.start))
         calls += _captured(device, prepared, streams, recipe, stretch)
         done = stretch.stop

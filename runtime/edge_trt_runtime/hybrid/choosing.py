@@ -55,6 +55,7 @@ def faster(
         device_executors=copied.device_executors,
         host_executors=copied.host_executors,
         capturable=copied.capturable,
+        variable=copied.variable,
         use_graphs=copied.use_graphs,
         mark=copied.mark,
         turns=Turns(),

@@ -72,6 +72,7 @@ class Exchange:
         steps = prepared.plan.steps
         on_host = (op.subject for op in ops if op.kind == "segment" and op.lane == HOST)
         self._read_on_host = {slot for number in on_host for slot in steps[number].inputs}
+        self._read_on_host.update(slot for op in ops for slot in prepared.host_inputs(op))
         self._given = {result.slot for result in prepared.results}
         self._sources: dict[int, OnDevice] = {}
         self._targets: Sequence[Target] = ()

@@ -24,9 +24,9 @@ def name_of(prepared: Prepared, op: Op) -> str:
 def label_of(prepared: Prepared, ops: Iterable[Op], frame: int) -> str:
     """Return what some operations of a lane are: ``upload 'x', segment 's0' on gpu (frame 0)``."""
     ops = [*ops]
-    named = [op for op in ops if op.kind != "finish"]
+    named = [op for op in ops if op.kind not in ("meet", "finish")]
     work = ", ".join(f"{op.kind} {name_of(prepared, op)!r}" for op in named)
-    return f"{work or 'finish'} on {ops[0].lane} (frame {frame})"
+    return f"{work or ops[0].kind} on {ops[0].lane} (frame {frame})"
 
 
 def label_of_wait(prepared: Prepared, number: int, frame: int) -> str:

@@ -38,11 +38,8 @@ def layers_of_walk(
     Raises:
         EngineError: When a segment fails.
     """
-    for slot, view in recipe.views:
-        values[slot] = view
-    bound = iter(recipe.bound)
     times: dict[str, list[RawTime]] = {}
-    for op, calls in zip(prepared.schedule.ops, recipe.parts, strict=True):
+    for op, calls, bound in recipe.operations(prepared.schedule.ops, values):
         for call in calls:
             call()
         if op.lane != HOST:
@@ -50,11 +47,11 @@ def layers_of_walk(
         if op.kind != "segment":
             continue
         step = prepared.plan.steps[op.subject]
-        if op.lane == HOST:
+        if bound is None:
             given = [values[slot] for slot in step.inputs]
             found = times_of_layers(prepared.host_executors[op.subject], given, runs)
         else:
-            found = _on_device(next(bound), streams[op.lane].synchronize, runs)
+            found = _on_device(bound, streams[op.lane].synchronize, runs)
         times[step.segment.name] = found
     return times
 

@@ -40,11 +40,9 @@ def timings_of_walk(
     Raises:
         EngineError: When a segment fails.
     """
-    for slot, view in recipe.views:
-        values[slot] = view
     timer, timings = device.timer(), list[Timing]()
     begin = perf_counter()
-    for op, calls in zip(prepared.schedule.ops, recipe.parts, strict=True):
+    for op, calls, _ in recipe.operations(prepared.schedule.ops, values):
         stream = None if op.lane == HOST else streams[op.lane]
         start = perf_counter() - begin
         if stream is not None:
@@ -57,6 +55,6 @@ def timings_of_walk(
             timer.end(stream)
             stream.synchronize()
             end = start + timer.seconds()
-        if op.kind != "finish":
+        if op.kind not in ("meet", "finish"):
             timings.append(Timing(op.kind, op.lane, name_of(prepared, op), start, end))
     return timings

@@ -120,15 +120,21 @@ def _place(bundle: OpenBundle, segment: Segment, device: Device) -> Place:
     if segment.kind == "network":
         problem = _open_sizes(bundle, segment)
         return Place(segment.name, HOST if problem else segment.device, problem)
-    problem = _open_sizes(bundle, segment) or _no_torch(device)
+    problem = _numbers(segment) or _open_sizes(bundle, segment) or _no_torch(device)
     return Place(segment.name, HOST if problem else "gpu", problem)
+
+
+def _numbers(segment: Segment) -> str:
+    """Say which number a PyTorch program takes; a TensorRT plan takes it in the host's memory."""
+    for spec in segment.tensors:
+        if spec.value is not None:
+            return f"it takes {spec.name}, a size that changes from run to run, as a number"
+    return ""
 
 
 def _open_sizes(bundle: OpenBundle, segment: Segment) -> str:
     """Say which value keeps a segment from having its memory planned."""
     for spec in segment.tensors:
-        if spec.value is not None:
-            return f"it takes {spec.name}, a size that changes from run to run, as a number"
         if greatest_size(bundle.manifest, spec) is None:
             return f"the bundle does not say how large {spec.name} can be"
     return ""

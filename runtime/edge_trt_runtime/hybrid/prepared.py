@@ -6,20 +6,20 @@ from __future__ import annotations
 import logging
 from dataclasses import dataclass, field
 from itertools import count
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from edge_trt_runtime.dtypes import NUMPY_DTYPES
 from edge_trt_runtime.errors import EngineError
 from edge_trt_runtime.executors import open_executor
 from edge_trt_runtime.hybrid.memory import Layout, MemoryPlan, plan_memory
-from edge_trt_runtime.hybrid.schedule import HOST, Schedule, make_schedule, orders
+from edge_trt_runtime.hybrid.schedule import HOST, Op, Schedule, make_schedule, orders
 from edge_trt_runtime.hybrid.sizes import greatest_size
 from edge_trt_runtime.hybrid.turns import Turns
 from edge_trt_runtime.marks import unmarked
 from edge_trt_runtime.plan import Plan, Result, Step
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     import numpy as np
 
@@ -59,7 +59,9 @@ class Prepared:
         results: As the plan's, with a copy of everything that lies in a frame's memory.
         device_executors: By step.
         host_executors: By step.
+        by_host: By step of a device: slots that it takes and gives in the host's memory.
         capturable: Steps that a CUDA graph may hold.
+        variable: Steps some of whose outputs have shapes that only the data tells.
         use_graphs: Whether to capture at all.
         turns: Whose turn it is to compute, where copies are apart.
         mark: Makes calls of a run tell what they are.
@@ -72,16 +74,25 @@ class Prepared:
     pinned_layout: Layout
     mapped: frozenset[int]
     apart: frozenset[int]
+    by_host: dict[int, frozenset[int]]
     sizes: dict[int, int]
     dtypes: dict[int, np.dtype]
     results: tuple[Result, ...]
     device_executors: dict[int, DeviceExecutor] = field(default_factory=dict)
     host_executors: dict[int, Executor] = field(default_factory=dict)
     capturable: frozenset[int] = frozenset()
+    variable: frozenset[int] = frozenset()
     use_graphs: bool = True
     turns: Turns = field(default_factory=Turns)
     mark: Mark = unmarked
     numbers: Iterator[int] = field(default_factory=count)
+
+    def host_inputs(self, op: Op) -> list[int]:
+        """Return the slots that an operation takes in the host's memory, on a device."""
+        if op.kind != "segment" or op.subject not in self.by_host:
+            return []
+        slots = self.by_host[op.subject]
+        return [slot for slot in self.plan.steps[op.subject].inputs if slot in slots]
 
     def scratch(self) -> dict[str, int]:
         """Return by lane of a device what the greediest of its segments needs while it runs."""
@@ -118,6 +129,18 @@ class Prepared:
         self.host_executors.clear()
 
 
+class Peculiar(NamedTuple):
+    """Values that a step of a device treats in a way of its own, by their names.
+
+    Attributes:
+        by_host: It takes and gives them in the host's memory.
+        variable: Only the data tells their shapes.
+    """
+
+    by_host: frozenset[str] = frozenset()
+    variable: frozenset[str] = frozenset()
+
+
 def prepare(
     manifest: Manifest,
     plan: Plan,
@@ -126,6 +149,7 @@ def prepare(
     integrated: bool,
     frames: int = 1,
     in_place: bool = False,
+    peculiar: Mapping[int, Peculiar] | None = None,
 ) -> Prepared:
     """Order a plan's steps over lanes, and lay out the memory of a frame.
 
@@ -136,14 +160,19 @@ def prepare(
         integrated: Whether devices can use the host's memory in place.
         frames: How many runs may be in flight: copies are apart where another one computes.
         in_place: Whether devices that can do so use large inputs of the run in place as well.
+        peculiar: By step of a device: values that need care.
     """
     inputs = len(manifest.signature.inputs)
     sizes, dtypes = _types(manifest, plan, lanes)
     small = {s for s, size in sizes.items() if size <= MAPPED_LIMIT or (in_place and s < inputs)}
     mapped = frozenset(small if integrated else ()) & _on_both_sides(plan, lanes, inputs)
+    by_host = _slots(plan, {n: p.by_host for n, p in (peculiar or {}).items()})
+    variable = _slots(plan, {n: p.variable for n, p in (peculiar or {}).items()})
+    mapped = mapped.difference(*variable.values()).union(*by_host.values())
     large = (slot for slot, size in sizes.items() if size >= APART_FROM and slot not in mapped)
     apart = frozenset(large if frames > 1 else ())
-    schedule = make_schedule(plan, lanes, inputs, mapped, apart)
+    met = {n: slots.intersection(plan.steps[n].inputs) for n, slots in by_host.items()}
+    schedule = make_schedule(plan, lanes, inputs, mapped, apart, met)
     before = orders(schedule.ops)
     pinned = plan_memory(sizes, schedule.pinned_uses, before)
     results = tuple(
@@ -157,6 +186,7 @@ def prepare(
         pinned_layout=pinned,
         mapped=mapped,
         apart=apart,
+        by_host=by_host,
         sizes=sizes,
         dtypes=dtypes,
         results=results,
@@ -192,15 +222,17 @@ def load_executors(
                 )
             elif where.segment in placement.leases:
                 lease = placement.leases[where.segment]
-                prepared.device_executors[number] = _open_plan(bundle, step, where, lease, options)
+                prepared.device_executors[number] = _open_plan(
+                    bundle, step, where, lease, device, options
+                )
             else:
                 prepared.device_executors[number] = _open_on_device(bundle, step, device)
     except BaseException:
         prepared.close()
         raise
-    prepared.capturable = frozenset(
-        number for number, e in prepared.device_executors.items() if e.capturable
-    )
+    executors = prepared.device_executors.items()
+    prepared.capturable = frozenset(number for number, e in executors if e.capturable)
+    prepared.variable = frozenset(number for number, e in executors if e.variable)
 
 
 def _open_on_host(bundle: OpenBundle, step: Step, where: Place, threads: int | None) -> Executor:
@@ -218,14 +250,21 @@ def _open_on_host(bundle: OpenBundle, step: Step, where: Place, threads: int | N
 
 
 def _open_plan(
-    bundle: OpenBundle, step: Step, where: Place, lease: Lease, options: Options
+    bundle: OpenBundle,
+    step: Step,
+    where: Place,
+    lease: Lease,
+    device: Device,
+    options: Options,
 ) -> DeviceExecutor:
     from edge_trt_runtime.tensorrt.executor import TensorRtExecutor
 
     manifest = bundle.manifest
     greatest = {spec.name: greatest_size(manifest, spec) or 0 for spec in step.segment.tensors}
     cache = options.plans.persistent_cache
-    return TensorRtExecutor(lease, step, greatest, gpu=where.lane == "gpu", persistent_cache=cache)
+    return TensorRtExecutor(
+        lease, step, greatest, device, gpu=where.lane == "gpu", persistent_cache=cache
+    )
 
 
 def _open_on_device(bundle: OpenBundle, step: Step, device: Device) -> DeviceExecutor:
@@ -249,6 +288,21 @@ def _types(
                 sizes[slot] = size
                 dtypes[slot] = NUMPY_DTYPES[specs[name].dtype]
     return sizes, dtypes
+
+
+def _slots(plan: Plan, named: Mapping[int, frozenset[str]]) -> dict[int, frozenset[int]]:
+    """Return slots by step for names by step; steps without any are left out."""
+    found: dict[int, frozenset[int]] = {}
+    for number, names in named.items():
+        step = plan.steps[number]
+        pairs = [
+            *zip(step.segment.inputs, step.inputs, strict=True),
+            *zip(step.wanted, step.outputs, strict=True),
+        ]
+        slots = frozenset(slot for name, slot in pairs if name in names)
+        if slots:
+            found[number] = slots
+    return found
 
 
 def _on_both_sides(plan: Plan, lanes: Sequence[str], inputs: int) -> frozenset[int]:

@@ -3,12 +3,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from edge_trt_runtime.hybrid.schedule import HOST
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     import numpy as np
 
@@ -35,12 +35,18 @@ class Recipe:
         loose: Operations that no graph can hold: they copy arrays of the caller, which lie
             elsewhere in every run.
         runs: How often it ran.
+        shapes: Of all values that are known when it ends, by slot.
+        asks: What follows depends on the answers, which are known when it ends; without any it
+            goes to the end of the run.
+        told: Slots of outputs whose shapes are an answer, and the segment that tells them.
+        following: Lists of the calls that follow, by answers.
         frame: Number of the frame that it is for.
     """
 
-    def __init__(self) -> None:
-        """Begin an empty one."""
-        self.parts: list[list[Callable[[], object]]] = []
+    def __init__(self, start: int = 0) -> None:
+        """Begin an empty one at an operation."""
+        self.start = start
+        self.parts: list[list[Callable[[], object]]] = [[] for _ in range(start)]
         self.calls: list[Callable[[], object]] = []
         self.bound: list[DeviceCall] = []
         self.graphs: list[Captured] = []
@@ -50,14 +56,54 @@ class Recipe:
         self.queued: list[Callable[[], object]] = []
         self.copies: list[Callable[[], np.ndarray]] | None = None
         self.loose: set[int] = set()
+        self.shapes: dict[int, tuple[int, ...]] = {}
+        self.asks: list[Callable[[], object]] = []
+        self.told: tuple[Sequence[int], DeviceCall] | None = None
+        self.following: dict[Any, Recipe] = {}
         self.runs = self.frame = 0
+
+    def answers(self) -> tuple[object, ...]:
+        """Return on what the calls that follow depend."""
+        return tuple([ask() for ask in self.asks])
+
+    def shapes_now(self) -> dict[int, tuple[int, ...]]:
+        """Return the shapes of all values that are known after the last run."""
+        if self.told is None:
+            return {**self.shapes}
+        slots, call = self.told
+        return {**self.shapes, **dict(zip(slots, call.shapes, strict=True))}
+
+    def operations(
+        self, ops: Sequence[Op], values: list[Any]
+    ) -> Iterator[tuple[Op, list[Callable[[], object]], DeviceCall | None]]:
+        """Yield all operations of a run with their calls, for who makes each before the next one.
+
+        Args:
+            ops: The schedule.
+            values: Get what devices leave in pinned memory.
+
+        Yields:
+            The operation, its calls, and the segment that it queues on a device.
+        """
+        recipe: Recipe | None = self
+        while recipe is not None:
+            for slot, view in recipe.views:
+                values[slot] = view
+            bound = iter(recipe.bound)
+            for number in range(recipe.start, len(recipe.parts)):
+                op = ops[number]
+                queues = op.kind == "segment" and op.lane != HOST
+                yield op, recipe.parts[number], next(bound) if queues else None
+            recipe = recipe.following.get(recipe.answers()) if recipe.asks else None
 
     def settle(self, ops: Sequence[Op], results: Sequence[Result]) -> None:
         """Find the short way through a run, now that its calls stay as they are."""
         views = dict(self.views)
         on_host = sum(op.kind == "segment" and op.lane == HOST for op in ops)
-        if on_host > len(self.between) or any(
-            result.slot not in views or not result.copy for result in results
+        if (
+            self.asks
+            or on_host > len(self.between)
+            or any(result.slot not in views or not result.copy for result in results)
         ):
             return
         self.queued = [self.between.get(call, call) for call in self.calls[len(self.stages) :]]
@@ -66,6 +112,8 @@ class Recipe:
     def close(self) -> None:
         """Give back graphs and bound segments; nothing of them may be running."""
         self.copies = None
+        for recipe in self.following.values():
+            recipe.close()
         for graph in self.graphs:
             graph.free()
         for call in self.bound:

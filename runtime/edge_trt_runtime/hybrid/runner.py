@@ -12,7 +12,7 @@ from edge_trt_runtime.device_arrays import Blocks
 from edge_trt_runtime.errors import EngineError
 from edge_trt_runtime.hybrid.choosing import faster
 from edge_trt_runtime.hybrid.frame import Frame
-from edge_trt_runtime.hybrid.prepared import Prepared, load_executors, prepare
+from edge_trt_runtime.hybrid.prepared import Peculiar, Prepared, load_executors, prepare
 from edge_trt_runtime.marks import unmarked
 
 if TYPE_CHECKING:
@@ -65,6 +65,7 @@ class HybridRunner:
                     lanes,
                     integrated=device.integrated,
                     frames=options.frames,
+                    peculiar=_peculiar(plan, placement),
                 )
                 prepared = make()
                 in_place = make(in_place=True) if device.integrated else prepared
@@ -201,6 +202,17 @@ class _Frames:
                 if self._count:
                     self._changed.wait()
         self._blocks.close()
+
+
+def _peculiar(plan: Plan, placement: Placement) -> dict[int, Peculiar]:
+    """Return by step what its TensorRT plan does otherwise than others."""
+    plans = {name: lease.plan for name, lease in placement.leases.items()}
+    names = {number: step.segment.name for number, step in enumerate(plan.steps)}
+    return {
+        number: Peculiar(plans[name].on_host, plans[name].variable)
+        for number, name in names.items()
+        if name in plans
+    }
 
 
 def _close(device: Device, frames: _Frames, prepared: Prepared) -> None:

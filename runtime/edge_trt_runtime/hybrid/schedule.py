@@ -11,7 +11,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Sequence
+    from collections.abc import Collection, Mapping, Sequence
 
     from edge_trt_runtime.plan import Plan
 
@@ -21,7 +21,7 @@ HOST = "host"
 COPY_IN, COPY_OUT = "copy-in", "copy-out"
 """Lanes of copies that are worth one: they run while a lane works on another frame."""
 
-Kind = Literal["stage", "upload", "segment", "download", "finish"]
+Kind = Literal["stage", "upload", "segment", "download", "meet", "finish"]
 
 
 class Op(NamedTuple):
@@ -29,7 +29,8 @@ class Op(NamedTuple):
 
     Attributes:
         kind: ``stage`` copies an input to pinned memory, ``upload`` and ``download`` copy between
-            pinned and device memory, ``segment`` runs a step, ``finish`` waits for every lane.
+            pinned and device memory, ``segment`` runs a step, ``meet`` waits for values that the
+            next step takes in the host's memory, ``finish`` waits for every lane.
         lane: Where it is queued.
         subject: The value's slot for copies, the number of the step for ``segment``, else 0.
         waits: Numbers of earlier operations on other lanes that have to be over first.
@@ -65,6 +66,7 @@ def make_schedule(
     inputs: int,
     mapped: Collection[int] = (),
     apart: Collection[int] = (),
+    by_host: Mapping[int, Collection[int]] | None = None,
 ) -> Schedule:
     """Put a plan in order.
 
@@ -74,9 +76,12 @@ def make_schedule(
         inputs: How many slots hold inputs of the run; they are the first.
         mapped: Slots that live in pinned memory which the devices read in place: uncopied.
         apart: Slots that are copied on lanes of their own, beside what the devices compute.
+        by_host: By step of a device: slots that it takes in the host's memory while the host
+            queues it; they are ``mapped``.
     """
     maker = _Maker(plan, lanes, inputs, frozenset(mapped), frozenset(apart))
     for number, step in enumerate(plan.steps):
+        maker.meet((by_host or {}).get(number, ()))
         if lanes[number] == HOST:
             maker.add_host_step(number, step.inputs, step.outputs)
         else:
@@ -155,6 +160,13 @@ class _Maker:
         for slot in range(inputs):
             if slot in self._device_readers:
                 self._stage(slot)
+
+    def meet(self, slots: Collection[int]) -> None:
+        """Let the host wait until it can read values that devices make."""
+        made = [self._on_host[slot] for slot in slots]
+        waits = [op for op in made if op is not None and self._ops[op].lane != HOST]
+        if waits:
+            self._add("meet", HOST, 0, waits)
 
     def add_host_step(self, number: int, inputs: Sequence[int], outputs: Sequence[int]) -> None:
         """Append a step of the host; what devices read of it goes to pinned memory."""

@@ -6,6 +6,8 @@ from __future__ import annotations
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+import numpy as np
+
 from edge_trt_runtime.errors import EngineError
 from edge_trt_runtime.tensorrt.messages import Messages, error_recorder, logging_to
 from edge_trt_runtime.tensorrt.profiling import layer_descriptions
@@ -46,6 +48,10 @@ class LoadedPlan:
         memory: Bytes of device memory that a context needs for what lies between layers.
         streams_weights: Whether it brings weights to the device while it runs.
         profiles: By profile: bounds of those inputs that have open sizes.
+        values: By profile: bounds of the values of those inputs that are sizes themselves.
+        on_host: Inputs and outputs that are taken and given in the host's memory.
+        infers_outputs: Whether outputs are values that TensorRT computes while it infers shapes.
+        variable: Outputs whose shape only the data tells.
     """
 
     def __init__(
@@ -149,24 +155,72 @@ class LoadedPlan:
         # A budget of all that can be streamed is TensorRT's default, and streams nothing.
         resident = int(getattr(engine, "weight_streaming_budget_v2", streamable))
         self.streams_weights = resident < streamable
-        self._on_host = [
+        self.on_host = frozenset(
             name for name in names if engine.get_tensor_location(name) == trt.TensorLocation.HOST
-        ]
+        )
+        self.infers_outputs = any(map(engine.is_shape_inference_io, self.outputs))
         open_inputs = [n for n in self.inputs if -1 in tuple(engine.get_tensor_shape(n))]
         self.profiles: list[dict[str, Bounds]] = [
             {name: self._bounds(name, index) for name in open_inputs}
             for index in range(engine.num_optimization_profiles)
         ]
+        sizes = [n for n in self.inputs if n in self.on_host and engine.is_shape_inference_io(n)]
+        self.values = [
+            self._value_bounds(sizes, index) for index in range(engine.num_optimization_profiles)
+        ]
+        open_outputs = [n for n in self.outputs if -1 in tuple(engine.get_tensor_shape(n))]
+        self.variable = self._find_variable(open_outputs) if open_outputs else frozenset[str]()
+
+    def _value_bounds(self, names: Sequence[str], index: int) -> dict[str, Bounds]:
+        """Return what values of inputs may be in a profile, where that is limited."""
+        found: dict[str, Bounds] = {}
+        for name in names:
+            # The bindings name these arguments the other way round, so by their places.
+            limits = self._engine.get_tensor_profile_values(index, name)
+            if limits:
+                least, _, most = limits
+                found[name] = Bounds(tuple(least), tuple(most))
+        return found
+
+    def _find_variable(self, names: Sequence[str]) -> frozenset[str]:
+        """Return outputs that have no shape although all inputs have one."""
+        context = self.context()
+        for name, bounds in (self.profiles[0] if self.profiles else {}).items():
+            context.set_input_shape(name, bounds.most)
+        kept: list[np.ndarray] = []
+        for name, bounds in (self.values[0] if self.values else {}).items():
+            kept.append(np.array(bounds.most, self.dtype_of(name)))
+            context.set_tensor_address(name, kept[-1].ctypes.data)
+        if context.infer_shapes():
+            raise self.failure("can't tell its shapes from the sizes of its first profile")
+        return frozenset(name for name in names if -1 in tuple(context.get_tensor_shape(name)))
+
+    def dtype_of(self, name: str) -> np.dtype:
+        """Return the type of a value in the host's memory, which is int32, int64 or what it is."""
+        kind = self._engine.get_tensor_dtype(name)
+        data_type = self.library.module.DataType
+        known = {"INT32": "int32", "INT64": "int64", "BOOL": "bool", "FLOAT": "float32"}
+        for member, numpy_name in known.items():
+            if kind == getattr(data_type, member):
+                return np.dtype(numpy_name)
+        raise self._wrong(f"takes {name!r} in the host's memory, of a type that is no size's")
 
     def _bounds(self, name: str, index: int) -> Bounds:
         least, _, most = self._engine.get_tensor_profile_shape(name, index)
         return Bounds(tuple(least), tuple(most))
 
-    def check_names(self, inputs: Sequence[str], outputs: Sequence[str]) -> None:
+    def check_names(
+        self, inputs: Sequence[str], outputs: Sequence[str], dtypes: Mapping[str, np.dtype]
+    ) -> None:
         """Refuse a plan that is not of the segment.
 
+        Args:
+            inputs: Of the segment.
+            outputs: Likewise.
+            dtypes: Of both.
+
         Raises:
-            EngineError: Naming what the plan lacks, or wants in the host's memory.
+            EngineError: Naming what the plan lacks, or wants beside it.
         """
         for name in (*inputs, *outputs):
             if name not in (self.inputs if name in inputs else self.outputs):
@@ -174,11 +228,15 @@ class LoadedPlan:
         for name in self.inputs:
             if name not in inputs:
                 raise self._wrong(f"wants {name!r}, which the manifest does not list")
-        if self._on_host:
-            raise self._wrong(
-                f"takes {self._on_host[0]!r} as numbers in the host's memory, which this "
-                "edge_trt_runtime does not give"
-            )
+
+        for name in sorted(self.on_host):
+            if self.dtype_of(name) != dtypes[name]:
+                raise self._wrong(
+                    f"takes {name!r} as {self.dtype_of(name)} in the host's memory, and the "
+                    f"manifest says {dtypes[name]}"
+                )
+        for name in self.variable & self.on_host:
+            raise self._wrong(f"gives {name!r} in the host's memory, and does not say how long")
 
     def _wrong(self, what: str) -> EngineError:
         return EngineError(
@@ -187,25 +245,28 @@ class LoadedPlan:
             hint="build it again on this machine",
         )
 
-    def profile_for(self, shapes: Mapping[str, Shape]) -> int:
-        """Return the first profile that takes shapes.
+    def profile_for(self, shapes: Mapping[str, Shape], values: Mapping[str, Shape]) -> int:
+        """Return the first profile that takes shapes and values.
 
         Args:
             shapes: By input; those without open sizes may be left out.
+            values: Of inputs that are sizes.
 
         Raises:
             EngineError: When none does, naming the first input that is outside of the first one.
         """
         for index, bounds in enumerate(self.profiles):
-            if all(bound.hold(shapes[name]) for name, bound in bounds.items()):
+            if all(bound.hold(shapes[name]) for name, bound in bounds.items()) and all(
+                bound.hold(values[name]) for name, bound in self.values[index].items()
+            ):
                 return index
-        name, bound = next(
-            (name, bound)
-            for name, bound in self.profiles[0].items()
-            if not bound.hold(shapes[name])
+        given = [(n, shapes[n], bound) for n, bound in self.profiles[0].items()]
+        given += [(n, values[n], bound) for n, bound in self.values[0].items()]
+        name, got, bound = next(
+            ((name, got, bound) for name, got, bound in given if not bound.hold(got)), given[0]
         )
         raise EngineError(
-            f"input {name!r} of segment {self._name!r} is {list(shapes[name])}, and its plan takes "
+            f"input {name!r} of segment {self._name!r} is {list(got)}, and its plan takes "
             f"{list(bound.least)} to {list(bound.most)}",
             segment=self._name,
             hint="build it again with a wider range",

@@ -64,7 +64,7 @@ def value_of(array: Any) -> np.ndarray:
     return array.numpy() if isinstance(array, DeviceArray) else array
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=15, deadline=None)
 @given(seed=st.integers(0, 10**9), integrated=st.booleans(), apart=st.booleans())
 def test_any_order_with_arrays_on_the_gpu_gives_the_same(
     seed: int, integrated: bool, apart: bool

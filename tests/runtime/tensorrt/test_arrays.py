@@ -71,7 +71,7 @@ def test_arrays_on_the_gpu(
         # A result is an input of the next run, also of another session.
         again = session.submit({"x": staying}, device_outputs=True).result()["output"]
         np.testing.assert_array_equal(again.numpy(), staying.numpy())
-        for result in session.stream([x] * 3):
+        for result in session.stream([x] * 3, depth=1):
             np.testing.assert_array_equal(result.outputs["output"], np.maximum(X + 5, 0))
         assert session.profile({"x": x})
         with edge_trt_runtime.load(path, device="cpu") as other:

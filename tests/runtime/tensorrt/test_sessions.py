@@ -204,7 +204,7 @@ def test_a_plan_that_fails_while_it_runs(machine: Callable[..., Machine], tmp_pa
         (plan_bytes("relu", {"y": [1, 4]}, {"main.0": [1, 4]}), "has no 'x': it is of another"),
         (plan_bytes("relu", {"x": [1, 4]}, {"z": [1, 4]}), "has no 'main.0'"),
         (plan_bytes("relu", {"x": [1, 4], "y": [1]}, {"main.0": [1, 4]}), "wants 'y', which"),
-        (relu_plan(host=["x"]), "takes 'x' as numbers in the host's memory"),
+        (relu_plan(host=["x"]), "takes 'x' as int64 in the host's memory, and the manif"),
         (
             plan_bytes("relu", {"x": [-1, 4]}, {"main.0": [-1, 4]}, profiles=[{"x": [[2, 4]] * 3}]),
             r"input 'x' of segment 'main' is \[1, 4\], and its plan takes \[2, 4\] to \[2, 4\]",
