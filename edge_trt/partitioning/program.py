@@ -11,6 +11,7 @@ from typing import Any
 import torch
 from torch import fx
 from torch.export import ExportedProgram
+from torch.fx._lazy_graph_module import _LazyGraphModule
 
 from edge_trt.capture.oblivious import oblivious
 from edge_trt.capture.quiet import quiet
@@ -32,6 +33,7 @@ def export(block: Block) -> ExportedProgram:
     values = [n.meta["val"] for n in placeholders]
     if any(isinstance(v, (torch.SymFloat, torch.SymBool)) for v in values):
         raise refusal(block, "it takes a number computed from sizes that is no whole number")
+    _LazyGraphModule.force_recompile(block.module)  # export reads its arguments' names there
     try:
         examples, shapes = tuple(map(_example, values)), tuple(map(_dynamic, values))
         with quiet(), oblivious(), whole_recurrences():  # a length that is a range stays one

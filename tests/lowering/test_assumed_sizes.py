@@ -94,3 +94,13 @@ def test_a_weight_of_open_sizes_falls_back(same):
         x, w = torch.randn(1, 1, 9, 9), torch.randn(1, 1, k, k)
         expected = _Correlation(same=same)(x, w)
         torch.testing.assert_close(bundle.module()(x, w), expected, rtol=1e-4, atol=1e-5)
+
+
+def test_a_block_of_open_sizes_that_falls_back_keeps_the_names_of_its_inputs():
+    given = edge_trt.Input(("n", 5), min=2, opt=3, max=9)
+    with pytest.warns(edge_trt.EdgeTrtWarning, match="runs nothing"):
+        bundle = edge_trt.compile(
+            _Rows().eval(), given, fallback="torch", fallback_ops=("cat", "flip", "relu")
+        )
+    x = torch.randn(9, 5)
+    torch.testing.assert_close(bundle.module()(x), _Rows()(x))
