@@ -7,6 +7,9 @@ import contextlib
 import errno
 import json
 import os
+import subprocess
+import sys
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -124,26 +127,35 @@ def test_no_debugfs_is_a_reason_and_no_zero(tmp_path: Path) -> None:
     assert sample.unavailable["engines"] == "needs root (no debugfs here)"
 
 
-def test_debugfs_without_root_says_so(tmp_path: Path, monkeypatch) -> None:
-    """The kernel refuses others at the folder of debugfs; root in a test is refused nothing."""
-    plant(ORIN, tmp_path)
+AS_NOBODY = """
+import json, os, sys
+from edge_trt_jetson import boards, versions
+from edge_trt_jetson.telemetry.reader import Reader
+boards.all_boards(), versions.known()  # their files may lie where nobody else may read
+if os.geteuid() == 0:  # the kernel refuses root nothing
+    os.setgid(65534)
+    os.setuid(65534)
+with Reader(sys.argv[1]) as reader:
+    sample = reader.read()
+print(json.dumps([sample.unavailable, sorted(sample.engines), sample.watts]))
+"""
 
-    def refusing(real):
-        def call(path, *args, **kwargs):
-            if DEBUG in f"{path}/":
-                raise PermissionError(errno.EACCES, "Permission denied", str(path))
-            return real(path, *args, **kwargs)
 
-        return call
-
-    monkeypatch.setattr(os, "open", refusing(os.open))
-    monkeypatch.setattr(os, "listdir", refusing(os.listdir))
-    with Reader(tmp_path) as reader:
-        sample = reader.read()
-    assert sample.unavailable == {"emc": "needs root", "engines": "needs root"}
-    assert "emc" not in sample.engines
-    assert sample.engines["dla0"].hz is None
-    assert sample.watts == pytest.approx(ORIN.watts)
+def test_debugfs_without_root_says_so() -> None:
+    """The folder of debugfs is open to root alone, as on a board."""
+    with tempfile.TemporaryDirectory() as folder:  # one that others may enter
+        os.chmod(folder, 0o755)
+        plant(ORIN, Path(folder))
+        debugfs = Path(folder, DEBUG)
+        debugfs.chmod(0)
+        command = [sys.executable, "-c", AS_NOBODY, folder]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        debugfs.chmod(0o700)
+    assert done.returncode == 0, done.stderr
+    unavailable, engines, watts = json.loads(done.stdout)
+    assert unavailable == {"emc": "needs root", "engines": "needs root"}
+    assert engines == ["dla0", "dla1", "nvenc", "vic"]  # what everybody may see of them
+    assert watts == pytest.approx(ORIN.watts)
 
 
 def test_share_of_time_with_power(tmp_path: Path, monkeypatch) -> None:

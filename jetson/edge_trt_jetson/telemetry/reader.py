@@ -7,6 +7,7 @@ measured time). Everything is read below a root path, so that recorded trees can
 
 from __future__ import annotations
 
+import math
 import time
 from pathlib import Path
 from types import TracebackType
@@ -110,9 +111,10 @@ class Reader:
 def _seconds(text: bytes | None) -> float | None:
     """The first number of `/proc/uptime`."""
     try:
-        return float((text or b"").split()[0])
+        seconds = float((text or b"").split()[0])
     except (IndexError, ValueError):
         return None
+    return seconds if math.isfinite(seconds) else None
 
 
 def is_here(root: Path) -> bool:
