@@ -24,7 +24,21 @@ def checked(options: CompileOptions) -> CompileOptions:
             option="fp32_layers",
             hint="add precision='fp16', or leave it out",
         )
+    check_dla(options, options.precision)
     return options
+
+
+def check_dla(options: CompileOptions, precision: str) -> None:
+    """Refuses a placement that no target can have, before work is spent.
+
+    Args:
+        options: with the targets.
+        precision: of the networks, which may be those of a finished bundle.
+    """
+    if options.places_dla:
+        from edge_trt.placement.site import check_targets
+
+        check_targets(options.targets, options.dla, options.dla_mode, precision)
 
 
 def check_files(options: CompileOptions) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import math
 from collections import deque
-from collections.abc import Hashable
+from collections.abc import Hashable, Iterable
 
 _TINY = 1e-12  # of a second: less is rounding
 
@@ -20,11 +20,18 @@ class FlowGraph:
         self._room: list[float] = []
 
     def add(self, tail: Hashable, head: Hashable, capacity: float) -> None:
-        """Adds an edge; infinity is allowed."""
+        """Adds an edge; infinity is allowed. Edges are numbered from 0 in the order of adding."""
         for end, start, room in ((head, tail, capacity), (tail, head, 0.0)):
             self._edges[self._number(start)].append(len(self._heads))
             self._heads.append(self._number(end))
             self._room.append(room)
+
+    def refill(self, capacities: Iterable[float]) -> None:
+        """Gives every edge a new capacity, in the order of adding, and takes all flow away."""
+        room = self._room
+        for number, capacity in enumerate(capacities):
+            room[2 * number] = capacity
+            room[2 * number + 1] = 0.0
 
     def sink_side(self, source: Hashable, sink: Hashable) -> set[Hashable]:
         """The nodes on the sink's side of a cheapest cut, as few as possible.

@@ -7,9 +7,14 @@ import dataclasses
 from typing import TYPE_CHECKING
 
 from edge_trt.errors import OptionError
+from edge_trt.option_values import unknown
 
 if TYPE_CHECKING:
     from edge_trt.options import CompileOptions
+
+
+HOST_TARGETS = ("cpu", "rtx", "cuda")
+"""Targets that are not a board: ONNX Runtime, TensorRT-RTX, and desktop TensorRT."""
 
 
 def check_together(options: CompileOptions) -> None:
@@ -18,18 +23,23 @@ def check_together(options: CompileOptions) -> None:
     Raises:
         OptionError: naming the option.
     """
-    _refuse_what_is_not_there_yet(options)
+    _check_dla(options)
     _check_int8(options)
 
 
-def _refuse_what_is_not_there_yet(options: CompileOptions) -> None:
-    """Refuse what a later version brings, rather than ignore it."""
-    if options.dla is not None:
-        raise OptionError(
-            f"dla={options.dla!r} is not available yet",
-            option="dla",
-            hint="leave it out; everything runs on the GPU",
-        )
+DLA = ("dla", "dla_objective", "dla_mode")
+"""Options of the placement on DLA."""
+
+
+def _check_dla(options: CompileOptions) -> None:
+    """Refuse what only a placement reads, without one."""
+    for name, default in (("dla_objective", "latency"), ("dla_mode", None)):
+        if not options.places_dla and getattr(options, name) != default:
+            raise OptionError(
+                f"{name} is about DLA, and dla is {options.dla!r}",
+                option=name,
+                hint="add dla='auto', or leave it out",
+            )
 
 
 INT8 = (
@@ -72,3 +82,22 @@ def _is_given(value: object, default: object) -> bool:
     """Whether a value is another than the default; data may be anything, and is not compared."""
     plain = isinstance(value, str | int | tuple)
     return value != default if plain else value is not default
+
+
+def check_target(target: str) -> None:
+    """Raise OptionError unless ``target`` is a host target or the name of a board."""
+    if target in HOST_TARGETS:
+        return
+    from edge_trt_jetson import boards
+
+    if target in boards.targets():
+        return
+    if board := boards.find(target):
+        newest = max(board.jetpack, default="none")
+        raise OptionError(
+            f"{board} can't be a target: its newest JetPack is {newest}",
+            option="target",
+            hint="choose a board with JetPack 6 or newer (edge_trt boards lists them)",
+        )
+    known = [*HOST_TARGETS, *boards.targets()]
+    raise unknown("target", target, known, option="target")

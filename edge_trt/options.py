@@ -14,8 +14,7 @@ import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol, cast
 
-from edge_trt.errors import OptionError
-from edge_trt.option_checks import check_together
+from edge_trt.option_checks import check_target, check_together
 from edge_trt.option_values import (
     normalised,
     parse_data,
@@ -31,10 +30,8 @@ if TYPE_CHECKING:
     import argparse
     from collections.abc import Callable, Collection, Iterable, Mapping
 
-HOST_TARGETS = ("cpu", "rtx", "cuda")
-"""Targets that are not a board: ONNX Runtime, TensorRT-RTX, and desktop TensorRT."""
-
 PRECISIONS = ("fp32", "fp16", "int8")
+DLA_POLICIES = ("auto", "only", "off")
 FALLBACKS = ("auto", "torch", "onnxruntime", "forbid")
 
 
@@ -209,7 +206,7 @@ class CompileOptions:
         "sparse",
         "--int8-scheme",
         "int8 for products with weights, as a GPU wants it (sparse), or for every tensor, as a DLA "
-        "wants it (dense)",
+        "wants it (dense, which --dla brings along)",
         choices=("sparse", "dense"),
     )
     int8_weights: str = _field(
@@ -228,7 +225,24 @@ class CompileOptions:
         engine=False,
     )
     dla: str | None = _field(
-        None, "--dla", "which layers go to the deep learning accelerators", metavar="POLICY"
+        None,
+        "--dla",
+        "layers on the deep learning accelerators of the target: where that is best (auto), all of "
+        "them or an error (only), none (off, the default)",
+        choices=DLA_POLICIES,
+    )
+    dla_objective: str = _field(
+        "latency",
+        "--dla-objective",
+        "what is best: the latency of one run, the throughput of many, or the energy of a run",
+        choices=("latency", "throughput", "energy"),
+    )
+    dla_mode: str | None = _field(
+        None,
+        "--dla-mode",
+        "power mode to place layers for, such as MAXN or 30W (default: the one that the board "
+        "starts in)",
+        metavar="MODE",
     )
     workspace: int | None = _field(
         None,
@@ -274,6 +288,16 @@ class CompileOptions:
         for target in self.targets:
             check_target(target)
         check_together(self)
+
+    @property
+    def places_dla(self) -> bool:
+        """Whether layers are placed on DLA."""
+        return self.dla in ("auto", "only")
+
+    @property
+    def dense(self) -> bool:
+        """Whether every tensor is quantized under int8, as a DLA wants it."""
+        return self.int8_scheme == "dense" or self.places_dla
 
     @property
     def targets(self) -> tuple[str, ...]:
@@ -365,22 +389,3 @@ def from_arguments(arguments: argparse.Namespace) -> CompileOptions:
         else:
             keywords[field.name] = option.parse(given) if option.parse else given
     return CompileOptions(**keywords)
-
-
-def check_target(target: str) -> None:
-    """Raise OptionError unless ``target`` is a host target or the name of a board."""
-    if target in HOST_TARGETS:
-        return
-    from edge_trt_jetson import boards
-
-    if target in boards.targets():
-        return
-    if board := boards.find(target):
-        newest = max(board.jetpack, default="none")
-        raise OptionError(
-            f"{board} can't be a target: its newest JetPack is {newest}",
-            option="target",
-            hint="choose a board with JetPack 6 or newer (edge_trt boards lists them)",
-        )
-    known = [*HOST_TARGETS, *boards.targets()]
-    raise unknown("target", target, known, option="target")

@@ -7,16 +7,17 @@ imported by `compile` and not by importing this module, so that opening a bundle
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, cast
 
 from edge_trt.bundle.bundle import Bundle, Part
-from edge_trt.early_checks import check_data, check_files, checked
+from edge_trt.early_checks import check_data, check_dla, check_files, checked
 from edge_trt.engines.kept_plans import KeptPlans
 from edge_trt.engines.plans import build_plans
-from edge_trt.option_checks import INT8, needs_data
+from edge_trt.option_checks import DLA, INT8, needs_data
 from edge_trt.options import CompileOptions
+from edge_trt.placement.build import place_for_more, start
 from edge_trt.precision import Patterns, to_fp16
 from edge_trt.precision.kept import keeping, measured
 from edge_trt.stages import Progress, Stages, Step
@@ -150,6 +151,7 @@ def tune(
     bundle = _in_fp32(model, inputs, chosen, stages)
 
     def finish(better: Bundle) -> None:
+        place_for_more(better, chosen)
         _build_engines(better, chosen, None, lambda fraction, note: None)
         better.save(output)
 
@@ -164,8 +166,12 @@ def _in_fp32(model: object, inputs: Any, options: CompileOptions, stages: Stages
     if not isinstance(model, Bundle):
         default = CompileOptions()
         names = ("precision", "fp32_layers", "metric", *INT8)
-        plain = {name: getattr(default, name) for name in names} | {"self_test": 0}
-        return compile_networks(model, inputs, replace(options, **plain), stages)
+        plain = {name: getattr(default, name) for name in (*names, *DLA)} | {"self_test": 0}
+        check_dla(options, options.precision)
+        bundle = compile_networks(model, inputs, replace(options, **plain), stages)
+        if options.places_dla:  # ranges are those of the tensors that the rewritten layers have
+            stages.run("placement", start, bundle, options)
+        return bundle
     if model.options.precision != "fp32":
         raise CalibrationError(
             f"the bundle is in {model.options.precision}, and ranges are measured in fp32",
@@ -195,6 +201,7 @@ def compile_networks(
     """
     from edge_trt.capture import capture
     from edge_trt.conversion.registry import load_plugins
+    from edge_trt.lowering.self_test import record, record_samples
 
     chosen = checked(options)
     check_files(options)
@@ -210,17 +217,20 @@ def compile_networks(
     if chosen.dryrun:
         return bundle
     # Runs the model while networks are made and written: nothing traces from here on.
-    if chosen.precision != "int8":
-        bundle.vectors = stages.start("self-test", _self_test, captured, chosen.self_test)
+    if chosen.precision != "int8" and chosen.self_test:
+        bundle.vectors = stages.start("self-test", record, captured, chosen.self_test)
     bundle.parts = stages.run("conversion", _convert, partition, captured, fallbacks)
+    placement = stages.run("placement", start, bundle, chosen) if chosen.places_dla else None
     bundle.results = dict(zip(captured.output_names, partition.results, strict=True))
     bundle.states = {name: state.numpy() for name, state in captured.states.items()}
     if chosen.precision == "int8":
         samples = stages.run("calibration", _quantize, bundle, captured, keep, on_step=True)
         with keeping(measured(bundle), keep):
             count = chosen.self_test
-            bundle.vectors = stages.run("self-test", _self_test_of, captured, samples, count)
+            bundle.vectors = stages.run("self-test", record_samples, captured, samples, count)
     stages.run("precision", _set_precision, bundle)
+    if placement is not None:
+        bundle.placement = stages.run("placement", placement.place, bundle.networks, bundle.ranges)
     return bundle
 
 
@@ -252,6 +262,8 @@ def add_engines(
         optimization_level=before.optimization_level if level is None else level,
     )
     stages = Stages(progress)
+    check_dla(options, bundle.options.precision)
+    place_for_more(bundle, options)
     stages.run("engines", _build_engines, bundle, options, folder, on_step=True)
     bundle.seconds["engines"] = bundle.seconds.get("engines", 0.0) + stages.seconds["engines"]
     bundle.options = replace(
@@ -358,20 +370,6 @@ def _quantize(
     model = eager_by_name(captured.program, captured.input_names, captured.output_names)
     data = load_data(bundle.options, bundle.signature, warn)
     return quantize(bundle, data, model, step, warn, keep)
-
-
-def _self_test(captured: Captured, count: int) -> Mapping[str, Any]:
-    from edge_trt.lowering.self_test import record
-
-    return record(captured, count) if count else {}
-
-
-def _self_test_of(
-    captured: Captured, samples: Sequence[Mapping[str, Any]], count: int
-) -> Mapping[str, Any]:
-    from edge_trt.lowering.self_test import record_samples
-
-    return record_samples(captured, samples, count)
 
 
 def _build_engines(

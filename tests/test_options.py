@@ -68,7 +68,10 @@ def test_options_can_not_be_changed():
         ({"calibration": "images/"}, "calibration is about int8, and precision is 'fp32'"),
         ({"metric": len}, "metric is about int8, and precision is 'fp32'"),
         ({"int8_except": "head"}, "int8_except is about int8"),
-        ({"dla": "auto"}, "not available yet"),
+        ({"dla": "atuo"}, "did you mean 'auto'"),
+        ({"dla_objective": "energy"}, "dla_objective is about DLA, and dla is None"),
+        ({"dla_mode": "30W", "dla": "off"}, "dla_mode is about DLA, and dla is 'off'"),
+        ({"dla_objective": "speed", "dla": "auto"}, "unknown dla_objective"),
         ({"optimization_level": 6}, "from 0 to 5"),
         ({"optimization_level": -1}, "from 0 to 5"),
         ({"workspace": 0}, "from 1"),
@@ -144,7 +147,7 @@ def test_flags_mean_what_keywords_mean():
         (["--workspace", "much"], "'much' is not a size"),
         (["--self-test", "two"], "'two' is not a whole number"),
         (["--precision", "half"], "unknown precision 'half'"),
-        (["--dla", "auto"], "not available yet"),
+        (["--dla", "always"], "unknown dla 'always'"),
     ],
 )
 def test_flags_are_refused_in_our_words(arguments, text):
@@ -191,13 +194,13 @@ CHANGES_INT8 = {
     "int8_scheme": "dense",
     "int8_weights": "mse",
 }
-NOT_YET = {"dla"}
+CHANGES_DLA = {"dla": "only", "dla_objective": "energy", "dla_mode": "30W"}
 
 
 def test_every_field_is_judged_for_the_cache_key():
     names = {field.name for field in dataclasses.fields(CompileOptions)}
     judged = CHANGES_THE_ENGINE.keys() | LEAVES_THE_ENGINE.keys() | CHANGES_INT8.keys()
-    assert names == judged | {"metric"} | NOT_YET
+    assert names == judged | {"metric"} | CHANGES_DLA.keys()
 
 
 def test_cache_key_changes_exactly_with_the_engine():
@@ -212,6 +215,25 @@ def test_cache_key_changes_with_what_sets_the_ranges():
     keys = {CompileOptions(**INT8 | {n: v}).cache_key() for n, v in CHANGES_INT8.items()}
     assert len(keys | {default}) == len(CHANGES_INT8) + 1
     assert CompileOptions(**INT8, metric="data.py:accuracy").cache_key() == default
+
+
+def test_cache_key_changes_with_what_places_layers():
+    keys = {CompileOptions(**{"dla": "auto"} | {n: v}).cache_key() for n, v in CHANGES_DLA.items()}
+    assert len(keys | {CompileOptions(dla="auto").cache_key(), CompileOptions().cache_key()}) == 5
+
+
+@pytest.mark.parametrize(
+    ("options", "dense"),
+    [
+        ({}, False),
+        ({"int8_scheme": "dense"}, True),
+        ({"dla": "auto"}, True),
+        ({"dla": "only"}, True),
+        ({"dla": "off"}, False),
+    ],
+)
+def test_a_dla_wants_every_tensor_quantized(options, dense):
+    assert CompileOptions(**INT8, **options).dense is dense
 
 
 def test_options_need_no_torch():

@@ -79,6 +79,8 @@ class Bundle:
         plans: TensorRT's engines.
         missing: targets without engines, and why.
         remarks: what else to know.
+        placement: which layers run on DLA and why the others don't, as in `placement.json`; empty
+            without `dla`.
         counter: the release that it was signed as; what is saved has lost the signature itself.
         path: where it was written or read; None before, and after a change.
         source: the files that its weights were read from.
@@ -99,6 +101,7 @@ class Bundle:
     plans: list[Plan] = field(default_factory=list["Plan"])
     missing: dict[str, str] = field(default_factory=dict[str, str])
     remarks: list[str] = field(default_factory=list[str])
+    placement: dict[str, Any] = field(default_factory=dict[str, Any])
     counter: int = 0
     path: Path | None = None
     source: Source | None = None

@@ -6,6 +6,7 @@ from __future__ import annotations
 WEIGHTS = "weights.safetensors"
 REPORT = "report.json"
 RANGES = "ranges.json"
+PLACEMENT = "placement.json"
 SELF_TEST = "self_test.safetensors"
 STATES = "states.safetensors"
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from edge_trt.bundle.bundle import Bundle, Part, Source
-from edge_trt.bundle.layout import RANGES, REPORT, WEIGHTS
+from edge_trt.bundle.layout import PLACEMENT, RANGES, REPORT, WEIGHTS
 from edge_trt.bundle.onnx_program import OnnxProgram
 from edge_trt.engines.plans import Plan
 from edge_trt.errors import BundleError
@@ -82,6 +82,7 @@ def _read(opened: OpenBundle, path: Path) -> Bundle:
         plans=_plans(opened),
         missing=report["missing_engines"],
         remarks=_remarks(report),
+        placement=_placement(opened),
         counter=manifest.counter,
         path=path,
     )
@@ -91,6 +92,12 @@ def _remarks(report: Mapping[str, Any]) -> list[str]:
     """The notes of a report that stand nowhere else in it."""
     elsewhere = {*report["missing_engines"].values(), *report["coverage"].get("notes", [])}
     return [note for note in report["notes"] if note not in elsewhere]
+
+
+def _placement(opened: OpenBundle) -> dict[str, Any]:
+    """Which layers run on DLA; empty if nothing was placed."""
+    there = PLACEMENT in opened.manifest.files
+    return dict(json.loads(opened.read(PLACEMENT))) if there else {}
 
 
 def _ranges(opened: OpenBundle) -> Ranges | None:

@@ -13,6 +13,7 @@ from edge_trt._version import __version__
 from edge_trt.bundle.bundle import Bundle, Part
 from edge_trt.bundle.layout import (
     ENDINGS,
+    PLACEMENT,
     RANGES,
     REPORT,
     SELF_TEST,
@@ -72,6 +73,8 @@ def save_bundle(bundle: Bundle, path: str | os.PathLike[str], *, durable: bool =
         if bundle.ranges is not None:
             text = json.dumps(bundle.ranges.as_dict(coarse=True), indent=1)
             writer.add_bytes(RANGES, text.encode())
+        if bundle.placement:
+            writer.add_bytes(PLACEMENT, json.dumps(bundle.placement, indent=1).encode())
         writer.add_bytes(REPORT, json.dumps(bundle.report, indent=1).encode())
         writer.commit(_manifest(bundle, engines, self_test))
 

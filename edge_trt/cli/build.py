@@ -192,6 +192,10 @@ def _sum_up(bundle: Bundle, output: str | None, seconds: float, *, dryrun: bool)
     from edge_trt.cli.report import print_report
 
     print_report(bundle.report)
+    if bundle.placement:
+        from edge_trt.cli.placement import print_placement
+
+        print_placement(bundle.placement)
     if dryrun:
         print("Nothing was built or written (--dryrun).")
         return

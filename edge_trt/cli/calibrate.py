@@ -28,8 +28,8 @@ if TYPE_CHECKING:
 
 WORDS = ("merge", "export")
 
-UNREAD = ("precision", "target", "ranges", "metric", "dla", "workspace", "optimization_level",
-          "timing_cache", "self_test", "dryrun")  # fmt: skip
+UNREAD = ("precision", "ranges", "metric", "workspace", "optimization_level", "timing_cache",
+          "self_test", "dryrun")  # fmt: skip
 """Options of engines and of what is compared, which are for `edge_trt build`."""
 
 

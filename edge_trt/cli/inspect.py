@@ -26,6 +26,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     what.add_argument(
         "--quantization", action="store_true", help="print ranges, noise and exceptions of int8"
     )
+    what.add_argument(
+        "--placement",
+        action="store_true",
+        help="print which layers run on DLA, why the others do not, and the estimates",
+    )
     what.add_argument("--json", action="store_true", help="print manifest and report for programs")
 
 
@@ -38,6 +43,10 @@ def run(arguments: argparse.Namespace) -> int:
         _print_json(bundle)
     elif arguments.quantization or arguments.plot:
         _print_quantization(bundle, arguments.plot)
+    elif arguments.placement:
+        from edge_trt.cli.placement import print_placement, read_placement
+
+        print_placement(read_placement(bundle))
     elif arguments.network:
         _print_networks(bundle)
     else:

@@ -27,7 +27,7 @@ from edge_trt.options import add_arguments as add_option_arguments
 if TYPE_CHECKING:
     from edge_trt.precision.tuned import Tuned
 
-UNREAD = ("precision", "dla", "dryrun")
+UNREAD = ("precision", "dryrun")
 """Options without a meaning here: the precision is int8, and something is always written."""
 
 

@@ -8,8 +8,9 @@ bound; dearer hops give the first placement that keeps the limit.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Hashable, Iterator, Mapping
 from dataclasses import dataclass, replace
+from itertools import chain
 from math import inf
 
 from edge_trt.min_cut import FlowGraph
@@ -66,55 +67,80 @@ def cut(
         fixed: layers that must (True) or must not (False) be on DLA.
         dearer: what every hop costs in addition.
     """
-    fixed = fixed or {}
-    flow = FlowGraph()
-    flow.add(GPU, DLA, 0.0)
-    for i, (gpu, dla) in enumerate(zip(problem.gpu, problem.dla, strict=True)):
-        on_gpu = inf if fixed.get(i) is True else weights.gpu * gpu
-        on_dla = inf if fixed.get(i) is False or dla == inf else weights.dla * dla
-        least = 0.0 if inf in (on_gpu, on_dla) else min(on_gpu, on_dla)
-        flow.add(GPU, i, on_dla - least)
-        flow.add(i, DLA, on_gpu - least)
-    for number in range(len(problem.graph.values)):
-        _add_value(flow, problem, number, problem.passing(number, weights) + dearer)
-    return frozenset(i for i in flow.sink_side(GPU, DLA) if isinstance(i, int))
+    if "cut" not in problem.cache:
+        problem.cache["cut"] = _Edges(problem)
+    edges: _Edges = problem.cache["cut"]
+    return edges.cut(weights, fixed or {}, dearer)
 
 
-def _add_value(flow: FlowGraph, problem: Problem, number: int, cost: float) -> None:
-    """What is paid when a value passes between the sides, once each way."""
-    value = problem.graph.values[number]
-    producer = value.producer if value.producer >= 0 else GPU
-    same, other = problem.readers(value)
-    for reader in other:  # paid when either is on DLA
-        either = ("either", number, reader)
-        flow.add(GPU, either, cost)
-        flow.add(either, producer, inf)
-        flow.add(either, reader, inf)
-    if same:
-        _into_dla(flow, number, producer, same, cost)
-    if producer == GPU:
-        return
-    if value.output:
-        flow.add(GPU, producer, cost)
-    elif len(same) == 1:
-        flow.add(same[0], producer, cost)
-    elif same:
-        out = ("out", number)
-        flow.add(out, producer, cost)
-        for reader in same:
-            flow.add(reader, out, inf)
+class _Edges:
+    """The flow graph of a problem: its edges are those of every cut, with other capacities."""
 
+    def __init__(self, problem: Problem) -> None:
+        self._problem = problem
+        self._flow = FlowGraph()
+        self._values: list[int] = []  # by edge beyond those of layers: a value, or -1 for infinity
+        for i in range(len(problem.gpu)):
+            self._flow.add(GPU, i, 0.0)
+            self._flow.add(i, DLA, 0.0)
+        for number in range(len(problem.graph.values)):
+            self._add_value(number)
 
-def _into_dla(
-    flow: FlowGraph, number: int, producer: int | str, same: list[int], cost: float
-) -> None:
-    if len(same) == 1:
-        flow.add(producer, same[0], cost)
-        return
-    entry = ("in", number)
-    flow.add(producer, entry, cost)
-    for reader in same:
-        flow.add(entry, reader, inf)
+    def cut(self, weights: Weights, fixed: Mapping[int, bool], dearer: float) -> Labels:
+        """The layers on the side of the DLA."""
+        if not self._problem.gpu:
+            return frozenset()
+        passing = self._problem.passing
+        costs = [passing(v, weights) + dearer for v in range(len(self._problem.graph.values))]
+        costs.append(inf)  # at -1
+        rest = (costs[v] for v in self._values)
+        self._flow.refill(chain(self._of_layers(weights, fixed), rest))
+        return frozenset(i for i in self._flow.sink_side(GPU, DLA) if isinstance(i, int))
+
+    def _of_layers(self, weights: Weights, fixed: Mapping[int, bool]) -> Iterator[float]:
+        for i, (gpu, dla) in enumerate(zip(self._problem.gpu, self._problem.dla, strict=True)):
+            side = fixed.get(i)
+            on_gpu = inf if side is True else weights.gpu * gpu
+            on_dla = inf if side is False or dla == inf else weights.dla * dla
+            least = 0.0 if inf in (on_gpu, on_dla) else min(on_gpu, on_dla)
+            yield on_dla - least
+            yield on_gpu - least
+
+    def _edge(self, tail: Hashable, head: Hashable, value: int) -> None:
+        self._flow.add(tail, head, 0.0)
+        self._values.append(value)
+
+    def _add_value(self, number: int) -> None:
+        """What is paid when a value passes between the sides, once each way."""
+        value = self._problem.graph.values[number]
+        producer = value.producer if value.producer >= 0 else GPU
+        same, other = self._problem.readers(value)
+        for reader in other:  # paid when either is on DLA
+            either = ("either", number, reader)
+            self._edge(GPU, either, number)
+            self._edge(either, producer, -1)
+            self._edge(either, reader, -1)
+        self._into_dla(number, producer, same)
+        if producer == GPU:
+            return
+        if value.output:
+            self._edge(GPU, producer, number)
+        elif len(same) == 1:
+            self._edge(same[0], producer, number)
+        elif same:
+            out = ("out", number)
+            self._edge(out, producer, number)
+            for reader in same:
+                self._edge(reader, out, -1)
+
+    def _into_dla(self, number: int, producer: int | str, same: list[int]) -> None:
+        if len(same) == 1:
+            self._edge(producer, same[0], number)
+        elif same:
+            entry = ("in", number)
+            self._edge(producer, entry, number)
+            for reader in same:
+                self._edge(entry, reader, -1)
 
 
 class _Search:
@@ -129,6 +155,7 @@ class _Search:
 
     def run(self, free: Labels) -> Found:
         """The best placement within the limit, starting from the one without."""
+        self._with_best_regions(free)
         self._with_dearer_hops()
         bound = self._problem.cost(free, self._weights)
         queue: list[tuple[float, dict[int, bool], Labels]] = [(bound, {}, free)]
@@ -171,15 +198,47 @@ class _Search:
 
     def _with_dearer_hops(self) -> None:
         """A placement within the limit, by hops that cost more and more."""
-        high = sum(self._problem.gpu) * self._weights.gpu
-        low = 0.0
-        for _ in range(8):
-            middle = (low + high) / 2
-            labels = cut(self._problem, self._weights, dearer=middle)
+        passing = [self._problem.passing(v, self._weights) for v in range(len(self._problem.hop))]
+        usual = max(sum(passing) / len(passing), _EPSILON)
+        low, high = -3, 12  # powers of two of a usual hop
+        while high - low > 1:
+            middle = (low + high) // 2
+            labels = cut(self._problem, self._weights, dearer=usual * 2.0**middle)
             if len(regions(self._problem, labels)) > self._limit:
                 low = middle
+                self._with_best_regions(labels)
                 continue
             high = middle
-            cost = self._problem.cost(labels, self._weights)
-            if cost < self._best.cost:
-                self._best = Found(labels, cost)
+            self._offer(labels)
+
+    def _with_best_regions(self, labels: Labels) -> None:
+        """Keeps the loadables that gain most, and places what is left anew around them."""
+        fixed: dict[int, bool] = {}
+        for _ in range(3):
+            parts = regions(self._problem, labels)
+            gains = [self._gain(part, labels) for part in parts]
+            order = sorted(range(len(parts)), key=lambda n: -gains[n])
+            dropped = [i for n in order[self._limit :] for i in parts[n]]
+            self._offer(labels - frozenset(dropped))
+            fixed |= dict.fromkeys(dropped, False)
+            labels = cut(self._problem, self._weights, fixed)
+            if len(regions(self._problem, labels)) <= self._limit:
+                self._offer(labels)
+                return
+
+    def _gain(self, part: list[int], labels: Labels) -> float:
+        """What it would cost more to have a loadable on the GPU."""
+        problem, weights = self._problem, self._weights
+        without = labels - frozenset(part)
+        layers = sum(weights.gpu * problem.gpu[i] - weights.dla * problem.dla[i] for i in part)
+        touched = {v for i in part for v in problem.touching(i)}
+        return layers + sum(
+            problem.passing(v, weights) * (problem.passes(v, without) - problem.passes(v, labels))
+            for v in touched
+        )
+
+    def _offer(self, labels: Labels) -> None:
+        """Takes a placement that keeps the limit, if it is better."""
+        cost = self._problem.cost(labels, self._weights)
+        if cost < self._best.cost and len(regions(self._problem, labels)) <= self._limit:
+            self._best = Found(labels, cost)

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from math import inf
+from typing import Any
 
 from edge_trt.placement.cost import Machine
 from edge_trt.placement.graph import Graph, Value
@@ -50,6 +51,8 @@ class Problem:
         dla: seconds on a DLA core, infinity for what it does not take.
         hop: seconds until a value has passed between GPU and DLA.
         reformat: seconds of the GPU in that.
+        preceding: the layers before each layer.
+        cache: what a solver keeps from one question to the next.
     """
 
     graph: Graph
@@ -58,6 +61,7 @@ class Problem:
     hop: Sequence[float]
     reformat: Sequence[float]
     preceding: list[list[int]] = field(default_factory=list[list[int]])
+    cache: dict[str, Any] = field(default_factory=dict[str, Any], repr=False, compare=False)
 
     def __post_init__(self) -> None:
         """Notes the layers before each layer."""
@@ -88,13 +92,25 @@ class Problem:
     def crossings(self, labels: Labels) -> dict[int, int]:
         """How often each value passes, by its number; those that do not pass are left out."""
         found: dict[int, int] = {}
-        for number, value in enumerate(self.graph.values):
-            count = self._passes(value, labels)
+        for number in range(len(self.graph.values)):
+            count = self.passes(number, labels)
             if count:
                 found[number] = count
         return found
 
-    def _passes(self, value: Value, labels: Labels) -> int:
+    def touching(self, layer: int) -> list[int]:
+        """Numbers of the values that a layer reads or gives."""
+        if "touching" not in self.cache:
+            lists: list[list[int]] = [[] for _ in self.gpu]
+            for number, value in enumerate(self.graph.values):
+                for i in {value.producer, *value.readers} - {-1}:
+                    lists[i].append(number)
+            self.cache["touching"] = lists
+        return self.cache["touching"][layer]
+
+    def passes(self, number: int, labels: Labels) -> int:
+        """How often a value passes."""
+        value = self.graph.values[number]
         same, other = self.readers(value)
         if value.producer in labels:
             count = int(value.output or any(r not in labels for r in same))

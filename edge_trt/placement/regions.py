@@ -33,6 +33,21 @@ def regions(problem: Problem, labels: Labels) -> list[list[int]]:
     return sorted(found.values(), key=lambda region: (phases[region[0]], region[0]))
 
 
+def in_order(problem: Problem, labels: Labels) -> list[tuple[bool, list[int]]]:
+    """All layers as regions in the order in which they can run; True for a loadable.
+
+    What runs on the GPU between two phases of DLA is one region.
+    """
+    phases = _phases(problem, labels)
+    between: dict[int, list[int]] = {}
+    for i, phase in enumerate(phases):
+        if i not in labels:
+            between.setdefault(phase, []).append(i)
+    parts = [(phases[part[0]], True, part) for part in regions(problem, labels)]
+    parts += [(phase, False, part) for phase, part in between.items()]
+    return [(dla, part) for _, dla, part in sorted(parts)]
+
+
 def _phases(problem: Problem, labels: Labels) -> list[int]:
     """Even numbers on the GPU, odd ones on DLA; never falling along a way."""
     works = problem.graph.works

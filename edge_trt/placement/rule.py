@@ -118,7 +118,7 @@ class Verdict:
         where: module path and source line, or nothing.
         rule: the rule that refuses it, None when it is allowed.
         value: what the layer has in place of an allowed value.
-        precision: what it would compute in on the DLA.
+        precision: what it would compute in on the DLA, and what the GPU can.
         doubts: ids of uncertain rules that allow it.
     """
 

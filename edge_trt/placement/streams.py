@@ -9,7 +9,7 @@ are enough, as there are two resources: usually all on the GPU, beside all on DL
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from itertools import combinations
 
@@ -18,6 +18,8 @@ from edge_trt.placement.problem import Labels, Problem, Weights
 
 _EPSILON = 1e-7  # relative: less is rounding
 _MOST_COLUMNS = 24
+_LARGE = 300  # layers: beyond that a gain below one percent is not looked for
+_ROUGH, _FEW_COLUMNS = 0.01, 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,16 +75,24 @@ def greatest(
     exact = True
     if not alone:
         columns.append(_column(problem, price(Weights(1.0, 0.0, 0.0, 1.0)).labels))
-    for _ in range(_MOST_COLUMNS):
+    large = len(problem.gpu) > _LARGE
+    enough = _ROUGH if large else _EPSILON
+    for _ in range(_FEW_COLUMNS if large else _MOST_COLUMNS):
         gpu, dla = _prices(columns, cores)
         found = price(Weights(gpu, dla, 0.0, gpu))
         exact = exact and found.exact
         new = _column(problem, found.labels)
         worth = gpu * new.gpu + dla * new.dla
-        if worth >= 1 - _EPSILON or any(c.labels == new.labels for c in columns):
-            return Throughput(_shares(columns, cores), exact)
+        if worth >= 1 - enough or any(c.labels == new.labels for c in columns):
+            return Throughput(_shares(columns, cores), exact and worth >= 1 - _EPSILON)
         columns.append(new)
     return Throughput(_shares(columns, cores), exact=False)
+
+
+def best_mix(problem: Problem, cores: int, placements: Iterable[Labels]) -> tuple[Stream, ...]:
+    """The greatest throughput of given placements: one of them, or two side by side."""
+    columns = [_column(problem, labels) for labels in dict.fromkeys(placements)]
+    return _shares(columns, cores)
 
 
 def _column(problem: Problem, labels: Labels) -> _Column:

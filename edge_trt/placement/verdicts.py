@@ -42,14 +42,14 @@ def verdict(node: Node, situation: Situation) -> Verdict:
     """What the rules say of one layer: the first that it breaks, or the doubts that are left."""
     where = ", ".join(filter(None, [node.origin.module, node.origin.source]))
     doubts: list[str] = []
+    precision = precision_of(node, situation)
     for rule in _asked(node, situation):
         value = rule.breaks(node, situation)
         if value is None:
             continue
         if rule.refuses:
-            return Verdict(node.name, node.layer.kind, where, rule, value)
+            return Verdict(node.name, node.layer.kind, where, rule, value, precision)
         doubts.append(rule.id)
-    precision = precision_of(node, situation)
     return Verdict(node.name, node.layer.kind, where, precision=precision, doubts=tuple(doubts))
 
 

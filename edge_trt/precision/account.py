@@ -13,7 +13,8 @@ import numpy as np
 from edge_trt.engines.onnx.observer import Group
 from edge_trt.precision.exceptions import exact_name
 from edge_trt.precision.metric import Metric, RunFeed, evaluate, name_of
-from edge_trt.precision.observed import key, runner
+from edge_trt.precision.observed import runner
+from edge_trt.precision.range_names import key
 
 if TYPE_CHECKING:
     from edge_trt.bundle.bundle import Bundle
@@ -47,7 +48,7 @@ class Account:
         """
         stage, sites = self._stage, self._stage.sites.values()
         found: dict[str, Any] = {
-            "scheme": stage.options.int8_scheme,
+            "scheme": "dense" if stage.options.dense else "sparse",
             "method": self._ranges.method,
             "weights": stage.options.int8_weights,
             "samples": self._ranges.source.samples,

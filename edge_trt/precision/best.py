@@ -17,7 +17,8 @@ from typing import TYPE_CHECKING
 from edge_trt.engines.onnx.observer import Group
 from edge_trt.network.graph import Tensor
 from edge_trt.precision.damage import Noise
-from edge_trt.precision.observed import key, runner, with_networks
+from edge_trt.precision.observed import runner, with_networks
+from edge_trt.precision.range_names import key
 from edge_trt.precision.sharing import share
 from edge_trt_calibration import CalibrationError, Ranges, TensorRange
 from edge_trt_calibration.ranges import choose

@@ -26,6 +26,7 @@ from edge_trt.network.layers import (
     Unary,
 )
 from edge_trt.network.weights import release
+from edge_trt.precision.range_names import key
 from edge_trt.precision.reasons import is_float32
 from edge_trt.precision.sites import WEIGHTED, Sites
 from edge_trt_calibration import CalibrationError, InputSpec, Ranges
@@ -106,11 +107,6 @@ def runner(bundle: Bundle, fallbacks: Fallbacks) -> Callable[[Group], Group]:
 def shown(sites: Mapping[str, Sites]) -> dict[str, list[str]]:
     """Names of the tensors that need ranges, by network."""
     return {name: [t.name for t in found.tensors] for name, found in sites.items()}
-
-
-def key(network: str, tensor: str, *, many: bool) -> str:
-    """The name of a tensor's range: with its network's where a model has more than one."""
-    return f"{network}/{tensor}" if many else tensor
 
 
 SIZELESS = (*WEIGHTED, Activation, Unary, SoftMax, Normalization, Scale, ParametricReLU)

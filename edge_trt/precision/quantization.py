@@ -30,12 +30,12 @@ from edge_trt.precision.observed import (
     digest,
     fallback_executors,
     input_specs,
-    key,
     network_ranges,
     shown,
     usual_samples,
     with_networks,
 )
+from edge_trt.precision.range_names import key
 from edge_trt.precision.sharing import share
 from edge_trt.precision.sites import Sites, find_sites
 from edge_trt_calibration import CalibrationError, Feeds, Ranges, collect
@@ -66,7 +66,7 @@ class Quantization:
     def __init__(self, bundle: Bundle, options: CompileOptions, folder: Path) -> None:
         self.bundle = bundle
         self.options = options
-        self.dense = options.int8_scheme == "dense"
+        self.dense = options.dense
         # Weights are quantized once, for however many choices of ranges and layers.
         self._rewriting: Any = {"weights": options.int8_weights, "dense": self.dense, "known": {}}
         self._keep = exceptions(bundle.networks, options)

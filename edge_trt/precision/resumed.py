@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from edge_trt.precision.given import Data
     from edge_trt.precision.quantization import Quantization, Step
 
-SHAPING = ("calibration_method", "samples", "int8_scheme", "int8_except", "fp32_layers")
+SHAPING = ("calibration_method", "samples", "dense", "int8_except", "fp32_layers")
 """Options that decide which tensors have a range, and which one."""
 
 

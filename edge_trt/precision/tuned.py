@@ -98,7 +98,7 @@ def _belongs(bundle: Bundle, ranges: Ranges, options: CompileOptions, metric: ob
     """Tells whether measurements are of this model, these ranges and this metric."""
     state = hashlib.blake2b(digest_size=16)
     state.update("".join(map(str, bundle.networks)).encode())
-    state.update(f"{ranges.model} {ranges.method} {ranges.source} {options.int8_scheme}".encode())
+    state.update(f"{ranges.model} {ranges.method} {ranges.source} {options.dense}".encode())
     state.update(repr(sorted((n, r.amax) for n, r in ranges.tensors.items())).encode())
     state.update(repr((options.int8_except, options.fp32_layers, options.int8_weights)).encode())
     state.update(identity(metric).encode())  # an edited function is another one

@@ -19,18 +19,6 @@ def kinds(bundle: edge_trt.Bundle) -> list[str]:
     return ["tensorrt" if part.network else "fallback" for part in bundle.parts]
 
 
-@pytest.mark.parametrize(
-    "option",
-    [
-        {"dla": "prefer"},
-    ],
-    ids=lambda option: next(iter(option)),
-)
-def test_what_later_versions_bring(option: dict[str, str]) -> None:
-    with pytest.raises(edge_trt.OptionError, match="is not available yet"):
-        edge_trt.compile(net(), (IMAGE,), **option)
-
-
 def test_unknown_options_and_targets_name_close_ones() -> None:
     with pytest.raises(edge_trt.OptionError, match=r"'precison'.*'precision'"):
         edge_trt.compile(net(), (IMAGE,), precison="fp16")

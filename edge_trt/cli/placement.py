@@ -1,0 +1,143 @@
+# SPDX-License-Identifier: Apache-2.0
+"""``placement.json`` as tables: devices of layers, reasons, and estimates by power mode."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from edge_trt.cli.console import print_table
+from edge_trt_runtime.errors import BundleError, EdgeTrtError
+
+if TYPE_CHECKING:
+    from edge_trt_runtime.bundle import OpenBundle
+
+
+def read_placement(bundle: OpenBundle) -> dict[str, Any]:
+    """The placement of a bundle.
+
+    Raises:
+        EdgeTrtError: it has none.
+        BundleError: it is damaged.
+    """
+    from edge_trt.bundle.layout import PLACEMENT
+
+    if PLACEMENT not in bundle.manifest.files:
+        raise EdgeTrtError(
+            f"{bundle.root} was built without a placement on DLA",
+            hint="build it with --dla auto and a board with DLA as the target",
+        )
+    try:
+        return dict(json.loads(bundle.read(PLACEMENT)))
+    except (ValueError, TypeError) as error:
+        raise BundleError(
+            f"{PLACEMENT} of {bundle.root} is malformed: {error}",
+            bundle=bundle.root,
+            file=PLACEMENT,
+            hint="build the bundle again",
+        ) from error
+
+
+def print_placement(placement: Mapping[str, Any]) -> None:
+    """Print the placement of every target."""
+    targets: Mapping[str, Mapping[str, Any]] = placement.get("targets", {})
+    for name, target in targets.items():
+        if not target["networks"]:
+            print(f"DLA on {name}: none, {target['reason']}")
+            continue
+        _print_target(name, target)
+    if any(target["networks"] for target in targets.values()):
+        print(placement["estimates"])
+
+
+def _print_target(name: str, target: Mapping[str, Any]) -> None:
+    unsure = "" if target["certain"] else " (not confirmed)"
+    print(f"DLA on {name}: {target['reason']}{unsure}")
+    print(
+        f"Planned for L4T {target['l4t']}, {target['mode']}, best {target['objective']}; another "
+        "JetPack or mode is planned again on the board"
+    )
+    if target["unsure"]:
+        print(f"Not confirmed for this board: {', '.join(target['unsure'])}")
+    networks: Sequence[Mapping[str, Any]] = target["networks"]
+    rows = [_summary(network, target) for network in networks]
+    columns = ["network", "runs as", "#GPU", "#DLA0", "#DLA1", "#loadables", "#transitions"]
+    print_table(f"Placement for {name}", columns, rows)
+    for network in networks:
+        _print_network(network, target)
+    if target["rewritten"]:
+        kinds: dict[str, int] = {}
+        for recipe in target["rewritten"].values():
+            kinds[recipe] = kinds.get(recipe, 0) + 1
+        parts = ", ".join(f"{count} {recipe}" for recipe, count in kinds.items())
+        print(f"Rewritten for DLA, with the same numbers: {parts}")
+
+
+def _summary(network: Mapping[str, Any], target: Mapping[str, Any]) -> tuple[object, ...]:
+    layers = network["layers"]
+    cores = network["assignment"]["cores"]
+    chosen = _alternative(network["modes"][0], network["chosen"])
+    core0, core1 = layers["dla:0"], layers["dla:1"]
+    if cores == "split" and core0:
+        core1 = f"{core0} (in turn)"
+    words = {"pipeline": ", two cores as a pipeline", "split": ", two cores in turn"}
+    return (
+        network["network"], network["chosen"] + words.get(cores, ""), layers["gpu"], core0, core1,
+        network["loadables"], chosen["transitions"],
+    )  # fmt: skip
+
+
+def _print_network(network: Mapping[str, Any], target: Mapping[str, Any]) -> None:
+    refused = [
+        (r["rule"], r["count"], r["attribute"], r["value"], r["limit"], r["first"])
+        for r in network["refused"]
+    ]
+    if refused:
+        columns = ["rule", "#layers", "attribute", "value", "allowed", "first example"]
+        print_table(f"Not for DLA in {network['network']}", columns, refused)
+    if network["not_worth_it"]:
+        count = network["not_worth_it"]
+        what = "1 layer that a DLA takes runs" if count == 1 else f"{count} layers run"
+        print(f"{what} on the GPU because that is better in the whole")
+    for doubt in network["doubts"]:
+        print(
+            f"{doubt['rule']}: to be confirmed on the board for {doubt['count']} layers on DLA, "
+            f"the first is {doubt['first']} (source: {doubt['source']})"
+        )
+    if not network["exact"]:
+        print("The limit of loadables binds: this placement is the best found, not proved the best")
+    rows = [row for mode in network["modes"] for row in _rows(mode, target["mode"])]
+    columns = ["mode", "alternative", "#latency, ms", "#inferences/s", "#mJ alone",
+               "#mJ saturated", "#loadables", "#transitions", "note"]  # fmt: skip
+    print_table(f"Estimates for {network['network']}", columns, rows)
+
+
+def _rows(mode: Mapping[str, Any], planned: str) -> list[tuple[object, ...]]:
+    name = f"{mode['mode']} (planned)" if mode["mode"] == planned else mode["mode"]
+    return [_row(name, a, best=a["name"] == mode["best"]) for a in mode["alternatives"]]
+
+
+def _row(mode: str, alternative: Mapping[str, Any], *, best: bool) -> tuple[object, ...]:
+    if "latency_ms" not in alternative:
+        note = f"not possible: {alternative['why']}"
+        return (mode, alternative["name"], "", "", "", "", "", "", note)
+    notes = ["best"] if best else []
+    if alternative["why"]:
+        notes.append(alternative["why"])
+    if len(alternative["streams"]) > 1:
+        shares = " + ".join(
+            f"{s['runs_per_second']:g}/s with {s['layers_on_dla']} layers on DLA"
+            for s in alternative["streams"]
+        )
+        notes.append(f"side by side: {shares}")
+    return (
+        mode, alternative["name"], f"{alternative['latency_ms']:g}",
+        f"{alternative['per_second']:g}", f"{1e3 * alternative['joules_alone']:.3g}",
+        f"{1e3 * alternative['joules_saturated']:.3g}", alternative["loadables"],
+        alternative["transitions"], "; ".join(notes),
+    )  # fmt: skip
+
+
+def _alternative(mode: Mapping[str, Any], name: str) -> Mapping[str, Any]:
+    return next(a for a in mode["alternatives"] if a["name"] == name)

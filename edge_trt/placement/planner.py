@@ -1,0 +1,311 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Plans one network on one board in one power mode, beside the alternatives to it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from math import inf
+from typing import Literal
+
+from edge_trt.placement.assignment import Cores
+from edge_trt.placement.cost import BYTES, Machine
+from edge_trt.placement.graph import Graph
+from edge_trt.placement.labelling import Found, cheapest, cut
+from edge_trt.placement.problem import LATENCY, Labels, Problem, Weights, problem_of
+from edge_trt.placement.regions import regions, too_large
+from edge_trt.placement.rule import Precision
+from edge_trt.placement.rules import LOADABLES, SLACK
+from edge_trt.placement.streams import Stream, best_mix, greatest
+
+Objective = Literal["latency", "throughput", "energy"]
+OBJECTIVES: tuple[Objective, ...] = ("latency", "throughput", "energy")
+
+LIMIT = LOADABLES - SLACK
+"""Loadables of an engine on one core."""
+
+ALL_GPU, MIXED, DLA_ONLY = "all GPU", "GPU + DLA", "DLA only"
+MOST_ON_DLA = Weights(1.0, 0.0, 0.0, 1.0)
+"""As much on DLA as relieves the GPU."""
+
+
+@dataclass(frozen=True, slots=True)
+class Figures:
+    """Estimates of one alternative.
+
+    Attributes:
+        latency: seconds of a run that is alone.
+        rate: inferences in a second when runs follow each other without a pause.
+        energy: joules of an inference then, with its share of what the idle module takes.
+        alone: joules of an inference when one run is made after the other.
+        loadables: of one core.
+        transitions: tensors that pass between GPU and DLA in a run.
+    """
+
+    latency: float
+    rate: float
+    energy: float
+    alone: float
+    loadables: int
+    transitions: int
+
+
+@dataclass(frozen=True, slots=True)
+class Alternative:
+    """One way to run the network.
+
+    Attributes:
+        name: `all GPU`, `GPU + DLA`, `DLA only`.
+        labels: layers on DLA.
+        cores: how two cores are used.
+        figures: estimates; None where it is not possible.
+        why: why it is not possible, or what to know of it.
+        streams: what runs side by side for the greatest throughput.
+        exact: whether the search proved that nothing is better under the model.
+    """
+
+    name: str
+    labels: Labels = frozenset()
+    cores: Cores = "one"
+    figures: Figures | None = None
+    why: str = ""
+    streams: tuple[Stream, ...] = ()
+    exact: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class ModePlan:
+    """What is best in one power mode.
+
+    Attributes:
+        mode: its name.
+        chosen: one of the alternatives.
+        alternatives: all that were considered.
+        problem: what they were judged by.
+    """
+
+    mode: str
+    chosen: Alternative
+    alternatives: tuple[Alternative, ...]
+    problem: Problem
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """What is planned.
+
+    Attributes:
+        graph: the layers.
+        precisions: what each computes in.
+        allowed: layers that a DLA takes.
+        border: layers at inputs and outputs that move nothing; `DLA only` leaves them out.
+        cores: DLA cores.
+        batch: inferences of a run.
+        objective: what is best.
+        only: whether everything has to be on DLA.
+        obstacle: the first reason why something is not, for `DLA only`.
+    """
+
+    graph: Graph
+    precisions: Sequence[Precision]
+    allowed: Labels
+    border: Labels
+    cores: int
+    batch: int
+    objective: Objective
+    only: bool = False
+    obstacle: str = ""
+
+
+def plan(question: Question, machine: Machine) -> ModePlan:
+    """The best alternative and the others, in the mode of the machine."""
+    for _ in range(4):  # a loadable that is too large gives its layers back
+        found = _plan(question, machine)
+        too_much = _oversized(question, found)
+        if not too_much:
+            return found
+        question = replace(question, allowed=question.allowed - too_much)
+    return _plan(replace(question, allowed=frozenset()), machine)
+
+
+def in_mode(question: Question, machine: Machine, planned: ModePlan) -> ModePlan:
+    """The same alternatives in another mode, and which of them is best there."""
+    problem = problem_of(question.graph, machine, question.precisions, question.allowed)
+    planner = _Planner(question, machine, problem)
+    alternatives = tuple(planner.again(a) for a in planned.alternatives)
+    return _chosen(question, machine, problem, alternatives)
+
+
+def _plan(question: Question, machine: Machine) -> ModePlan:
+    problem = problem_of(question.graph, machine, question.precisions, question.allowed)
+    planner = _Planner(question, machine, problem)
+    alternatives = (planner.all_gpu(), planner.mixed(), planner.dla_only())
+    return _chosen(question, machine, problem, alternatives)
+
+
+def _chosen(
+    question: Question, machine: Machine, problem: Problem, alternatives: tuple[Alternative, ...]
+) -> ModePlan:
+    possible = [a for a in alternatives if a.figures is not None]
+    if question.only and alternatives[-1].figures is not None:
+        possible = [alternatives[-1]]
+    chosen = min(possible, key=_Planner(question, machine, problem).badness)
+    return ModePlan(machine.mode.name, chosen, alternatives, problem)
+
+
+def _oversized(question: Question, found: ModePlan) -> Labels:
+    width = max((BYTES[p] for p in question.precisions), default=1)
+    parts = regions(found.problem, found.chosen.labels)
+    return frozenset(i for part in parts if too_large(found.problem, part, width) for i in part)
+
+
+class _Planner:
+    """The alternatives of one question."""
+
+    def __init__(self, question: Question, machine: Machine, problem: Problem) -> None:
+        self._question = question
+        self._machine = machine
+        self._problem = problem
+        # A cut takes 50 us a layer: large graphs get no more tries where the limit binds.
+        self._effort = 1000 // max(1, len(problem.gpu)) * 4 if len(problem.gpu) <= 300 else 0
+
+    def badness(self, alternative: Alternative) -> tuple[float, int]:
+        """What is to be small; of equals the one with fewer layers on DLA."""
+        figures = alternative.figures
+        assert figures is not None
+        values = {
+            "latency": figures.latency, "throughput": -figures.rate, "energy": figures.alone,
+        }  # fmt: skip
+        return values[self._question.objective], len(alternative.labels)
+
+    def all_gpu(self) -> Alternative:
+        """Nothing on DLA."""
+        return self._alternative(ALL_GPU, frozenset())
+
+    def dla_only(self) -> Alternative:
+        """Everything on DLA but what moves nothing at the border."""
+        every = frozenset(range(len(self._problem.gpu)))
+        labels = self._question.allowed
+        if not labels or every - labels - self._question.border:
+            return Alternative(DLA_ONLY, why=self._question.obstacle or "no layer is for DLA")
+        if len(regions(self._problem, labels)) > LIMIT * self._question.cores:
+            return Alternative(DLA_ONLY, why=f"more than {LIMIT} loadables on a core (G5)")
+        return self._alternative(DLA_ONLY, labels)
+
+    def mixed(self) -> Alternative:
+        """What is cheapest of all placements; the best with DLA where that has none."""
+        if not self._question.allowed:
+            return Alternative(MIXED, why=self._question.obstacle or "no layer is for DLA")
+        if self._question.objective == "throughput":
+            return self._streams()
+        found = self._cheapest(self._weights())
+        if found.labels:
+            return self._alternative(MIXED, found.labels, exact=found.exact)
+        most = cheapest(self._problem, MOST_ON_DLA, LIMIT, 0)
+        if not most.labels:
+            return Alternative(MIXED, why="no loadable is worth its transitions")
+        why = "no loadable is worth its transitions; these are the figures of as much as possible"
+        return self._alternative(MIXED, most.labels, why=why, exact=most.exact)
+
+    def _weights(self) -> Weights:
+        if self._question.objective == "latency":
+            return LATENCY
+        idle = self._machine.idle_watts
+        gpu, dla = self._machine.gpu_watts, self._machine.dla_watts
+        return Weights(gpu + idle, dla + idle, idle, gpu)
+
+    def _cheapest(self, weights: Weights) -> Found:
+        """Within the limit of a core; with two cores as a pipeline within twice that."""
+        found = cheapest(self._problem, weights, LIMIT, self._effort)
+        if self._question.cores < 2 or self._fits(cut(self._problem, weights)):
+            return found
+        wider = cheapest(self._problem, weights, 2 * LIMIT, self._effort)
+        return wider if wider.cost < found.cost else found
+
+    def _fits(self, labels: Labels) -> bool:
+        return len(regions(self._problem, labels)) <= LIMIT
+
+    def _streams(self) -> Alternative:
+        """GPU and cores together, with one or two placements that share them."""
+
+        def price(weights: Weights) -> Found:
+            return cheapest(self._problem, weights, LIMIT, self._effort)
+
+        mix = greatest(self._problem, self._question.cores, price)
+        with_dla = max(mix.streams, key=lambda stream: len(stream.labels))
+        if not with_dla.labels:
+            most = cheapest(self._problem, MOST_ON_DLA, LIMIT, 0)
+            with_dla = Stream(most.labels, 0.0)
+        single = self._alternative(MIXED, with_dla.labels, exact=mix.exact)
+        return self._side_by_side(single, mix.streams)
+
+    def again(self, other: Alternative) -> Alternative:
+        """An alternative of another mode with the figures of this one."""
+        if other.figures is None:
+            return other
+        single = self._alternative(other.name, other.labels, why=other.why, exact=other.exact)
+        if not other.streams:
+            return single
+        placements = [stream.labels for stream in other.streams]
+        mix = best_mix(self._problem, self._question.cores, [*placements, frozenset()])
+        return self._side_by_side(single, mix)
+
+    def _side_by_side(self, single: Alternative, streams: tuple[Stream, ...]) -> Alternative:
+        """Throughput and energy of streams, with the latency of the one on DLA."""
+        if single.figures is None or len(streams) == 1:
+            return single
+        watts = self._machine.idle_watts + sum(s.rate * self._joules(s.labels) for s in streams)
+        rate = sum(s.rate for s in streams) * self._question.batch
+        figures = replace(single.figures, rate=rate, energy=watts / rate)
+        return replace(single, figures=figures, streams=streams)
+
+    def _joules(self, labels: Labels) -> float:
+        """Of a run, above idle."""
+        gpu = self._problem.gpu_busy(labels) * self._machine.gpu_watts
+        return gpu + self._problem.dla_busy(labels) * self._machine.dla_watts
+
+    def _alternative(
+        self, name: str, labels: Labels, *, why: str = "", exact: bool = True
+    ) -> Alternative:
+        parts = regions(self._problem, labels)
+        cores: Cores = "one"
+        if labels and self._question.cores > 1:
+            cores = "split" if len(parts) <= LIMIT else "pipeline"
+        busy, gpu = self._core_busy(parts, cores), self._problem.gpu_busy(labels)
+        slowest = max(busy, gpu)
+        runs = 1 / slowest if slowest > 0 else inf
+        latency = self._problem.cost(labels)
+        joules, batch = self._joules(labels), self._question.batch
+        idle = self._machine.idle_watts
+        figures = Figures(
+            latency=latency,
+            rate=runs * batch,
+            energy=(joules + idle / runs) / batch,
+            alone=(joules + idle * latency) / batch,
+            loadables=len(parts) if cores != "pipeline" else len(stages(self._problem, parts)[0]),
+            transitions=self._problem.transitions(labels),
+        )
+        return Alternative(name, labels, cores, figures, why, exact=exact)
+
+    def _core_busy(self, parts: list[list[int]], cores: Cores) -> float:
+        """Seconds of the busiest core in a run, on average."""
+        total = sum(self._problem.dla[i] for part in parts for i in part)
+        if cores == "split":
+            return total / self._question.cores
+        if cores == "one":
+            return total
+        first = {i for part in stages(self._problem, parts)[0] for i in part}
+        there = sum(self._problem.dla[i] for i in first)
+        return max(there, total - there)
+
+
+def stages(problem: Problem, parts: list[list[int]]) -> tuple[list[list[int]], list[list[int]]]:
+    """Loadables of two cores that form a pipeline: the split in order that is best balanced.
+
+    Each core gets at most its limit of loadables.
+    """
+    weights = [sum(problem.dla[i] for i in part) for part in parts]
+    most = max(LIMIT, -(-len(parts) // 2))
+    places = [n for n in range(len(parts) + 1) if n <= most and len(parts) - n <= most]
+    at = min(places, key=lambda n: max(sum(weights[:n]), sum(weights[n:])))
+    return parts[:at], parts[at:]

@@ -1,0 +1,138 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The two steps of a build: rewrite networks before int8, place layers when they are finished."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, cast
+
+from edge_trt.errors import OptionError
+from edge_trt.network.graph import Network
+from edge_trt.options import CompileOptions
+from edge_trt.placement.place import Placed, Wish, placed, planned, rewritten, with_whole
+from edge_trt.placement.planner import Alternative, Objective
+from edge_trt.placement.regimes import Decision
+from edge_trt.placement.report import of_site, report, without_dla
+from edge_trt.placement.site import Site, site_of
+from edge_trt.precision.range_names import key
+from edge_trt_calibration import Ranges
+
+NO_PRECISION = (
+    "a DLA computes in int8 or fp16, and precision is 'fp32': add precision='int8' with "
+    "calibration data"
+)
+
+
+@dataclass(slots=True)
+class Placement:
+    """The placement of one build.
+
+    Attributes:
+        options: of the build; `dla` is `auto` or `only`.
+        recipes: recipe by the name of each rewritten layer, by target.
+        whole: what every rewrite would make possible, by target and network.
+    """
+
+    options: CompileOptions
+    recipes: dict[str, dict[str, str]] = field(default_factory=dict[str, dict[str, str]])
+    whole: dict[tuple[str, str], Mapping[str, Alternative]] = field(
+        default_factory=dict[tuple[str, str], Mapping[str, Alternative]]
+    )
+
+    def rewrite(self, network: Network) -> Network:
+        """The network in the form that the targets with DLA need, one after the other."""
+        for target, site in self._sites():
+            if isinstance(site, Site) and self._wish is not None:
+                found = rewritten(network, site, self._wish)
+                network = found.network
+                self.recipes.setdefault(target, {}).update(found.recipes)
+                self.whole[target, network.name] = found.whole
+        return network
+
+    def check(self, networks: Sequence[Network]) -> None:
+        """Refuses what can't be all on DLA before it is calibrated.
+
+        Raises:
+            OptionError: as `place`.
+        """
+        if self.options.dla != "only" or self._wish is None:
+            return
+        for target, site in self._sites():
+            if isinstance(site, Site):
+                whole = [self.whole.get((target, n.name)) for n in networks]
+                pairs = zip(networks, whole, strict=True)
+                self._only(target, [with_whole(planned(n, site, self._wish), w) for n, w in pairs])
+
+    def place(self, networks: Sequence[Network], ranges: Ranges | None = None) -> dict[str, Any]:
+        """What `placement.json` holds.
+
+        Args:
+            networks: finished: of int8 with their quantization layers, or of fp16.
+            ranges: those of int8; they are of more tensors than have quantization layers.
+
+        Raises:
+            OptionError: everything was to be on DLA, and can't be; the text has the reasons.
+        """
+        found: dict[str, dict[str, Any]] = {}
+        for target, site in self._sites():
+            if isinstance(site, Decision):
+                found[target] = without_dla(site)
+            elif self._wish is None:
+                found[target] = without_dla(site.decision, NO_PRECISION)
+            else:
+                many = len(networks) > 1
+                plans = [
+                    placed(
+                        network,
+                        site,
+                        self._wish,
+                        ranged=_steps(network, ranges, many=many),
+                        whole=self.whole.get((target, network.name)),
+                    )
+                    for network in networks
+                ]
+                if self.options.dla == "only":
+                    self._only(target, plans)
+                recipes = self.recipes.get(target, {})
+                found[target] = of_site(site, self._wish, plans, recipes)
+        return report(found)
+
+    @property
+    def _wish(self) -> Wish | None:
+        if self.options.precision not in ("int8", "fp16"):
+            return None
+        return Wish(
+            str(self.options.dla),
+            cast("Objective", self.options.dla_objective),
+            self.options.precision,
+        )
+
+    def _sites(self) -> list[tuple[str, Site | Decision]]:
+        mode = self.options.dla_mode
+        return [(target, site_of(target, mode=mode)) for target in self.options.targets]
+
+    def _only(self, target: str, plans: Sequence[Placed]) -> None:
+        for plan in plans:
+            if not plan.possible:
+                why = plan.modes[0].alternatives[-1].why
+                raise OptionError(
+                    f"dla='only' can't be on {target}: {why}",
+                    option="dla",
+                    hint="use dla='auto', which leaves such layers to the GPU",
+                )
+        if not plans:
+            raise OptionError(
+                f"dla='only' can't be on {target}: TensorRT runs nothing of this model",
+                option="dla",
+                hint="use dla='auto'",
+            )
+
+
+def _steps(network: Network, ranges: Ranges | None, *, many: bool) -> dict[str, float]:
+    """The int8 step of every tensor that has a range, by its name in the network."""
+    if ranges is None:
+        return {}
+    names = [t.name for node in network.nodes for t in (*node.inputs, *node.outputs)]
+    keys = {name: key(network.name, name, many=many) for name in names}
+    return {n: ranges.tensors[k].scale for n, k in keys.items() if k in ranges.tensors}

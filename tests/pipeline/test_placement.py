@@ -1,0 +1,158 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`dla=` from `compile` to the file in the bundle, and to the tables of the command line."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+import edge_trt
+from edge_trt.placement.assignment import Assignment
+from edge_trt_runtime import run_self_test
+from tests.cli.conftest import Command
+from tests.pipeline.conftest import command
+
+__all__ = ["command"]
+
+IMAGE = torch.zeros(1, 16, 64, 64)
+SAMPLES = np.random.default_rng(0).standard_normal((4, 16, 64, 64)).astype(np.float32)
+BOARD = "agx-orin-64gb"
+
+pytestmark = pytest.mark.filterwarnings("ignore:.*samples? set the ranges.*")
+
+
+class Net(nn.Module):
+    """Convolutions and a classifier; GELU stands between them where it is asked for."""
+
+    def __init__(self, *, gelu: bool = False) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.body = nn.Sequential(
+            nn.Conv2d(16, 64, 3, padding=1),
+            nn.Hardswish(),
+            nn.GELU() if gelu else nn.Identity(),
+            nn.Conv2d(64, 64, 3, padding=1),
+            nn.ReLU(),
+        )
+        self.head = nn.Linear(64, 5)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.head(self.body(x).mean((2, 3)))
+
+
+def build(model: nn.Module, **options: Any) -> edge_trt.Bundle:
+    given = {"target": ("cpu", BOARD), "precision": "int8", "calibration": SAMPLES, "dla": "only"}
+    return edge_trt.compile(model.eval(), (IMAGE,), **(given | options))
+
+
+@pytest.fixture(scope="module")
+def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return build(Net()).save(tmp_path_factory.mktemp("placed") / "m.edge")
+
+
+def test_a_model_that_is_rewritten_for_dla_answers_as_before(bundle: Path) -> None:
+    loaded = edge_trt.load(bundle)
+    plan = loaded.placement["targets"][BOARD]
+    assert sorted(set(plan["rewritten"].values())) == ["hard_sigmoid", "linear", "reduce"]
+    (network,) = plan["networks"]
+    assert network["chosen"] == "DLA only"
+    assert network["layers"]["gpu"] == 1  # flattens the result
+    assert [r["rule"] for r in network["refused"]] == ["SH-RANK"]
+    assignment = Assignment.from_dict(network["assignment"])
+    assert all(not region.fp16 for region in assignment.regions)
+    results = run_self_test(bundle)
+    assert results
+    assert all(result.passed for result in results)
+
+
+def test_cpu_has_no_placement(bundle: Path) -> None:
+    told = json.loads((bundle / "placement.json").read_text())["targets"]["cpu"]
+    assert told["networks"] == []
+    assert told["reason"] == "target cpu has no DLA: everything runs where it always does"
+
+
+def test_inspect_shows_the_placement(command: Command, bundle: Path) -> None:
+    out = command("inspect", bundle, "--placement").out
+    for text in (
+        "DLA on cpu: none", f"Placement for {BOARD}", "DLA only, two cores in turn",
+        "Estimates for block0", "30W (planned)", "15W", "all GPU", "Rewritten for DLA",
+        "SH-RANK", "All figures are estimates",
+    ):  # fmt: skip
+        assert text in out
+
+
+def test_inspect_of_a_bundle_without_a_placement(command: Command, tmp_path: Path) -> None:
+    plain = edge_trt.compile(Net().eval(), (IMAGE,), self_test=0).save(tmp_path / "m.edge")
+    done = command("inspect", plain, "--placement")
+    assert done.status == 1
+    assert "was built without a placement on DLA" in done.err
+    assert "--dla auto" in done.err
+
+
+def test_a_damaged_placement_is_named(command: Command, bundle: Path, tmp_path: Path) -> None:
+    copy = Path(shutil.copytree(bundle, tmp_path / "copy.edge"))
+    file = copy / "placement.json"
+    file.write_bytes(b"{" * file.stat().st_size)
+    done = command("inspect", copy, "--placement")
+    assert done.status == 1
+    assert "placement.json" in done.err
+    assert "malformed" in done.err
+
+
+def test_only_stops_before_the_calibration() -> None:
+    def data():  # type: ignore[no-untyped-def]
+        raise AssertionError("calibrated")
+
+    with pytest.raises(edge_trt.OptionError) as caught:
+        build(Net(gelu=True), calibration=data)
+    text = str(caught.value)
+    assert "1 layer is refused (1 by A-TYPE)" in text
+    assert "body.2" in text
+    assert "Activation has function GELU_ERF, allowed is RELU" in text
+    assert caught.value.option == "dla"
+
+
+@pytest.mark.parametrize(
+    ("options", "text"),
+    [
+        ({"target": "orin-nano-8gb"}, "Jetson Orin Nano 8GB has no DLA"),
+        ({"target": "cpu"}, "target cpu has no DLA"),
+        ({"precision": "fp32", "calibration": None}, "a DLA computes in int8 or fp16"),
+        ({"dla_mode": "31W", "dla": "auto"}, "power mode of agx-orin-64gb '31W'"),
+    ],
+)
+def test_what_no_target_can_have_is_refused_first(options: dict[str, Any], text: str) -> None:
+    with pytest.raises(edge_trt.OptionError, match=text):
+        build(nn.Identity(), **options)
+
+
+def test_auto_says_why_and_goes_on() -> None:
+    found = build(Net(gelu=True), dla="auto", dla_mode="15W")
+    (network,) = found.placement["targets"][BOARD]["networks"]
+    assert "A-TYPE" in {refused["rule"] for refused in network["refused"]}
+    last = network["modes"][0]["alternatives"][-1]
+    assert last["name"] == "DLA only"
+    assert "1 layer is refused (1 by A-TYPE)" in last["why"]
+
+
+def test_a_finished_bundle_is_placed_for_another_board(bundle: Path, tmp_path: Path) -> None:
+    loaded = edge_trt.load(bundle)
+    options = loaded.options.__class__(target="orin-nx-16gb", dla="auto")
+    edge_trt.pipeline.add_engines(loaded, options)
+    again = edge_trt.load(loaded.save(tmp_path / "m.edge"))
+    assert set(again.placement["targets"]) == {"cpu", BOARD, "orin-nx-16gb"}
+    assert again.placement["targets"]["orin-nx-16gb"]["mode"] == "15W"
+
+
+def test_ranges_of_a_calibration_for_dla_fit_the_build(tmp_path: Path) -> None:
+    options = {"target": BOARD, "dla": "only"}
+    ranges = edge_trt.calibrate(Net().eval(), (IMAGE,), calibration=SAMPLES, **options)
+    found = build(Net(), calibration=None, ranges=ranges, self_test=0, **options)
+    assert found.placement["targets"][BOARD]["networks"][0]["chosen"] == "DLA only"
