@@ -119,6 +119,17 @@ _SHOWN = re.compile(
 )
 
 
+def completed(state: Clocks, shown: str) -> Clocks:
+    """Fill in what the kernel's files did not tell from what `jetson_clocks --show` printed.
+
+    Args:
+        state: What `read` gave.
+        shown: The output; root alone gets one.
+    """
+    asked = {part.name: part for part in parse_show(shown).parts if part.locked is not None}
+    return Clocks(tuple(asked.get(p.name, p) if p.locked is None else p for p in state.parts))
+
+
 def parse_show(text: str) -> Clocks:
     """The state in what `jetson_clocks --show` prints. Cores that are offline don't count."""
     found: dict[str, list[tuple[bool, int]]] = {"cpu": [], "gpu": [], "emc": []}

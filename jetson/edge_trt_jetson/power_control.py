@@ -156,6 +156,17 @@ def lock_clocks(run: Run = run_tool) -> None:
     _check(run([_tool("jetson_clocks")], ""), "lock the clocks")
 
 
+def show_clocks(run: Run = run_tool) -> str:
+    """What `jetson_clocks --show` prints; it answers root alone.
+
+    Raises:
+        BoardError: It is not installed, or failed.
+    """
+    answer = run([_tool("jetson_clocks"), "--show"], "")
+    _check(answer, "show the clocks")
+    return answer.text
+
+
 @contextmanager
 def held(
     mode: PowerMode | str | None = None,

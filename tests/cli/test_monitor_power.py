@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from edge_trt_jetson import power_control
+from edge_trt_jetson import clocks, power_control
 from edge_trt_jetson.power_control import Answer
 from tests.cli.conftest import Command, run_without
 from tests.jetson.telemetry_trees import MACHINES, Machine, cpu_times, machine, plant, write
@@ -20,6 +20,11 @@ from tests.jetson.test_power_control import QUESTION
 from tests.jetson.test_tegrastats import LINES
 
 ORIN = machine("agx orin, R36")
+REAL_RUN = power_control.run_tool
+SHOW = """test "$1" = --show || exit 1
+echo "cpu0: Online=1 Governor=schedutil MinFreq=2188800 MaxFreq=2188800 CurrentFreq=2188800"
+echo "GPU MinFreq=1300500000 MaxFreq=1300500000 CurrentFreq=1300500000"
+"""
 
 
 def words(text: str) -> str:
@@ -200,6 +205,22 @@ def test_modes_as_json(edge_trt: Command, tmp_path: Path) -> None:
     mode = {mode["name"]: mode for mode in data["modes"]}["MODE_30W"]
     assert (mode["id"], mode["gpu_hz"], mode["dla_hz"]) == (2, 612000000, [1369600000] * 2)
     assert "different parts of the GPU" in mode["restart"]
+
+
+def test_root_asks_jetson_clocks_for_what_is_missing(
+    edge_trt: Command, nvpmodel, tmp_path: Path, monkeypatch
+) -> None:
+    """Where no file tells of the clocks, the tool's word is shown, if there is a tool."""
+    unknown = clocks.read(tmp_path / "empty")
+    monkeypatch.setattr(clocks, "read", lambda root: unknown)
+    assert "Clocks: unknown" in edge_trt("power").out
+    tool = tmp_path / "bin/jetson_clocks"
+    write(tmp_path, "bin/jetson_clocks", "#!/bin/sh\n" + SHOW)
+    tool.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tool.parent}:{os.environ['PATH']}")
+    monkeypatch.setattr(power_control, "run_tool", REAL_RUN)
+    monkeypatch.setattr(power_control.show_clocks, "__defaults__", (REAL_RUN,))
+    assert "Clocks: locked (cpu: locked at 2189 MHz" in edge_trt("power").out
 
 
 def test_power_here_says_why_not(edge_trt: Command) -> None:

@@ -249,6 +249,17 @@ def test_output_of_jetson_clocks(cpu: int, gpu: int, emc: int, override: int, lo
     assert [part.hz for part in found.parts] == [2_188_800_000, 1_300_500_000, 3_199_000_000]
 
 
+def test_output_of_jetson_clocks_completes_what_files_tell(tmp_path: Path) -> None:
+    """On Thor no file tells of the memory's lock; what files do tell is not overruled."""
+    plant(ORIN, tmp_path, debugfs=False)
+    shown = SHOWN.format(cpu=2188800, gpu=1300500000, emc=3199000000, override=1)
+    found = clocks.completed(clocks.read(tmp_path), shown)
+    states = {part.name: (part.locked, part.hz) for part in found.parts}
+    assert states["emc"] == (True, 3_199_000_000)
+    assert states["cpu"][0] is False
+    assert clocks.completed(found, "") == found
+
+
 def test_half_an_output_of_jetson_clocks() -> None:
     assert clocks.parse_show("").locked is None
     assert clocks.parse_show(SHOWN[:150]).locked is None

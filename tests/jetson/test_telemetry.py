@@ -191,7 +191,7 @@ def test_sensor_that_is_off_comes_back(tmp_path: Path, monkeypatch) -> None:
     """Zones of gated parts answer EAGAIN: left out, and read again the next time."""
     plant(ORIN, tmp_path)
     real, off = os.pread, True
-    with Reader(tmp_path) as reader:
+    with Reader(tmp_path, slow=0) as reader:
 
         def gated(descriptor: int, size: int, offset: int) -> bytes:
             data = real(descriptor, size, offset)
@@ -249,18 +249,18 @@ def test_gpu_that_appears_later_is_found(tmp_path: Path) -> None:
 
 def test_throttling_is_told(tmp_path: Path) -> None:
     plant(ORIN, tmp_path)
-    with Reader(tmp_path) as reader:
+    with Reader(tmp_path, slow=0) as reader:
         assert reader.read().throttling == ()  # counts of the past don't count
         write(tmp_path, f"{HWMON}/curr2_crit_alarm", "1\n")
         write(tmp_path, "sys/class/hwmon/hwmon2/oc3_event_cnt", "40\n")
         assert reader.read().throttling == (
             "VDD_CPU_CV draws more than its critical current.",
-            "3 times throttled: current too high for a moment.",
+            "Throttled by an event: current too high for a moment.",
         )
         write(tmp_path, f"{HWMON}/curr2_crit_alarm", "0\n")
         assert reader.read().throttling == ()
         write(tmp_path, f"{HWMON}/curr4_crit_alarm", "1\n")
-    with Reader(tmp_path) as reader:
+    with Reader(tmp_path, slow=0) as reader:
         assert reader.read().throttling == (
             "the sum of the rails draws more than its critical current.",
         )
@@ -282,6 +282,29 @@ def test_cooling_level_of_minus_one_is_none(tmp_path: Path) -> None:
     write(tmp_path, "sys/class/thermal/cooling_device0/cur_state", "-1\n")
     with Reader(tmp_path) as reader:
         assert reader.read().throttling == ()
+
+
+def test_what_moves_slowly_is_read_rarely(tmp_path: Path, monkeypatch) -> None:
+    """Power is read each time; alarms and temperatures, each a transfer on a bus, once a second."""
+    plant(ORIN, tmp_path)
+    real, read = os.pread, []
+
+    def counted(descriptor: int, size: int, offset: int) -> bytes:
+        read.append(os.readlink(f"/proc/self/fd/{descriptor}"))
+        return real(descriptor, size, offset)
+
+    monkeypatch.setattr(os, "pread", counted)
+    with Reader(tmp_path) as reader:
+        first = reader.read()
+        read.clear()
+        second = reader.read()
+        assert not [name for name in read if "alarm" in name or "thermal" in name or "oc1" in name]
+        assert sum(name.endswith("curr2_input") for name in read) == 2  # of both monitors
+        monkeypatch.setattr(reader, "_conditions_due", 0.0)
+        reader.read()
+        assert [name for name in read if "alarm" in name]
+    assert second.temperatures == first.temperatures
+    assert second.fans == first.fans
 
 
 def test_cooling_devices_that_slow_down(tmp_path: Path) -> None:

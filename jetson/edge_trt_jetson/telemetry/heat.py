@@ -129,10 +129,9 @@ class Throttling:
             count = counter.number()
             if count is None:
                 continue
-            more = count - self._before.get(text, count)
+            if count > self._before.get(text, count):
+                found.append(f"Throttled by an event: {text}.")
             self._before[text] = count
-            if more > 0:
-                found.append(f"{more} times throttled: {text}.")
         for name, state, most in self._cooling:
             level = state.number()
             if level is not None and level > 0:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 import time
+from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 
@@ -19,7 +20,15 @@ from edge_trt_jetson.telemetry.cpu import Cpus, MemoryReader
 from edge_trt_jetson.telemetry.engines import Engines, Gpu
 from edge_trt_jetson.telemetry.heat import Fans, Thermal, Throttling
 from edge_trt_jetson.telemetry.rails import Rails
-from edge_trt_jetson.telemetry.sample import Engine, Rail, Sample
+from edge_trt_jetson.telemetry.sample import Engine, Fan, Rail, Sample
+
+SLOW = 0.9
+"""Seconds within which temperatures, fans and throttling are not read again.
+
+They move slowly, and are what costs most on a board: each is a transfer to a power monitor over I2C
+or a message to the boot and power management processor. Events of throttling are counted by the
+board itself, so none is lost.
+"""
 
 
 class Reader:
@@ -29,13 +38,16 @@ class Reader:
         detection: Which Jetson it is; None where it is no Jetson.
     """
 
-    def __init__(self, root: str | Path = "/") -> None:
+    def __init__(self, root: str | Path = "/", slow: float = SLOW) -> None:
         """Look up what there is.
 
         Args:
             root: The running system's `/`, or a folder with copies of its `proc`, `sys` and `etc`.
+            slow: Seconds within which what moves slowly is not read again (see `SLOW`).
         """
         root = Path(root)
+        self._slow, self._conditions_due = slow, -math.inf
+        self._conditions: _Conditions | None = None
         self.detection = detect.detect(root)
         self._cpus, self._memory = Cpus(root), MemoryReader(root)
         self._gpu, self._engines = Gpu(root), Engines(root)
@@ -56,7 +68,8 @@ class Reader:
         # The middle of reading the rails is when their power was: energy is integrated from it.
         now = (start + time.monotonic()) / 2
         gpu, problem = self._gpu.read()
-        temperatures = self._thermal.read()
+        conditions = self._read_conditions(now)
+        temperatures = dict(conditions.temperatures)
         if self._nvml is not None:
             asked = self._nvml.read()
             gpu = _joined(gpu, asked)
@@ -81,11 +94,19 @@ class Reader:
             watts=board_power.total(rails, self.watts_of),
             watts_of=self.watts_of,
             memory=self._memory.read(),
-            fans=self._fans.read(),
-            throttling=self._throttling.read(),
+            fans=conditions.fans,
+            throttling=conditions.throttling,
             uptime=_seconds(uptime),
             unavailable=missing,
         )
+
+    def _read_conditions(self, now: float) -> _Conditions:
+        if self._conditions is None or now >= self._conditions_due:
+            self._conditions_due = now + self._slow
+            self._conditions = _Conditions(
+                self._thermal.read(), self._fans.read(), self._throttling.read()
+            )
+        return self._conditions
 
     def close(self) -> None:
         """Give all descriptors back."""
@@ -120,6 +141,15 @@ def _seconds(text: bytes | None) -> float | None:
 def is_here(root: Path) -> bool:
     """Whether `root` is the running machine, and no copy of another."""
     return root == Path("/")
+
+
+@dataclass(frozen=True, slots=True)
+class _Conditions:
+    """What moves slowly."""
+
+    temperatures: dict[str, float]
+    fans: dict[str, Fan]
+    throttling: tuple[str, ...]
 
 
 def _joined(gpu: Engine | None, asked: nvml.Gpu) -> Engine | None:

@@ -109,13 +109,14 @@ class Sample:
         cpus: The cores, by number.
         gpu: The GPU.
         engines: Other engines by name: `emc`, `dla0`, `dla1`, `nvdec`, `vic`, ...
-        temperatures: Degrees Celsius by zone; zones that are switched off are left out.
+        temperatures: Degrees Celsius by zone; zones that are switched off are left out. These, the
+            fans and `throttling` may be a second old (`reader.SLOW`).
         rails: Power by supply.
         watts: Power of the whole board or module, from `watts_of`.
         watts_of: Rails whose sum `watts` is.
         memory: Memory and swap.
         fans: Fans by name.
-        throttling: What holds the board back now, one sentence each.
+        throttling: What holds the board back, one sentence each.
         uptime: Seconds since the start.
         unavailable: Why something is missing, by what it is (`emc`, `power`, ...).
         unknown: Words of tegrastats that this parser doesn't know.
