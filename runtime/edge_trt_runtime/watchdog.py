@@ -9,6 +9,7 @@ device may still write to, or asking a hung driver for anything, would hang as w
 
 from __future__ import annotations
 
+import atexit
 import logging
 import threading
 import weakref
@@ -27,6 +28,11 @@ if TYPE_CHECKING:
     from edge_trt_runtime.timing import Timing
 
 log = logging.getLogger("edge_trt_runtime")
+
+AT_EXIT = 10.0
+"""Seconds that the process waits at its end for runs that were given up."""
+
+_late: set[_Job] = set()
 
 
 class Watchdog:
@@ -141,6 +147,7 @@ class WatchedRunner:
             self._idle.append(job.worker)
         if self._room is not None:
             self._room.release()
+        _late.discard(job)
         job.done.set()
 
     def _refuse_if_broken(self) -> None:
@@ -158,6 +165,9 @@ class WatchedRunner:
         doing = self._watchdog.in_flight([one.worker.ident for one in (job, *others)])
         what = f"a run did not end within {self._watchdog.seconds:g} s; in flight: {doing}"
         self._watchdog.broken = self._watchdog.broken or what
+        _late.add(job)
+        if job.done.is_set():  # just now
+            _late.discard(job)
         log.error("%s", what)
         self._runner.abandon()
         if self._room is not None:
@@ -167,6 +177,20 @@ class WatchedRunner:
             hint="the session takes no more runs; reload() it, or start the process again when "
             "that does not help",
         )
+
+
+def _wait_for_late_runs() -> None:
+    """Give runs that were given up some time to end before Python does.
+
+    A library's thread that comes back to Python after its end takes the whole process down. One
+    that hangs for good never comes back.
+    """
+    end = monotonic() + AT_EXIT
+    for job in [*_late]:
+        job.done.wait(max(0.0, end - monotonic()))
+
+
+atexit.register(_wait_for_late_runs)
 
 
 class _Job:

@@ -171,11 +171,21 @@ def test_threads_of_a_closed_session_end(bundle: Path) -> None:
         time.sleep(0.01)
 
 
-def test_the_process_ends_while_a_run_hangs(bundle: Path) -> None:
+@pytest.mark.parametrize(("hangs", "ended"), [("Event().wait()", False), ("sleep(0.5)", True)])
+def test_the_process_ends_while_a_run_hangs(bundle: Path, hangs: str, ended: bool) -> None:
+    """And waits a little for one that comes back, which must not find Python gone."""
     code = f"""
-        import threading, numpy as np, edge_trt_runtime
+        import atexit, numpy as np, edge_trt_runtime
+        from threading import Event
+        from time import sleep
+        from edge_trt_runtime import watchdog
         from edge_trt_runtime.executors.onnx import OnnxExecutor
-        OnnxExecutor.run = lambda *_: threading.Event().wait()
+        watchdog.AT_EXIT = 0.3 if {not ended} else 20
+        ends = []
+        atexit.unregister(watchdog._wait_for_late_runs)
+        atexit.register(lambda: print("ended:", ends))
+        atexit.register(watchdog._wait_for_late_runs)
+        OnnxExecutor.run = lambda *_: ({hangs}, ends.append("it"))
         session = edge_trt_runtime.load({str(bundle)!r}, device="cpu", watchdog=0.1)
         try:
             session.run({{"x": np.ones((1, 4), np.float32)}})
@@ -187,6 +197,7 @@ def test_the_process_ends_while_a_run_hangs(bundle: Path) -> None:
     )
     assert done.returncode == 0
     assert "in flight: segment 'first' on the CPU: the session takes no more runs" in done.stdout
+    assert f"ended: {['it'] if ended else []}" in done.stdout
 
 
 def test_no_time_is_refused(bundle: Path) -> None:
