@@ -100,8 +100,17 @@ def _emc(clock: Path) -> Part:
     if isinstance(rate, str) or isinstance(most, str):
         return Part("emc", None, None, rate if isinstance(rate, str) else str(most))
     held = _number(clock / "mrq_rate_locked")
-    # A busy memory runs at its highest clock by itself: the lock tells the two apart.
-    return Part("emc", rate == most and held != 0, most)
+    return _judged(rate, most, None if isinstance(held, str) else held)
+
+
+def _judged(rate: int, most: int, held: int | None) -> Part:
+    """The memory's clock. Only its lock tells for certain.
+
+    A busy memory runs at its highest clock by itself, and one that a power mode caps is locked
+    below it.
+    """
+    locked = rate == most if held is None else held == 1
+    return Part("emc", locked, rate if locked else most)
 
 
 def _number(path: Path) -> int | str:
@@ -114,8 +123,7 @@ def _number(path: Path) -> int | str:
 
 _SHOWN = re.compile(
     r"^(?P<name>cpu\d+|GPU|EMC)\b.*?\bMinFreq=(?P<low>\d+)\b.*?\bMaxFreq=(?P<high>\d+)\b"
-    r"(?:.*?\bCurrentFreq=(?P<now>\d+)\b)?",
-    re.MULTILINE,
+    r"(?:.*?\bCurrentFreq=(?P<now>\d+)\b)?(?:.*?\bFreqOverride=(?P<held>[01])\b)?"
 )
 
 
@@ -132,21 +140,23 @@ def completed(state: Clocks, shown: str) -> Clocks:
 
 def parse_show(text: str) -> Clocks:
     """The state in what `jetson_clocks --show` prints. Cores that are offline don't count."""
-    found: dict[str, list[tuple[bool, int]]] = {"cpu": [], "gpu": [], "emc": []}
+    found: dict[str, list[tuple[bool, int]]] = {"cpu": [], "gpu": []}
+    emc = Part("emc", None, None, "not in the list")
     for line in text.splitlines():
         match = _SHOWN.match(line.strip())
         if match is None or "Online=0" in line:
             continue
-        name = match["name"].lower().rstrip("0123456789")
         low, high = int(match["low"]), int(match["high"])
-        # The memory keeps its lowest clock when it is locked: only the current one tells.
-        free = match["now"] != match["high"] or "FreqOverride=0" in line
-        locked = not free if name == "emc" else low == high
-        found[name].append((locked, high * (1000 if name == "cpu" else 1)))
+        if match["name"] == "EMC":
+            held = int(match["held"]) if match["held"] else None
+            emc = _judged(int(match["now"]), high, held) if match["now"] else emc
+            continue
+        name = match["name"].lower().rstrip("0123456789")
+        found[name].append((low == high, high * (1000 if name == "cpu" else 1)))
     parts = [
         Part(name, all(lock for lock, _ in states), max(hz for _, hz in states))
         if states
         else Part(name, None, None, "not in the list")
         for name, states in found.items()
     ]
-    return Clocks(tuple(parts))
+    return Clocks((*parts, emc))

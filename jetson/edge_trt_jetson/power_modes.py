@@ -30,7 +30,7 @@ STATUS = "var/lib/nvpmodel/status"
 
 _HEAD = re.compile(r"<\s*(\w+)\s*([^>]*)>")
 _FIELD = re.compile(r"(\w+)=(\S+)")
-_NO_CAP = (-1, 2**31 - 1)  # the second is what some releases write for the first
+_NO_CAP = (-1, 2**31 - 1, 2**63 - 1)  # the others are what the first is turned into
 _BEST = ("MAXN_SUPER", "MAXN SUPER", "MAXN")
 
 
@@ -197,7 +197,7 @@ def parse_status(text: str) -> int | None:
 
 def parse_query(text: str) -> int | None:
     """Number of the active mode in what `nvpmodel -q` prints, whatever it warns of before."""
-    found = re.search(r"^NV Power Mode: *\S.*\n+(\d{1,9})\s*$", text, re.MULTILINE)
+    found = re.search(r"\bNV Power Mode: *\S.*\n+(\d{1,9})\s*$", text, re.MULTILINE)
     return int(found[1]) if found else None
 
 

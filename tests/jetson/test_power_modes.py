@@ -43,6 +43,11 @@ def test_caps_of_a_mode() -> None:
     fastest = modes("agx-orin-devkit").find("MAXN")
     assert (fastest.gpu_hz, fastest.cpu_hz, fastest.dla_hz(0), fastest.watts) == (None,) * 4
     assert modes("nano").find("5W").dla_hz(0) is None
+    text = (
+        "< POWER_MODEL NAME=X ID=0 >\nGPU MAX_FREQ 9223372036854775807\nEMC MAX_FREQ 2133000000\n"
+    )
+    (other,) = power_modes.parse_conf(text).modes
+    assert (other.id, other.gpu_hz, other.emc_hz, other.cores) == (0, None, 2_133_000_000, None)
 
 
 @pytest.mark.parametrize(
@@ -113,6 +118,14 @@ def test_status_file(text: str, number: int | None) -> None:
         ("NV Power Mode: MAXN\n0\n", 0),
         ("NVPM WARN: fan mode is not set!\nNV Power Mode: MODE_30W\n2\n", 2),
         ("NV Fan Mode:quiet\nNV Power Mode: 15W\n0\n", 0),
+        (
+            (
+                "NVPM VERB: parsing done for /etc/nvpmodel.conf\n"
+                "NVPM VERB: Current mode: NV Power Mode: MAXN_SUPER\n2\n"
+                "NVPM VERB: PARAM CPU_ONLINE: ARG CORE_0: REAL_VAL: 1 CONF_VAL: 1\n"
+            ),
+            2,
+        ),
         ("NVPM ERROR: failed to read PARAM CPU_ONLINE\n", None),
         ("NV Power Mode: MAXN\n", None),
         ("", None),
@@ -198,8 +211,14 @@ def test_clock_of_memory_decides_with_root(tmp_path: Path) -> None:
     assert clocks.read(tmp_path).locked is False
     write(tmp_path, f"{DEBUG}bpmp/debug/clk/emc/mrq_rate_locked", "1\n")
     assert clocks.read(tmp_path).locked is True
-    write(tmp_path, f"{DEBUG}bpmp/debug/clk/emc/rate", "204000000\n")
+    # A power mode that caps the memory: it is locked below its highest clock.
+    write(tmp_path, f"{DEBUG}bpmp/debug/clk/emc/rate", "2133000000\n")
+    assert "emc: locked at 2133 MHz" in str(clocks.read(tmp_path))
+    # A kernel without the lock's file: the highest clock is taken for a lock.
+    (tmp_path / f"{DEBUG}bpmp/debug/clk/emc/mrq_rate_locked").unlink()
     assert clocks.read(tmp_path).locked is False
+    write(tmp_path, f"{DEBUG}bpmp/debug/clk/emc/rate", "3199000000\n")
+    assert clocks.read(tmp_path).locked is True
 
 
 def test_core_that_is_off_does_not_decide(tmp_path: Path) -> None:
@@ -241,12 +260,14 @@ NV Power Mode: MAXN
         (2188800, 306000000, 3199000000, 1, False),
         (2188800, 1300500000, 2133000000, 0, False),
         (2188800, 1300500000, 3199000000, 0, False),  # busy, and not locked
+        (2188800, 1300500000, 2133000000, 1, True),  # capped by the power mode
     ],
 )
 def test_output_of_jetson_clocks(cpu: int, gpu: int, emc: int, override: int, locked: bool) -> None:
     found = clocks.parse_show(SHOWN.format(cpu=cpu, gpu=gpu, emc=emc, override=override))
     assert found.locked is locked
-    assert [part.hz for part in found.parts] == [2_188_800_000, 1_300_500_000, 3_199_000_000]
+    most = emc if override else 3_199_000_000
+    assert [part.hz for part in found.parts] == [2_188_800_000, 1_300_500_000, most]
 
 
 def test_output_of_jetson_clocks_completes_what_files_tell(tmp_path: Path) -> None:
