@@ -219,9 +219,18 @@ class _Kernels:
 
     def _alone(self, tensor: Tensor, node: Node) -> bool:
         """Whether nothing outside of the kernel reads an operand: `x * sigmoid(x)` is inside."""
-        own = {n.name for n in self._users.get(node.outputs[0], [])}
+        own = self._pointwise_after(node.outputs[0], 3)
         others = {n.name for n in self._users[tensor]} - {node.name}
         return tensor.shape == node.outputs[0].shape and others <= own | self._names
+
+    def _pointwise_after(self, tensor: Tensor, steps: int) -> set[str]:
+        """Layers of single elements that follow, up to so many one after the other."""
+        found: set[str] = set()
+        for reader in self._users.get(tensor, []) if steps else []:
+            if isinstance(reader.layer, EPILOGUE):
+                found.add(reader.name)
+                found |= self._pointwise_after(reader.outputs[0], steps - 1)
+        return found
 
 
 def _free(node: Node) -> bool:

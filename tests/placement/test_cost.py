@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from edge_trt.network.layers import Activation, ElementWise
+from edge_trt.network.layers import Activation, ElementWise, Scale
 from edge_trt.placement.cost import Machine, data, dla_total, gpu_total, rates
 from edge_trt.placement.graph import Graph, describe
 from edge_trt.placement.table import LIMIT, OUTSIDE
@@ -120,6 +120,15 @@ def test_what_ends_a_kernel_writes_nothing_more() -> None:
     other = net.network.add(Activation("TANH"), product)
     net.network.mark_output(other, "y9")
     assert [w.follows for w in describe(net.network).works][3:] == [False] * 5
+
+
+def test_a_gate_of_three_layers_is_inside_of_a_kernel() -> None:
+    net = Net()
+    x = net.conv(net.input(1, 4, 8, 8), 4)
+    scaled = net.network.add(Scale(), x, net.weight(4), net.weight(4))
+    gate = net.network.add(Activation("CLIP", 0.0, 1.0), scaled)
+    graph = describe(net.done(net.network.add(ElementWise("PROD"), x, gate)))
+    assert [work.follows for work in graph.works] == [False, True, True, True]
 
 
 def test_a_machine_of_half_the_memory_is_slower() -> None:

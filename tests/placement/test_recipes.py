@@ -91,13 +91,13 @@ def reshaped(
     return build
 
 
-def head(net: Net, size: int = 1, keep: bool = True) -> Tensor:
+def head(net: Net, size: int = 1, keep: bool = True, function: str = "RELU") -> Tensor:
     """Pooled features through two products with a function between."""
     x = net.input(2, 6, 4, 4)
     if size == 1:
         x = net.network.add(Reduce("AVG", (2, 3), keep), x)
     flat = x if x.rank == 2 else net.network.add(Shuffle(reshape_dims=(2, 6 * size * size)), x)
-    y = net.activation("RELU", net.linear(flat, 5))
+    y = net.network.add(Activation(function, 0.2, 0.5), net.linear(flat, 5))  # type: ignore[arg-type]
     matrix = net.network.constant(net.weight(5, 3).data)
     return net.network.add(MatrixMultiply(), y, matrix)
 
@@ -136,6 +136,9 @@ ROWS: list[tuple[str, Build, dict[str, int]]] = [
                           "Shuffle": 1}),
     ("classifier of a flat mean", lambda net: head(net, keep=False),
      {"Pooling": 1, "Convolution": 2, "ElementWise": 1, "Activation": 1, "Shuffle": 1}),
+    ("classifier with hard swish", lambda net: head(net, function="HARD_SIGMOID"),
+     {"Pooling": 1, "Convolution": 2, "ElementWise": 1, "Scale": 1, "Activation": 1,
+      "Shuffle": 1}),
     ("classifier of 4x4", lambda net: head(net, 4),
      {"Convolution": 2, "ElementWise": 1, "Activation": 1, "Shuffle": 1}),
 ]  # fmt: skip

@@ -58,6 +58,7 @@ REFUSED: list[tuple[str, Layer, tuple[Any, ...], dict[str, Any]]] = [
     ("G1", ElementWise("SUM"), (X, ones(1, 8, 1, 1, dtype=np.int32)), {"dtype": DType.INT32}),
     ("G2", Activation("RELU"), ((4097, 8, 2, 2),), {}),
     ("G3", Activation("RELU"), ((1, 1, 1, 8193),), {}),
+    ("M-FORM", MatrixMultiply(), ((1, 8193), ones(8193, 4)), {}),
     ("G9-index", Gather(1), (X, np.array([0])), {}),
     ("G9-attention", Einsum("nchw,nchw->nchw"), (X, X), {}),
     ("G9-normalization", Normalization((1, 2, 3)), (X, ones(1, 8, 1, 1), ones(1, 8, 1, 1)), {}),

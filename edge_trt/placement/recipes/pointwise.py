@@ -18,8 +18,14 @@ def hard_sigmoid(kitchen: Kitchen, node: Node) -> Sequence[Tensor] | None:
     layer = cast("Activation", node.layer)
     if layer.type != "HARD_SIGMOID" or not is_static(node):
         return None
-    x = kitchen.scale(node, kitchen.rewriter[node.inputs[0]], layer.alpha, layer.beta)
-    return [kitchen.add(node, Activation("CLIP", 0.0, 1.0), x)]
+    return [clipped(kitchen, node, kitchen.rewriter[node.inputs[0]])]
+
+
+def clipped(kitchen: Kitchen, node: Node, x: Tensor) -> Tensor:
+    """What a HARD_SIGMOID gives of `x`."""
+    layer = cast("Activation", node.layer)
+    scaled = kitchen.scale(node, x, layer.alpha, layer.beta)
+    return kitchen.add(node, Activation("CLIP", 0.0, 1.0), scaled)
 
 
 def negate(kitchen: Kitchen, node: Node) -> Sequence[Tensor] | None:

@@ -20,6 +20,7 @@ from edge_trt.network.layers import (
     MatrixMultiply,
     Shuffle,
 )
+from edge_trt.placement.recipes.pointwise import clipped
 from edge_trt.placement.recipes.recipe import Kitchen, is_static
 from edge_trt.placement.sizes import numbers
 
@@ -70,6 +71,8 @@ def _pointwise(kitchen: Kitchen, node: Node) -> Sequence[Tensor] | None:
         if unfolded is None or numbers(unfolded)[2:] != (1, 1):
             return None
         operands.append(unfolded)
+    if isinstance(node.layer, Activation) and node.layer.type == "HARD_SIGMOID":
+        return kitchen.flat(node, clipped(kitchen, node, operands[0]))
     return kitchen.flat(node, kitchen.add(node, node.layer, *operands))
 
 

@@ -48,7 +48,8 @@ def _batch(node: Node, situation: Situation) -> object:
 
 
 def _size(node: Node, situation: Situation) -> object:
-    sizes = [max(numbers(t)[-3:], default=1) for t in data(node) if static(t)]
+    # Tensors of fewer dimensions are refused by rules with a remedy of their own.
+    sizes = [max(numbers(t)[-3:]) for t in data(node) if static(t) and t.rank > 3]
     return next((n for n in sizes if n > MOST_SIZE), None)
 
 
