@@ -100,6 +100,13 @@ def _print_network(network: Mapping[str, Any], target: Mapping[str, Any]) -> Non
         count = network["not_worth_it"]
         what = "1 layer that a DLA takes runs" if count == 1 else f"{count} layers run"
         print(f"{what} on the GPU because that is better in the whole")
+    if network["without_scale"]:
+        count = network["without_scale"]
+        what = "1 convolution lacks" if count == 1 else f"{count} convolutions lack"
+        print(
+            f"{what} an int8 scale around it and would compute in fp16 on a DLA, far slower (G10): "
+            "build from the model with --dla, which gives every tensor one"
+        )
     for doubt in network["doubts"]:
         print(
             f"{doubt['rule']}: to be confirmed on the board for {doubt['count']} layers on DLA, "

@@ -23,6 +23,8 @@ from edge_trt.placement.rule import Verdict
 from edge_trt.placement.rules import rule
 from edge_trt.placement.site import Site
 
+WEIGHTED = ("Convolution", "Deconvolution")
+"""Kinds that are far slower in fp16 on the DLA of Orin."""
 ESTIMATES = (
     "All figures are estimates by the cost model of docs/dla.md, fitted to published throughput; "
     "nothing was measured. The board builds by its own answers (canRunOnDLA)."
@@ -79,6 +81,7 @@ def _network(placed: Placed) -> dict[str, Any]:
         "network": assignment.network,
         "layers": {device: devices[device] for device in ("gpu", "dla:0", "dla:1")},
         "not_worth_it": allowed - len(placed.labels),
+        "without_scale": _without_scale(placed),
         "loadables": assignment.loadables,
         "exact": best.chosen.exact,
         "chosen": best.chosen.name,
@@ -87,6 +90,14 @@ def _network(placed: Placed) -> dict[str, Any]:
         "modes": [_mode(mode) for mode in placed.modes],
         "assignment": assignment.as_dict(),
     }
+
+
+def _without_scale(placed: Placed) -> int:
+    """How many layers of an int8 network that a DLA takes would compute in fp16 there (G10)."""
+    if placed.assignment.precision != "int8":
+        return 0
+    found = placed.verdicts.values()
+    return sum(v.allowed and v.precision == "fp16" and v.kind in WEIGHTED for v in found)
 
 
 def _refused(verdicts: Any) -> list[dict[str, Any]]:

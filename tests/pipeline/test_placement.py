@@ -151,6 +151,18 @@ def test_a_finished_bundle_is_placed_for_another_board(bundle: Path, tmp_path: P
     assert again.placement["targets"]["orin-nx-16gb"]["mode"] == "15W"
 
 
+def test_a_sparse_bundle_says_why_nothing_of_it_is_for_dla(
+    command: Command, tmp_path: Path
+) -> None:
+    sparse = build(Net(), dla=None, target="cpu", self_test=0).save(tmp_path / "m.edge")
+    done = command("build", sparse, "--target", BOARD, "--dla", "auto", "--dla-mode", "15W")
+    assert done.status == 0
+    assert "2 convolutions lack an int8 scale" in done.out
+    assert "build from the model with --dla" in done.out
+    placed = json.loads((sparse / "placement.json").read_text())["targets"][BOARD]
+    assert placed["networks"][0]["layers"]["dla:0"] == 0
+
+
 def test_ranges_of_a_calibration_for_dla_fit_the_build(tmp_path: Path) -> None:
     options = {"target": BOARD, "dla": "only"}
     ranges = edge_trt.calibrate(Net().eval(), (IMAGE,), calibration=SAMPLES, **options)

@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import random
-import time
 from dataclasses import replace
 from math import inf
 from typing import Any
@@ -182,9 +181,11 @@ def test_a_loadable_that_is_too_large_stays_on_the_gpu() -> None:
 
 
 @pytest.mark.parametrize("objective", OBJECTIVES)
-def test_a_thousand_layers_take_less_than_two_seconds(objective: Objective) -> None:
-    graph, allowed = large_graph(1000, random.Random(0), refused=0.05)
-    begin = time.process_time()
-    found = plan(question(graph, objective, allowed=allowed), machine(mode="30W"))
-    assert time.process_time() - begin < 2
-    assert len(regions(found.problem, found.chosen.labels)) <= 2 * LIMIT
+def test_large_graphs_keep_the_limit(objective: Objective) -> None:
+    graph, allowed = large_graph(400, random.Random(0), refused=0.08)
+    found = plan(question(graph, objective, allowed=allowed), machine(mode="15W"))
+    labels = found.chosen.labels
+    assert labels <= allowed
+    parts = regions(found.problem, labels)
+    stages_of = stages(found.problem, parts) if found.chosen.cores == "pipeline" else (parts,)
+    assert all(len(part) <= LIMIT for part in stages_of)
