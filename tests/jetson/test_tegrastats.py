@@ -66,6 +66,33 @@ LINES = {
         (6, 6.928, ("GPU", "CPU", "SOC", "CV", "VDDRQ", "SYS5V")),
         (407, 15823),
     ),
+    "xavier nx, R35.4, root": (
+        (
+            "07-09-2024 13:31:31 RAM 3168/6851MB (lfb 2x4MB) SWAP 161/3426MB (cached 0MB) "
+            f"CPU [{cores('23%@1397', 6)}] EMC_FREQ 2%@204 GR3D_FREQ 0%@[114] VIC_FREQ 115 "
+            "APE 150 AUX@45C CPU@46.5C thermal@45.6C AO@45C GPU@45.5C PMIC@50C "
+            "VDD_IN 2763mW/2846mW VDD_CPU_GPU_CV 650mW/670mW VDD_SOC 650mW/711mW"
+        ),
+        (6, 6, 0.23, 1397),
+        Engine(True, 0.0, 114_000_000),
+        {"vic": Engine(True, None, 115_000_000)},
+        ("aux", 45.0),
+        (3, 2.763, ("VDD_IN",)),
+        (3168, 6851),
+    ),
+    "orin nano, R36, user": (
+        (
+            "09-21-2026 16:47:06 RAM 1954/7620MB (lfb 4x4MB) SWAP 0/3810MB (cached 0MB) "
+            f"CPU [{cores('0%@883', 6)}] GR3D_FREQ 7% cpu@48.062C soc2@47.343C gpu@48.156C "
+            "tj@48.218C VDD_IN 4523mW/4523mW VDD_CPU_GPU_CV 524mW/524mW VDD_SOC 1373mW/1373mW"
+        ),
+        (6, 6, 0.0, 883),
+        Engine(None, 0.07, None),
+        {},
+        ("tj", 48.218),
+        (3, 4.523, ("VDD_IN",)),
+        (1954, 7620),
+    ),
     "agx orin, R35, root": (
         (
             "01-03-2023 16:07:54 RAM 2257/30536MB (lfb 5392x4MB) SWAP 0/15268MB (cached 0MB) "
@@ -187,10 +214,13 @@ def test_line(name: str) -> None:
     assert (sample.memory.used, sample.memory.total) == (memory[0] * MIB, memory[1] * MIB)
 
 
-def test_memory_clock_without_root_is_no_zero() -> None:
-    sample = tegrastats.parse(LINES["agx xavier, R32, user"][0])
-    assert "emc" not in sample.engines
-    assert sample.unavailable == {"emc": "needs root"}
+@pytest.mark.parametrize("name", LINES)
+def test_memory_clock_without_root_is_no_zero(name: str) -> None:
+    """R32 prints a zero for it, R36 nothing."""
+    sample = tegrastats.parse(LINES[name][0])
+    user = name.endswith("user")
+    assert ("emc" in sample.engines) is not user
+    assert sample.unavailable == ({"emc": "needs root"} if user else {})
 
 
 def test_swap_and_means() -> None:

@@ -78,6 +78,7 @@ def test_memory_clock_and_temperatures(machine: Machine, tmp_path: Path) -> None
     # Zones have one name in all releases; what is off or has no sensor is left out.
     assert {"gpu"} <= set(sample.temperatures)
     assert all(0 < celsius < 60 for celsius in sample.temperatures.values())
+    assert not [name for name in sample.temperatures if name.startswith("pmic")]
     assert sample.hottest == max(sample.temperatures.values())
 
 

@@ -12,7 +12,6 @@ from edge_trt_jetson.telemetry.rails import channel_label, power_monitors
 from edge_trt_jetson.telemetry.sample import Fan
 
 _OFF = -256000  # millidegrees of a zone whose power is off
-_PMIC = 100000  # this zone has no sensor: it always says 100 degrees
 _FULL = 255  # of a pwm file
 
 # Orin and Thor (soctherm): what the three counters count.
@@ -28,6 +27,11 @@ _HARMLESS = re.compile(r"fan|hot-surface|TCC Offset", re.IGNORECASE)
 def zone_name(text: str) -> str:
     """One name for a zone in all releases: `GPU-therm`, `gpu-thermal` and `GPU` are `gpu`."""
     return re.sub(r"[-_](?:therm|thermal|tegra)$", "", text.strip()).lower()
+
+
+def is_made_up(name: str, celsius: float) -> bool:
+    """Whether a zone only says something: that of the PMIC has no sensor, and a fixed value."""
+    return name.startswith("pmic") and celsius in (50.0, 100.0)
 
 
 class Thermal:
@@ -51,7 +55,7 @@ class Thermal:
         found: dict[str, float] = {}
         for name, source in self._zones.items():
             value = source.number()
-            if value is None or value <= _OFF or (name.startswith("pmic") and value == _PMIC):
+            if value is None or value <= _OFF or is_made_up(name, value / 1000):
                 continue
             found[name] = value / 1000
         return found

@@ -22,7 +22,7 @@ from collections.abc import Iterable, Iterator
 
 from edge_trt_jetson.files import NEEDS_ROOT
 from edge_trt_jetson.telemetry import board_power
-from edge_trt_jetson.telemetry.heat import zone_name
+from edge_trt_jetson.telemetry.heat import is_made_up, zone_name
 from edge_trt_jetson.telemetry.sample import Cpu, Engine, Memory, Rail, Sample
 
 _MHZ = r"(?:\d{1,6}|\[\d{1,6}(?:,\d{1,6})*\])"
@@ -96,7 +96,7 @@ class _Line:
             self._take_rail(word)
         elif word["zone"]:
             name, celsius = zone_name(word["zone"]), float(word["celsius"])
-            if celsius > _OFF and not (name.startswith("pmic") and celsius == 100.0):
+            if celsius > _OFF and not is_made_up(name, celsius):
                 self.temperatures[name] = celsius
         elif word["engine"]:
             self._take_engine(word)
@@ -124,10 +124,8 @@ class _Line:
         clock = word["at"] or word["clock"]
         hz = max(map(int, clock.strip("[]").split(","))) * 1_000_000 if clock else None
         load = int(word["load"]) / 100 if word["load"] else None
-        if name == "emc" and hz is None:
-            # Without root tegrastats can't read this clock, and prints a load of zero.
-            self.unavailable["emc"] = NEEDS_ROOT
-            return
+        if name == "emc" and hz is None and not load:
+            return  # without root tegrastats can't read it, and prints a load of zero: no reading
         self.engines[name] = Engine(None if hz is None else hz > 0, load, hz)
 
     def _cpu(self, text: str) -> Cpu:
@@ -144,6 +142,8 @@ class _Line:
         memory = self.memory
         if memory is not None and self.swap is not None:
             memory = Memory(memory.total, memory.used, *self.swap)
+        if "gpu" in self.engines and "emc" not in self.engines:  # so it is to who is not root
+            self.unavailable["emc"] = NEEDS_ROOT
         names = board_power.total_of(rail.name for rail in self.rails)
         return Sample(
             time=self.time,
