@@ -56,12 +56,15 @@ class Placed:
         verdicts: what the rules say of every layer.
         modes: figures of every power mode, the planned one first.
         labels: the layers on DLA, by name.
+        streams: for the greatest throughput, what runs side by side and how often in a second;
+            `assignment` is among it. Empty where it runs alone.
     """
 
     assignment: Assignment
     verdicts: Mapping[str, Verdict]
     modes: tuple[ModePlan, ...]
     labels: frozenset[str]
+    streams: tuple[tuple[Assignment, float], ...] = ()
 
     @property
     def possible(self) -> bool:
@@ -185,7 +188,12 @@ def planned(
     modes = (best, *(in_mode(question, site.machine(mode), best) for mode in others))
     labels = best.chosen.labels
     names = frozenset(nodes[i].name for i in labels)
-    return Placed(_assignment(network, site, wish, best, verdicts), verdicts, modes, names)
+    streams = tuple(
+        (_assignment(network, site, wish, best, verdicts, stream.labels), stream.rate)
+        for stream in best.chosen.streams
+    )
+    whole = _assignment(network, site, wish, best, verdicts, labels)
+    return Placed(whole, verdicts, modes, names, streams)
 
 
 def _judged(
@@ -245,10 +253,15 @@ def _batch(network: Network) -> int:
 
 
 def _assignment(
-    network: Network, site: Site, wish: Wish, best: ModePlan, verdicts: Mapping[str, Verdict]
+    network: Network,
+    site: Site,
+    wish: Wish,
+    best: ModePlan,
+    verdicts: Mapping[str, Verdict],
+    labels: Labels,
 ) -> Assignment:
     names = [node.name for node in network.nodes]
-    regime, labels = site.decision.regime, best.chosen.labels
+    regime = site.decision.regime
     if not labels:
         return everything_on_gpu(network.name, names, regime, wish.precision)
     problem, cores = best.problem, best.chosen.cores

@@ -16,7 +16,7 @@ from edge_trt.placement.problem import LATENCY, Labels, Problem, Weights, proble
 from edge_trt.placement.regions import regions, too_large
 from edge_trt.placement.rule import Precision
 from edge_trt.placement.rules import LOADABLES, SLACK
-from edge_trt.placement.streams import Stream, best_mix, greatest
+from edge_trt.placement.streams import Stream, Throughput, best_mix, greatest
 
 Objective = Literal["latency", "throughput", "energy"]
 OBJECTIVES: tuple[Objective, ...] = ("latency", "throughput", "energy")
@@ -228,10 +228,16 @@ class _Planner:
     def _streams(self) -> Alternative:
         """GPU and cores together, with one or two placements that share them."""
 
-        def price(weights: Weights) -> Found:
-            return cheapest(self._problem, weights, LIMIT, self._effort)
+        def best(limit: int) -> Throughput:
+            return greatest(
+                self._problem,
+                self._question.cores,
+                lambda weights: cheapest(self._problem, weights, limit, self._effort),
+            )
 
-        mix = greatest(self._problem, self._question.cores, price)
+        mix = best(LIMIT)
+        if sum(len(regions(self._problem, s.labels)) for s in mix.streams) > LIMIT:
+            mix = replace(best(LIMIT // 2), exact=False)  # a core holds the loadables of both
         with_dla = max(mix.streams, key=lambda stream: len(stream.labels))
         if not with_dla.labels:
             most = cheapest(self._problem, MOST_ON_DLA, LIMIT, 0)
@@ -256,7 +262,8 @@ class _Planner:
             return single
         watts = self._machine.idle_watts + sum(s.rate * self._joules(s.labels) for s in streams)
         rate = sum(s.rate for s in streams) * self._question.batch
-        figures = replace(single.figures, rate=rate, energy=watts / rate)
+        loadables = sum(len(regions(self._problem, s.labels)) for s in streams)
+        figures = replace(single.figures, rate=rate, energy=watts / rate, loadables=loadables)
         return replace(single, figures=figures, streams=streams)
 
     def _joules(self, labels: Labels) -> float:

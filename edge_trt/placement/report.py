@@ -5,7 +5,8 @@
         "board", "tensorrt", "l4t", "regime", "reason", "certain", "policy", "objective", "mode",
         "unsure": [...], "rewritten": {layer: recipe},
         "networks": [{"assignment": {...}, "layers": {"gpu": 3, "dla:0": 120},
-                      "refused": [...], "doubts": [...], "modes": [...]}]}}}
+                      "refused": [...], "doubts": [...], "modes": [...],
+                      "streams": [{"runs_per_second": 1500, "assignment": {...}}]}]}}}
 
 A target without DLA has board, regime and reason, and no networks.
 """
@@ -89,6 +90,10 @@ def _network(placed: Placed) -> dict[str, Any]:
         "doubts": _doubts(v for v in placed.verdicts.values() if v.layer in placed.labels),
         "modes": [_mode(mode) for mode in placed.modes],
         "assignment": assignment.as_dict(),
+        "streams": [
+            {"runs_per_second": _digits(rate), "assignment": other.as_dict()}
+            for other, rate in placed.streams
+        ],
     }
 
 

@@ -97,6 +97,15 @@ def test_an_assignment_has_every_layer_once() -> None:
     assert Assignment.from_dict(data) == found.assignment
 
 
+def test_what_runs_side_by_side_is_assigned_too() -> None:
+    found = planned(classifier(), site(mode="MAXN"), Wish("auto", "throughput", "int8"))
+    assert len(found.streams) == 2
+    assert found.assignment in [assignment for assignment, _ in found.streams]
+    assert all(rate > 0 for _, rate in found.streams)
+    alone = planned(classifier(), site(mode="MAXN"), LATENCY)
+    assert alone.streams == ()
+
+
 def test_layers_without_a_scale_are_named_as_fp16() -> None:
     net = Net()
     x = net.conv(net.input(1, 64, 64, 64), 64)

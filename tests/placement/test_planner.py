@@ -180,6 +180,17 @@ def test_a_loadable_that_is_too_large_stays_on_the_gpu() -> None:
     assert all(total <= 512 << 20 for total in weights)
 
 
+@pytest.mark.parametrize("layers", [20, 40])
+def test_a_core_holds_the_loadables_of_all_streams(layers: int) -> None:
+    graph, allowed = every_other(layers)
+    found = plan(question(graph, "throughput", allowed=allowed), machine(mode="30W"))
+    mixed = by_name(found)[MIXED]
+    assert mixed.figures is not None
+    streams = mixed.streams or (mixed,)
+    assert sum(len(regions(found.problem, s.labels)) for s in streams) <= LIMIT
+    assert mixed.figures.loadables <= LIMIT
+
+
 @pytest.mark.parametrize("objective", OBJECTIVES)
 def test_large_graphs_keep_the_limit(objective: Objective) -> None:
     graph, allowed = large_graph(400, random.Random(0), refused=0.08)
