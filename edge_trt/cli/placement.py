@@ -90,11 +90,11 @@ def _summary(network: Mapping[str, Any], target: Mapping[str, Any]) -> tuple[obj
 
 def _print_network(network: Mapping[str, Any], target: Mapping[str, Any]) -> None:
     refused = [
-        (r["rule"], r["count"], r["attribute"], r["value"], r["limit"], r["first"])
+        (r["rule"], r["count"], r["attribute"], r["value"], r["limit"], r["example"], r["fix"])
         for r in network["refused"]
     ]
     if refused:
-        columns = ["rule", "#layers", "attribute", "value", "allowed", "first example"]
+        columns = ["rule", "#layers", "attribute", "value", "allowed", "first example", "fix"]
         print_table(f"Not for DLA in {network['network']}", columns, refused)
     if network["not_worth_it"]:
         count = network["not_worth_it"]

@@ -5,7 +5,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from math import inf
 from typing import Literal
 
 from edge_trt.placement.assignment import Cores
@@ -25,6 +24,8 @@ LIMIT = LOADABLES - SLACK
 """Loadables of an engine on one core."""
 
 ALL_GPU, MIXED, DLA_ONLY = "all GPU", "GPU + DLA", "DLA only"
+_INSTANT = 1e-9
+"""Seconds of a network that only passes its inputs on."""
 MOST_ON_DLA = Weights(1.0, 0.0, 0.0, 1.0)
 """As much on DLA as relieves the GPU."""
 
@@ -196,6 +197,8 @@ class _Planner:
         """What is cheapest of all placements; the best with DLA where that has none."""
         if not self._question.allowed:
             return Alternative(MIXED, why=self._question.obstacle or "no layer is for DLA")
+        if self._problem.gpu_busy(frozenset()) < _INSTANT:
+            return Alternative(MIXED, why="there is nothing to compute")
         if self._question.objective == "throughput":
             return self._streams()
         found = self._cheapest(self._weights())
@@ -279,8 +282,7 @@ class _Planner:
         if labels and self._question.cores > 1:
             cores = "split" if len(parts) <= LIMIT else "pipeline"
         busy, gpu = self._core_busy(parts, cores), self._problem.gpu_busy(labels)
-        slowest = max(busy, gpu)
-        runs = 1 / slowest if slowest > 0 else inf
+        runs = 1 / max(busy, gpu, _INSTANT)
         latency = self._problem.cost(labels)
         joules, batch = self._joules(labels), self._question.batch
         idle = self._machine.idle_watts

@@ -127,6 +127,8 @@ def _group(group: Sequence[Verdict]) -> dict[str, Any]:
         "certain": first.rule.certain,
         "count": len(group),
         "first": first.sentence,
+        "example": f"{first.layer} ({first.where})" if first.where else first.layer,
+        "fix": first.rule.fix,
         "layers": [verdict.layer for verdict in group],
     }
 

@@ -83,7 +83,7 @@ def test_inspect_shows_the_placement(command: Command, bundle: Path) -> None:
     for text in (
         "DLA on cpu: none", f"Placement for {BOARD}", "DLA only, two cores in turn",
         "Estimates for block0", "30W (planned)", "15W", "all GPU", "Rewritten for DLA",
-        "SH-RANK", "All figures are estimates",
+        "SH-RANK", "keep four dimensions up to the head", "All figures are estimates",
     ):  # fmt: skip
         assert text in out
 

@@ -12,13 +12,22 @@ import pytest
 from edge_trt.engines.onnx import run_network
 from edge_trt.errors import OptionError
 from edge_trt.network.graph import Network
-from edge_trt.network.layers import Activation, Cast, Normalization, Pooling, Reduce, Shuffle
+from edge_trt.network.layers import (
+    Activation,
+    Cast,
+    Identity,
+    Normalization,
+    Pooling,
+    Reduce,
+    Shuffle,
+)
 from edge_trt.network.types import DType
 from edge_trt.options import CompileOptions
 from edge_trt.placement.assignment import Assignment
 from edge_trt.placement.place import Wish, placed, planned, rewritten
-from edge_trt.placement.planner import ALL_GPU, DLA_ONLY
+from edge_trt.placement.planner import ALL_GPU, DLA_ONLY, OBJECTIVES, Objective
 from edge_trt.placement.regimes import Decision
+from edge_trt.placement.report import of_site
 from edge_trt.placement.site import Site, site_of
 from edge_trt.placement.step import Placement
 from tests.precision.networks import Net
@@ -127,6 +136,15 @@ def test_why_not_everything_can_be_on_dla() -> None:
     assert "1 layer is refused (1 by G9-normalization)" in why
     assert "norm, model.py:1" in why
     assert "train with batch normalization" in why
+
+
+@pytest.mark.parametrize("objective", OBJECTIVES)
+def test_a_network_that_computes_nothing(objective: Objective) -> None:
+    net = Net()
+    network = net.done(net.network.add(Identity(), net.input(1, 4, 8, 8)))
+    found = planned(network, site(), Wish("auto", objective, "int8"))
+    assert found.modes[0].chosen.name == ALL_GPU
+    json.dumps(of_site(site(), LATENCY, [found], {}), allow_nan=False)
 
 
 def test_casts_and_reshapes_at_the_border_do_not_count() -> None:
