@@ -17,7 +17,7 @@ from edge_trt.engines.kept_plans import KeptPlans
 from edge_trt.engines.plans import build_plans
 from edge_trt.option_checks import DLA, INT8, needs_data
 from edge_trt.options import CompileOptions
-from edge_trt.placement.build import place_for_more, start
+from edge_trt.placement.build import place_for_more, placed_here, start
 from edge_trt.precision import Patterns, to_fp16
 from edge_trt.precision.kept import keeping, measured
 from edge_trt.stages import Progress, Stages, Step
@@ -384,7 +384,9 @@ def _build_engines(
         rules = Patterns(_names(bundle.options.fp32_layers))
         networks = [to_fp16(network, keep_fp32=rules)[0] for network in networks]
     kept = KeptPlans(folder, bundle.digests()) if folder else None
-    plans = build_plans(networks, options, signature.dims, step, signature.profiles, sizes, kept)
+    here = placed_here(bundle, networks)
+    ranges, profiles = signature.dims, signature.profiles
+    plans = build_plans(networks, options, ranges, step, profiles, sizes, kept, here)
     built = {plan.target for plan in plans.built}
     bundle.plans = [p for p in bundle.plans if p.target not in built] + plans.built
     there = {plan.target for plan in bundle.plans}

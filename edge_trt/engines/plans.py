@@ -4,7 +4,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
 
 from edge_trt.engines.board import why_not_here
 from edge_trt.engines.kept_plans import KeptFile, KeptPlans
@@ -28,6 +29,14 @@ from edge_trt.options import CompileOptions
 from edge_trt_runtime.cuda import open_device
 from edge_trt_runtime.errors import EngineError
 from edge_trt_runtime.manifest import Detail, Range
+from edge_trt_runtime.tensorrt.messages import Messages, logging_to
+
+if TYPE_CHECKING:
+    from edge_trt.engines.tensorrt.dla import OnDla
+    from edge_trt.placement.native import OnBoard
+
+    PlacedHere = Callable[[str, Flavour, int | None], OnBoard]
+    """What a board builds, by target, TensorRT, and how many DLA cores that offers."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +63,16 @@ class Plan:
 
 
 @dataclass(frozen=True, slots=True)
+class Job:
+    """A plan that is to be built: of a network, for a target, with what of it goes to a DLA."""
+
+    target: str
+    flavour: Flavour
+    network: Network
+    dla: OnDla | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Plans:
     """What a build gave.
 
@@ -76,6 +95,7 @@ def build_plans(
     profiles: Sequence[Mapping[str, Range]] = (),
     sizes: Mapping[str, Dim] | None = None,
     kept: KeptPlans | None = None,
+    placed: PlacedHere | None = None,
 ) -> Plans:
     """Builds one plan per network and target that has its TensorRT here.
 
@@ -88,6 +108,8 @@ def build_plans(
         sizes: what the inputs of networks are that hold a size.
         kept: where plans are written, and those of an interrupted build are taken from; without it
             they stay in memory.
+        placed: what to build for a board in place of the networks, by target, TensorRT, and how
+            many DLA cores it offers.
 
     Raises:
         BuildError: TensorRT refuses a network, it is not installed on the machine that a target
@@ -104,16 +126,34 @@ def build_plans(
     flavours, missing = _flavours(options.targets)
     measuring = any(flavour.needs_gpu for flavour in flavours.values())
     remarks = check_room(networks, kept.folder if kept else None) if measuring else []
-    jobs = [(target, flavour, n) for target, flavour in flavours.items() for n in networks]
+    jobs, told = _jobs(networks, flavours, placed)
     plans: list[Plan] = []
-    for i, (target, flavour, network) in enumerate(jobs):
+    for i, job in enumerate(jobs):
 
-        def share(stage: str, fraction: float, note: str, i: int = i, target: str = target) -> None:
+        def share(stage: str, fraction: float, note: str, i: int = i, job: Job = job) -> None:
             done = 0.0 if stage == "emit" else fraction
-            step((i + done) / len(jobs), f"{target}: {note or stage}")
+            step((i + done) / len(jobs), f"{job.target}: {note or stage}")
 
-        plans.append(_plan(network, target, flavour, settings, share, kept))
-    return Plans(plans, missing, [*remarks, *_without_effect(options, flavours)])
+        chosen = replace(settings, dla=job.dla)
+        plans.append(_plan(job.network, job.target, job.flavour, chosen, share, kept))
+    return Plans(plans, missing, [*remarks, *told, *_without_effect(options, flavours)])
+
+
+def _jobs(
+    networks: Sequence[Network], flavours: Mapping[str, Flavour], placed: PlacedHere | None
+) -> tuple[list[Job], list[str]]:
+    """The plans to build, and sentences on what is not as planned."""
+    jobs: list[Job] = []
+    remarks: list[str] = []
+    for target, flavour in flavours.items():
+        if placed is None or not flavour.needs_gpu:
+            jobs += [Job(target, flavour, network) for network in networks]
+            continue
+        here = placed(target, flavour, _dla_cores(flavour))
+        remarks += here.remarks
+        forms = [here.networks.get(network.name, network) for network in networks]
+        jobs += [Job(target, flavour, form, here.dla.get(form.name)) for form in forms]
+    return jobs, remarks
 
 
 def check_targets(targets: Sequence[str]) -> None:
@@ -206,7 +246,20 @@ def _details(result: PlanResult, flavour: Flavour, gpu: str) -> dict[str, Detail
         details["timing_cache"] = result.timing_cache
     if gpu:
         details["compute_capability"] = gpu
+    if result.placed is not None and result.placed.layers:
+        details["dla_core"] = result.placed.core
+        details["dla_layers"] = len(result.placed.layers)
+        if refused := [node.name for node in result.placed.refused]:
+            details["dla_refused"] = ", ".join(refused)
     return details
+
+
+def _dla_cores(flavour: Flavour) -> int | None:
+    """How many DLA cores a TensorRT offers; None where it can't be asked."""
+    if not _gpu():  # without a driver its objects are hollow
+        return None
+    with logging_to(flavour.module, Messages()) as log:
+        return int(flavour.module.Runtime(log).num_DLA_cores)
 
 
 def _gpu() -> str:

@@ -3,13 +3,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from edge_trt.bundle.bundle import Bundle
+    from edge_trt.engines.tensorrt import Flavour
+    from edge_trt.network.graph import Network
     from edge_trt.options import CompileOptions
+    from edge_trt.placement.native import OnBoard
     from edge_trt.placement.step import Placement
 
 
@@ -44,3 +47,23 @@ def place_for_more(bundle: Bundle, options: CompileOptions) -> None:
     wanted = replace(options, target=more, precision=bundle.options.precision)
     found = Placement(wanted).place(bundle.networks, bundle.ranges)
     bundle.placement = {**found, "targets": {**there, **found["targets"]}}
+
+
+def placed_here(
+    bundle: Bundle, networks: Sequence[Network]
+) -> Callable[[str, Flavour, int | None], OnBoard] | None:
+    """What gives the placement of a bundle where it is built; None where nothing was placed.
+
+    Args:
+        bundle: what is built.
+        networks: its networks as they are built for the GPU.
+    """
+    if not bundle.placement:
+        return None
+
+    def found(target: str, flavour: Flavour, offered: int | None) -> OnBoard:
+        from edge_trt.placement.native import on_board
+
+        return on_board(bundle, networks, target, flavour, offered)
+
+    return found

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from edge_trt.network.graph import Network, Node, Tensor
-from edge_trt.network.layers import Dequantize, Quantize
+from edge_trt.network.layers import Cast, Dequantize, Quantize
 from edge_trt.network.rewrite import Rewriter, rewrite
 from edge_trt.network.types import DType
 
@@ -35,6 +35,35 @@ def without_quantization(
     stripped = rewrite(network, rule)
     stripped.prune()
     return stripped, rule.scales
+
+
+def in_float32(network: Network) -> Network:
+    """A float16 network with every value in float32: what the weak regime makes float16 itself.
+
+    Args:
+        network: it is not changed. Its constants have the values that float16 left them.
+    """
+    changed = rewrite(network, _widened)
+    changed.prune()
+    return changed
+
+
+def _widened(rewriter: Rewriter, node: Node) -> Sequence[Tensor] | None:
+    inputs = [_wide_constant(rewriter, tensor) for tensor in node.inputs]
+    if isinstance(node.layer, Cast) and node.layer.to_type in (DType.FLOAT16, DType.FLOAT32):
+        source = inputs[0]
+        return [source] if source.dtype is DType.FLOAT32 else None
+    return rewriter.copy(node, inputs)
+
+
+def _wide_constant(rewriter: Rewriter, tensor: Tensor) -> Tensor:
+    stands = rewriter[tensor]
+    if not stands.is_constant or stands.dtype is not DType.FLOAT16:
+        return stands
+    assert stands.data is not None
+    wide = rewriter.constant(stands.data.astype(np.float32), tensor.name)
+    rewriter.replace(tensor, wide)
+    return wide
 
 
 class _Stripped:

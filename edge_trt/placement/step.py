@@ -87,7 +87,7 @@ class Placement:
                         network,
                         site,
                         self._wish,
-                        ranged=_steps(network, ranges, many=many),
+                        ranged=int8_steps(network, ranges, many=many),
                         whole=self.whole.get((target, network.name)),
                     )
                     for network in networks
@@ -129,7 +129,7 @@ class Placement:
             )
 
 
-def _steps(network: Network, ranges: Ranges | None, *, many: bool) -> dict[str, float]:
+def int8_steps(network: Network, ranges: Ranges | None, *, many: bool) -> dict[str, float]:
     """The int8 step of every tensor that has a range, by its name in the network."""
     if ranges is None:
         return {}

@@ -19,19 +19,15 @@ from torch import nn
 
 import edge_trt as compiler
 from edge_trt.bundle.kept_folder import kept_folder
-from edge_trt.engines import board, plans, room
+from edge_trt.engines import board, room
 from edge_trt.errors import BuildError, EdgeTrtError, OptionError
 from edge_trt_jetson.detect import detect
 from edge_trt_runtime.bundle import open_bundle
 from edge_trt_runtime.errors import EngineError
 from tests.cli.conftest import Command
+from tests.cli.made_up_jetson import TARGET, Jetson, make_jetson
 from tests.jetson.trees import TREES, plant
 from tests.runtime.tensorrt.conftest import machine  # noqa: F401  (a fixture)
-from tests.support.fake_tensorrt import FakeTensorRt, plan_bytes
-from tests.support.trt_contract import Plan, tensor_types
-
-ORIN = "agx orin 64gb devkit, JetPack 6.2.1"
-TARGET = "agx-orin-64gb"
 
 
 class Cut(nn.Module):
@@ -50,24 +46,6 @@ def portable(tmp_path: Path) -> Path:
     return bundle.save(tmp_path / "model.edge")
 
 
-class Jetson:
-    """What the test may ask and change of the board."""
-
-    def __init__(self, trt: FakeTensorRt, bundle: Path) -> None:
-        self.trt, self.function, self.built = trt, "relu", list[str]()
-        self.networks = {n.name: n for n in compiler.load(bundle).networks}
-        self.trt.types = {k: v for n in self.networks.values() for k, v in tensor_types(n).items()}
-        self.interrupt_at: int | None = None
-
-    def build(self, builder: Any, network: Any, config: Any) -> Any:
-        if len(self.built) == self.interrupt_at:
-            raise KeyboardInterrupt
-        self.built.append(network.name)
-        ours = self.networks[network.name]
-        ends = [{t.name: (3, 4)} for t in (*ours.inputs, *ours.outputs)]
-        return Plan(plan_bytes(self.function, *ends))
-
-
 @pytest.fixture
 def jetson(
     portable: Path,
@@ -75,17 +53,7 @@ def jetson(
     machine: Callable[..., Any],  # noqa: F811
     monkeypatch: pytest.MonkeyPatch,
 ) -> Jetson:
-    tree = next(tree for tree in TREES if tree.name == ORIN)
-    found = detect(plant(tree, tmp_path / "root"))
-    made = machine("10.3.0")
-    for module in (board, plans):
-        monkeypatch.setattr(module, "open_device", lambda: made.device)
-    monkeypatch.setattr("edge_trt.cli.extend.open_device", lambda: made.device)
-    monkeypatch.setattr(board, "this_board", lambda: found)
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    jetson = Jetson(made.trt, portable)
-    monkeypatch.setattr(FakeTensorRt, "_build_serialized_network", jetson.build, raising=False)
-    return jetson
+    return make_jetson(portable, tmp_path, machine, monkeypatch)
 
 
 def test_engines_of_this_board_without_a_target(

@@ -125,6 +125,7 @@ class Contract:
             was set on it.
         outputs: Tensors marked as outputs.
         calls: Every method call as `Class.method`.
+        log: The same, as the method with its arguments by name.
     """
 
     def __init__(self, version: str, network: Network | None = None) -> None:
@@ -134,6 +135,7 @@ class Contract:
         self.layers: list[Any] = []
         self.outputs: list[Any] = []
         self.calls: list[str] = []
+        self.log: list[tuple[str, dict[str, Any]]] = []
         self.types = {} if network is None else tensor_types(network)
         self.enums = {n: Enum(version, n, m) for n, m in table["enums"].items()}
         self.table: dict[str, Any] = table["classes"]
@@ -200,6 +202,7 @@ class Contract:
             where = f"{type(thing).__name__}.{method}"
             arguments = self.bind(where, signatures, args, kwargs)
             self.calls.append(where)
+            self.log.append((method, arguments))
             thing.__dict__["calls"].append((method, arguments))
             return self._result(thing, method, arguments, signatures[0].rpartition("-> ")[2])
 

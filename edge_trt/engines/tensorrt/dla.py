@@ -11,7 +11,7 @@ on the GPU, and is told.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -31,6 +31,7 @@ class OnDla:
         layers: names of the nodes that run there.
         core: the core that the plan is built on; it runs on any.
         fallback: whether other layers may run on the GPU; without, they are an error.
+        insist: whether it is an error that TensorRT refuses one of `layers`.
         weak: the regime; in it the network is one without quantization layers, in float32.
         scales: in the weak regime: the int8 step of a tensor, by its name; empty for float16.
         float32: in the weak regime: names of nodes that lose too much in float16.
@@ -39,6 +40,7 @@ class OnDla:
     layers: frozenset[str]
     core: int = 0
     fallback: bool = True
+    insist: bool = False
     weak: bool = True
     scales: Mapping[str, float] = field(default_factory=dict[str, float])
     float32: frozenset[str] = frozenset()
@@ -51,10 +53,12 @@ class Placed:
     Attributes:
         layers: names of the nodes that TensorRT lets run on the DLA.
         refused: nodes of the plan that it does not.
+        core: the core that it was built on.
     """
 
     layers: tuple[str, ...]
     refused: tuple[Node, ...]
+    core: int = 0
 
 
 def place(network: Network, emitted: Emitted, config: Any, trt: Any, wanted: OnDla) -> Placed:
@@ -87,22 +91,24 @@ def place(network: Network, emitted: Emitted, config: Any, trt: Any, wanted: OnD
         else:
             config.set_device_type(layer, trt.DeviceType.GPU)
             refused[node.name] = node
-    if not wanted.fallback:
-        _insist(network, wanted.layers, refused)
-    return Placed(tuple(name for name in taken if name not in refused), tuple(refused.values()))
-
-
-def _insist(network: Network, layers: Collection[str], refused: Mapping[str, Node]) -> None:
-    outside = next((n for n in network.nodes if n.name not in layers or n.name in refused), None)
-    if outside is None:
-        return
-    who = "TensorRT refuses it there" if outside.name in refused else "the plan leaves it out"
-    raise BuildError(
-        f"layer {outside.name} = {outside.layer} ({outside.origin}) does not run on the DLA: {who}",
-        layer=outside.name,
-        module=outside.origin.module,
-        hint="build with --dla auto, which leaves it to the GPU",
+    _insist(network, wanted, refused)
+    return Placed(
+        tuple(name for name in taken if name not in refused), tuple(refused.values()), wanted.core
     )
+
+
+def _insist(network: Network, wanted: OnDla, refused: Mapping[str, Node]) -> None:
+    """Names the first layer that was to run on the DLA, and does not."""
+    for node in network.nodes:
+        outside = not wanted.fallback and node.name not in wanted.layers
+        if outside or (node.name in refused and (wanted.insist or not wanted.fallback)):
+            who = "the plan leaves it out" if outside else "TensorRT refuses it there"
+            raise BuildError(
+                f"layer {node.name} = {node.layer} ({node.origin}) does not run on the DLA: {who}",
+                layer=node.name,
+                module=node.origin.module,
+                hint="build with --dla auto, which leaves it to the GPU",
+            )
 
 
 def _layers(emitted: Emitted) -> Iterable[tuple[Any, Node]]:

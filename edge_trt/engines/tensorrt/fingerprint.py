@@ -44,6 +44,9 @@ def fingerprint(target: str, flavour: Flavour, settings: BuildSettings, *, gpu: 
         facts["profiles"] = [
             {n: (r.min, r.opt, r.max) for n, r in profile.items()} for profile in settings.profiles
         ]
+    if settings.dla is not None:
+        dla = settings.dla
+        facts["dla"] = [sorted(dla.layers), dla.core, dla.weak, sorted(dla.scales.items())]
     digest = hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:8]
     prefix = "-".join([target, flavour.release, ".".join(names)])
     return f"{re.sub(r'[^A-Za-z0-9.]+', '-', prefix)}-{digest}"

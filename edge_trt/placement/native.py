@@ -1,0 +1,158 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A placement where it is built: on the board, by the TensorRT that is there.
+
+The plan of the bundle is followed where the board is as the host expected it. Where its TensorRT is
+another one, or it offers fewer cores, layers are placed again for what is there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, cast
+
+from edge_trt.bundle.bundle import Bundle
+from edge_trt.engines.board import this_board
+from edge_trt.engines.tensorrt import Flavour
+from edge_trt.engines.tensorrt.dla import OnDla
+from edge_trt.errors import BuildError
+from edge_trt.network.graph import Network
+from edge_trt.network.layers import Dequantize, Quantize
+from edge_trt.placement.assignment import Assignment
+from edge_trt.placement.implicit import in_float32, without_quantization
+from edge_trt.placement.place import Wish, placed
+from edge_trt.placement.regimes import Decision
+from edge_trt.placement.report import of_site
+from edge_trt.placement.site import Site, site_of
+from edge_trt.placement.step import int8_steps
+from edge_trt.precision import Patterns, to_fp16
+from edge_trt_jetson.versions import numbers
+
+
+@dataclass(slots=True)
+class OnBoard:
+    """What a board builds in place of the networks of a bundle.
+
+    Attributes:
+        networks: by name, in the form that the regime of its DLA takes.
+        dla: what of each goes to a DLA; a network without has none.
+        remarks: sentences on what is not as planned.
+    """
+
+    networks: dict[str, Network] = field(default_factory=dict[str, Network])
+    dla: dict[str, OnDla] = field(default_factory=dict[str, OnDla])
+    remarks: list[str] = field(default_factory=list[str])
+
+
+def on_board(
+    bundle: Bundle, finished: Sequence[Network], target: str, flavour: Flavour, offered: int | None
+) -> OnBoard:
+    """What to build for a target on the board that this is.
+
+    Args:
+        bundle: with its placement; one that was planned again is put into it.
+        finished: its networks as they are built for the GPU.
+        target: name of the board.
+        flavour: the TensorRT that is here.
+        offered: DLA cores that it offers; None where it can't be asked.
+
+    Raises:
+        BuildError: everything was to be on DLA, and there is none.
+    """
+    planned: dict[str, Any] = bundle.placement.get("targets", {}).get(target, {})
+    if not planned.get("networks"):
+        return OnBoard()
+    found = this_board()
+    site = site_of(
+        target, mode=planned["mode"], tensorrt=flavour.version,
+        l4t=found.l4t if found else None, offered=offered,
+    )  # fmt: skip
+    result = OnBoard()
+    if isinstance(site, Decision):
+        if planned["policy"] == "only":
+            raise BuildError(
+                f"dla='only' can't be here: {site.reason}", hint="build it with --dla auto"
+            )
+        result.remarks.append(f"everything runs on the GPU: {site.reason}")
+        return result
+    if _differs(planned, site):
+        result.remarks.append(
+            f"layers are placed again: the plan was for TensorRT {planned['tensorrt']}, and here is"
+            f" {site.tensorrt}: {site.decision.reason}"
+        )
+        planned = bundle.placement["targets"][target] = _again(bundle, planned, site)
+    ready = {network.name: network for network in finished}
+    for entry in planned["networks"]:
+        assignment = Assignment.from_dict(entry["assignment"])
+        if assignment.loadables:
+            _add(result, bundle, assignment, ready[assignment.network], planned["policy"])
+    return result
+
+
+def _differs(planned: Mapping[str, Any], site: Site) -> bool:
+    assignments = [Assignment.from_dict(entry["assignment"]) for entry in planned["networks"]]
+    cores = max((1 if a.cores == "one" else 2 for a in assignments if a.loadables), default=0)
+    return (
+        planned["regime"] != site.decision.regime
+        or numbers(planned["tensorrt"])[:3] != site.version[:3]
+        or cores > site.decision.cores
+    )
+
+
+def _again(bundle: Bundle, planned: Mapping[str, Any], site: Site) -> dict[str, Any]:
+    """The placement for what is here. Rewrites stay as they are: int8 was measured with them."""
+    wish = Wish(planned["policy"], planned["objective"], _precision(bundle))
+    networks = bundle.networks
+    many = len(networks) > 1
+    plans = [
+        placed(n, site, wish, ranged=int8_steps(n, bundle.ranges, many=many)) for n in networks
+    ]
+    return of_site(site, wish, plans, planned["rewritten"])
+
+
+def _precision(bundle: Bundle) -> Any:
+    return cast("Any", bundle.options.precision)
+
+
+def _add(
+    result: OnBoard, bundle: Bundle, assignment: Assignment, finished: Network, policy: str
+) -> None:
+    """Adds one network with what of it goes to the DLA."""
+    layers = {name for name, device in assignment.devices.items() if device != "gpu"}
+    name = assignment.network
+    if assignment.cores == "pipeline":
+        result.remarks.append(
+            f"{name} is built for one DLA core, where the plan passes runs from one to the other"
+        )
+    insist = policy == "only"
+    if assignment.regime != "weak":
+        around = _quantization_around(finished, layers)
+        wanted = OnDla(frozenset(layers | around), weak=False, insist=insist)
+        result.networks[name], result.dla[name] = finished, wanted
+        return
+    (source,) = (n for n in bundle.networks if n.name == name)
+    if bundle.options.precision == "int8":
+        network, scales = without_quantization(source)
+        steps = int8_steps(network, bundle.ranges, many=len(bundle.networks) > 1)
+        scales = {**steps, **scales}
+    else:
+        network, scales = in_float32(source), {}
+    rules = Patterns(cast("tuple[str, ...]", bundle.options.fp32_layers))
+    exact = {kept.layer for kept in to_fp16(network, keep_fp32=rules)[1]}
+    result.networks[name] = network
+    result.dla[name] = OnDla(
+        frozenset(layers), insist=insist, scales=scales, float32=frozenset(exact - layers)
+    )
+
+
+def _quantization_around(network: Network, layers: set[str]) -> set[str]:
+    """Quantize and Dequantize layers next to layers on the DLA: they are part of these there."""
+    found: set[str] = set()
+    users = network.users()
+    for node in network.nodes:
+        if isinstance(node.layer, (Quantize, Dequantize)):
+            producers = [t.producer for t in node.inputs if t.producer is not None]
+            readers = [user for t in node.outputs for user in users.get(t, [])]
+            if any(other.name in layers for other in (*producers, *readers)):
+                found.add(node.name)
+    return found
