@@ -32,6 +32,7 @@ def load(
     memory_budget: int | str | None = None,
     weight_streaming: int | str | None = None,
     persistent_cache: int | str | None = None,
+    dla_core: int | None = None,
     watchdog: float | None = None,
     nvtx: bool | None = None,
     verify: bool = True,
@@ -60,6 +61,8 @@ def load(
             to be built for it.
         persistent_cache: How much of the GPU's L2 cache a TensorRT plan may keep activations
             in, likewise; GPUs without such a cache refuse it.
+        dla_core: DLA core of the plans that run on one: 0 or 1. ``None`` is the one that they were
+            built on. Two sessions of a bundle, one on each core, run at the same time.
         watchdog: Seconds that a run may take, its first one and what it loads included. The
             caller of one that takes longer gets an error that says what was in flight, and the
             session takes no more runs: see :attr:`Session.broken` and :meth:`Session.reload`.
@@ -89,7 +92,7 @@ def load(
         frames,
         graphs,
         bytes_of(memory_budget, "memory_budget"),
-        plan_options(weight_streaming, persistent_cache),
+        plan_options(weight_streaming, persistent_cache, dla_core),
         watchdog,
         asked_for(nvtx),
     )

@@ -104,7 +104,7 @@ def _with_plan(
     found = find_plan(bundle, segment, device)
     if isinstance(found, str):
         return Place(segment.name, HOST, found), None
-    where = where._replace(lane=lane_of(found[0], segment))
+    where = where._replace(lane=lane_of(found[0], segment, options))
     try:
         return where, load_plan(bundle, segment, *found, device, options)
     except EngineError as error:

@@ -46,10 +46,13 @@ def find_plan(bundle: OpenBundle, segment: Segment, device: Device) -> tuple[Eng
     return "; ".join(reasons)
 
 
-def lane_of(engine: Engine, segment: Segment) -> str:
+def lane_of(engine: Engine, segment: Segment, options: PlanOptions) -> str:
     """Return where a plan runs: one that was built with a DLA core says so, on any board."""
     core = engine.details.get("dla_core")
-    return segment.device if core is None else f"dla:{core}"
+    lane = segment.device if core is None else f"dla:{core}"
+    if options.dla_core is not None and lane.startswith("dla"):
+        return f"dla:{options.dla_core}"
+    return lane
 
 
 def load_plan(
@@ -66,7 +69,7 @@ def load_plan(
         UnfitOptionError: When the plan or this TensorRT lacks what an option asks for.
         EngineError: When TensorRT refuses it, or there is no room for it.
     """
-    lane = lane_of(engine, segment)
+    lane = lane_of(engine, segment, options)
     kind, _, core = lane.partition(":")
     entry = bundle.manifest.files[engine.path]
 
