@@ -4,6 +4,7 @@
 #   make demo       train, compile and run the examples
 #   make test       the test suite without its slow part        (ARGS="tests/cli -k help" narrows it)
 #   make test-all   all of it, then every model of the zoo, which writes docs/zoo.md
+#   make test-aarch64   what a board does, in an emulated arm64 Python    (as root; needs qemu, debootstrap)
 #   make fuzz       2,000 random programs against eager PyTorch, and 1,000 with open sizes  (EXAMPLES=100)
 #   make lint       ruff, types, import layers
 #   make wheels     what a board without a network installs    (BOARD_PYTHON=3.12 for JetPack 7)
@@ -29,10 +30,10 @@ STAMP := $(VENV)/.installed
 export PIP_ROOT_USER_ACTION := ignore
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-all fuzz lint bench wheels clean env
+.PHONY: help demo test test-all test-aarch64 fuzz lint bench wheels clean env
 
 help:
-	@sed -n '2,12{s/^# \{0,1\}//;p;}' $(firstword $(MAKEFILE_LIST))
+	@sed -n '2,13{s/^# \{0,1\}//;p;}' $(firstword $(MAKEFILE_LIST))
 
 env: $(STAMP)
 
@@ -65,6 +66,10 @@ test: $(STAMP)
 test-all: $(STAMP)
 	$(BIN)/python -m pytest $(ARGS)
 	$(BIN)/python -m tests.zoo.run
+
+# A job of its own in CI: it fetches 400 MB once, and says why it is skipped where it can't run.
+test-aarch64: $(STAMP)
+	PYTHON=$(BIN)/python tests/aarch64/run.sh $(ARGS)
 
 fuzz: $(STAMP)
 	$(BIN)/python -m tests.fuzz.run --examples $(or $(EXAMPLES),2000) $(ARGS)

@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Running a command for its wall time, and the peak memory of it and all processes it starts."""
+"""Running a command for its time, and the peak memory of it and all processes it starts."""
 
 from __future__ import annotations
 
+import resource
 import subprocess
 import time
 from dataclasses import dataclass
@@ -12,10 +13,11 @@ import psutil
 
 @dataclass(frozen=True, slots=True)
 class Cost:
-    """Wall time in seconds, and peak resident memory of the process tree in MB."""
+    """Wall time and CPU time in seconds, and peak resident memory in MB, of the process tree."""
 
     seconds: float
     megabytes: float
+    cpu_seconds: float = 0.0
 
 
 def cost(*command: str) -> Cost:
@@ -24,7 +26,7 @@ def cost(*command: str) -> Cost:
     Resident memory is summed over the tree every 10 ms, so memory that processes share counts in
     each of them.
     """
-    start, peak = time.perf_counter(), 0
+    start, before, peak = time.perf_counter(), _children_cpu(), 0
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT) as process:
         root = psutil.Process(process.pid)
         while process.poll() is None:
@@ -34,7 +36,7 @@ def cost(*command: str) -> Cost:
         output = process.stdout.read().decode() if process.stdout else ""
     if process.returncode:
         raise RuntimeError(f"{' '.join(command)} failed:\n{output[-2000:]}")
-    return Cost(seconds, peak / 1e6)
+    return Cost(seconds, peak / 1e6, _children_cpu() - before)
 
 
 def wall(*command: str) -> float:
@@ -42,6 +44,12 @@ def wall(*command: str) -> float:
     start = time.perf_counter()
     subprocess.run(command, capture_output=True, check=True)
     return time.perf_counter() - start
+
+
+def _children_cpu() -> float:
+    """Seconds of user and system time of all children that have ended."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
 
 
 def _resident(root: psutil.Process) -> int:
