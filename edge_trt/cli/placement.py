@@ -13,6 +13,16 @@ from edge_trt_runtime.errors import BundleError, EdgeTrtError
 if TYPE_CHECKING:
     from edge_trt_runtime.bundle import OpenBundle
 
+UNSURE = {
+    "default": "the power mode it starts in",
+    "idle_watts": "its idle power",
+    "gpu_mhz": "GPU clock",
+    "gpu_sms": "GPU units that are on",
+    "dla_mhz": "DLA clock",
+    "emc_mhz": "memory clock",
+}
+"""What a person reads for values that no source confirmed."""
+
 
 def read_placement(bundle: OpenBundle) -> dict[str, Any]:
     """The placement of a bundle.
@@ -59,7 +69,8 @@ def _print_target(name: str, target: Mapping[str, Any]) -> None:
         "JetPack or mode is planned again on the board"
     )
     if target["unsure"]:
-        print(f"Not confirmed for this board: {', '.join(target['unsure'])}")
+        words = [UNSURE.get(str(name), str(name)) for name in target["unsure"]]
+        print(f"Not confirmed for this board: {', '.join(words)}")
     networks: Sequence[Mapping[str, Any]] = target["networks"]
     rows = [_summary(network, target) for network in networks]
     columns = ["network", "runs as", "#GPU", "#DLA0", "#DLA1", "#loadables", "#transitions"]

@@ -33,19 +33,22 @@ def start(bundle: Bundle, options: CompileOptions) -> Placement:
 
 
 def place_for_more(bundle: Bundle, options: CompileOptions) -> None:
-    """Places the layers of a finished bundle for targets that it was not placed for.
+    """Places the layers of a finished bundle for targets that it was not placed for like this.
 
     Raises:
         OptionError: everything was to be on DLA, and can't be.
     """
+    if not options.places_dla:
+        return
     there: Mapping[str, Any] = bundle.placement.get("targets", {})
-    more = [target for target in options.targets if target not in there]
-    if not options.places_dla or not more:
+    more = [t for t in options.targets if t not in there or not _as_wanted(there[t], t, options)]
+    if not more:
         return
     from edge_trt.placement.step import Placement
 
     wanted = replace(options, target=more, precision=bundle.options.precision)
-    found = Placement(wanted).place(bundle.networks, bundle.ranges)
+    recipes = {target: dict(there.get(target, {}).get("rewritten", {})) for target in more}
+    found = Placement(wanted, recipes).place(bundle.networks, bundle.ranges)
     bundle.placement = {**found, "targets": {**there, **found["targets"]}}
 
 
@@ -67,3 +70,14 @@ def placed_here(
         return on_board(bundle, networks, target, flavour, offered)
 
     return found
+
+
+def _as_wanted(placed: Mapping[str, Any], target: str, options: CompileOptions) -> bool:
+    """Whether a target was placed by the same policy, for the same objective and power mode."""
+    if not placed["networks"]:
+        return True
+    from edge_trt.placement.site import Site, site_of
+
+    site = site_of(target, mode=options.dla_mode)
+    wanted = (options.dla, options.dla_objective, site.mode if isinstance(site, Site) else "")
+    return wanted == (placed["policy"], placed["objective"], placed["mode"])

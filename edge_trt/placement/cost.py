@@ -71,7 +71,9 @@ class Rates:
 @cache
 def data() -> dict[str, Any]:
     """The whole of `rates.json`: numbers with their origin, and the rows they were checked on."""
-    return json.loads(resources.files("edge_trt.placement").joinpath("rates.json").read_text())
+    return json.loads(
+        resources.files("edge_trt.placement").joinpath("rates.json").read_text("utf-8")
+    )
 
 
 @cache

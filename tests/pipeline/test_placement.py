@@ -84,6 +84,7 @@ def test_inspect_shows_the_placement(command: Command, bundle: Path) -> None:
         "DLA on cpu: none", f"Placement for {BOARD}", "DLA only, two cores in turn",
         "Estimates for block0", "30W (planned)", "15W", "all GPU", "Rewritten for DLA",
         "SH-RANK", "keep four dimensions up to the head", "All figures are estimates",
+        "Not confirmed for this board: the power mode it starts in, its idle power",
     ):  # fmt: skip
         assert text in out
 
@@ -149,6 +150,22 @@ def test_a_finished_bundle_is_placed_for_another_board(bundle: Path, tmp_path: P
     again = edge_trt.load(loaded.save(tmp_path / "m.edge"))
     assert set(again.placement["targets"]) == {"cpu", BOARD, "orin-nx-16gb"}
     assert again.placement["targets"]["orin-nx-16gb"]["mode"] == "15W"
+
+
+def test_a_finished_bundle_is_placed_anew_for_another_mode(bundle: Path, tmp_path: Path) -> None:
+    loaded = edge_trt.load(bundle)
+    before = loaded.placement["targets"][BOARD]
+    options = loaded.options.__class__
+    edge_trt.pipeline.add_engines(loaded, options(target=BOARD, dla="only"))
+    assert loaded.placement["targets"][BOARD] is before
+    edge_trt.pipeline.add_engines(
+        loaded, options(target=BOARD, dla="auto", dla_mode="MAXN", dla_objective="throughput")
+    )
+    after = loaded.placement["targets"][BOARD]
+    assert (after["policy"], after["mode"]) == ("auto", "MAXN")
+    assert after["rewritten"] == before["rewritten"]
+    again = edge_trt.load(loaded.save(tmp_path / "m.edge"))
+    assert again.placement["targets"][BOARD] == after
 
 
 def test_a_sparse_bundle_says_why_nothing_of_it_is_for_dla(
