@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from edge_trt_runtime.errors import EngineError
 from edge_trt_runtime.foreign import LEGACY_STREAM
 
 if TYPE_CHECKING:
@@ -103,7 +104,7 @@ class Blocks:
         size = max(1, int(np.prod(shape, dtype=np.int64)) * dtype.itemsize)
         found = self._find(size)
         if found is None:
-            found = (size, self._device.memory(size))
+            found = (size, self._allocate(size))
         else:
             self._device.join(stream, LEGACY_STREAM)  # somebody may still be reading it there
         array = DeviceArray(self._device, found[1].pointer, shape, dtype)
@@ -114,9 +115,24 @@ class Blocks:
         """Give idle memory back, and that of results as they go; the device must be current."""
         self._closed = True
         with self._lock:
-            for _, memory in self._drained():
-                memory.free()
-            self._idle.clear()
+            self._free_idle()
+
+    def _allocate(self, size: int) -> Memory:
+        try:
+            return self._device.memory(size)
+        except EngineError:
+            with self._lock:  # blocks of other sizes may be what is short
+                if not self._free_idle():
+                    raise
+            return self._device.memory(size)
+
+    def _free_idle(self) -> int:
+        """Give back what nobody has, and return how many blocks that was."""
+        idle = self._drained()
+        count = len(idle)
+        while idle:
+            idle.pop()[1].free()
+        return count
 
     def _find(self, size: int) -> tuple[int, Memory] | None:
         """Take the smallest idle block that holds a size and is not much larger."""
@@ -131,15 +147,20 @@ class Blocks:
             return best
 
     def _drained(self) -> list[tuple[int, Memory]]:
-        while True:
-            try:
-                self._idle.append(self._returned.popleft())
-            except IndexError:
-                return self._idle
+        while (block := self._next_returned()) is not None:
+            self._idle.append(block)
+        return self._idle
+
+    def _next_returned(self) -> tuple[int, Memory] | None:
+        try:
+            return self._returned.popleft()
+        except IndexError:
+            return None
 
     def _give(self, size: int, memory: Memory) -> None:
-        if not self._closed:
-            self._returned.append((size, memory))
-            return
-        with self._device:
-            memory.free()
+        self._returned.append((size, memory))
+        if self._closed and not self._device.lost:
+            # Each block is taken from the queue once, by this thread or by the one that closes.
+            with self._device:
+                while (block := self._next_returned()) is not None:
+                    block[1].free()

@@ -72,6 +72,6 @@ def _package() -> _Functions:
     except ImportError as error:
         raise EngineError(
             f"NVTX ranges need {LIBRARY} or the package nvtx, and neither is here",
-            hint="pip install nvtx, or load without nvtx",
+            hint="pip install nvtx, or load without nvtx (and without EDGE_TRT_NVTX=1)",
         ) from error
     return module.push_range, module.pop_range, str

@@ -4,6 +4,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from numbers import Integral, Real
+from threading import TIMEOUT_MAX
 from typing import TYPE_CHECKING
 
 from edge_trt_runtime.bundle import OpenBundle, open_bundle
@@ -116,9 +118,16 @@ def load(
 
 def _check_options(options: Options) -> None:
     check_device(options.device)
-    if options.threads is not None and options.threads < 1:
-        raise EngineError(f"threads is {options.threads}", hint="give 1 or more, or None")
-    if options.frames < 1:
-        raise EngineError(f"frames is {options.frames}", hint="give 1 or more")
-    if options.watchdog is not None and options.watchdog <= 0:
-        raise EngineError(f"watchdog is {options.watchdog}", hint="give seconds above 0, or None")
+    if options.threads is not None and not _is_count(options.threads):
+        raise EngineError(f"threads is {options.threads!r}", hint="give 1 or more, or None")
+    if not _is_count(options.frames):
+        raise EngineError(f"frames is {options.frames!r}", hint="give 1 or more")
+    seconds: object = options.watchdog
+    if seconds is not None and not (isinstance(seconds, Real) and 0 < seconds <= TIMEOUT_MAX):
+        raise EngineError(
+            f"watchdog is {seconds!r}", hint="give seconds above 0, or None to wait for ever"
+        )
+
+
+def _is_count(value: object) -> bool:
+    return isinstance(value, Integral) and not isinstance(value, bool) and int(value) >= 1

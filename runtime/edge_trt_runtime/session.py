@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from time import perf_counter
 from typing import TYPE_CHECKING, Any, Literal, overload
@@ -12,7 +13,6 @@ from edge_trt_runtime.loaded import Loaded, Options, load_engines
 from edge_trt_runtime.results import targets_of
 
 if TYPE_CHECKING:
-    import os
     from collections.abc import Callable, Iterable, Mapping
     from concurrent.futures import Future, ThreadPoolExecutor
     from types import TracebackType
@@ -53,6 +53,7 @@ class Session:
         self._observers: tuple[Observer, ...] = ()
         self._opener = opener
         self._workers: ThreadPoolExecutor | None = None
+        self._process = 0
         self._changing = threading.Lock()
         self._reloading = threading.Lock()
 
@@ -198,9 +199,10 @@ class Session:
         with self._changing:
             if self._loaded is None:
                 raise self._closed()
-            if self._workers is None:
+            if self._workers is None or self._process != os.getpid():
                 from concurrent.futures import ThreadPoolExecutor
 
+                self._process = os.getpid()  # a forked child has no threads of its parent
                 self._workers = ThreadPoolExecutor(self._options.frames, "edge_trt")
             return self._workers.submit(self.run, inputs, device_outputs=device_outputs)
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import atexit
 import logging
+import os
 import threading
 import weakref
 from queue import SimpleQueue
@@ -75,7 +76,9 @@ class WatchedRunner:
         """Watch over ``runner``, which lets ``limit`` runs be in flight, or any number."""
         self._runner = runner
         self._watchdog = watchdog
+        self._limit = limit
         self._room = None if limit is None else threading.Semaphore(limit)
+        self._process = os.getpid()
         self._closed = False
         self._idle: list[_Worker] = []
         self._busy: dict[_Job, None] = {}
@@ -105,6 +108,8 @@ class WatchedRunner:
 
     def close(self) -> None:
         """Wait for runs in flight, for as long as a run may take, and give everything back."""
+        if self._process != os.getpid():
+            self._begin_again()
         end = monotonic() + self._watchdog.seconds
         for job in [*self._busy]:
             if not self._watchdog.broken and not job.done.wait(end - monotonic()):
@@ -118,7 +123,17 @@ class WatchedRunner:
         """Leave everything as it is."""
         self._runner.abandon()
 
+    def _begin_again(self) -> None:
+        """Forget the threads of the process that this one was forked from."""
+        self._process = os.getpid()
+        self._idle.clear()
+        self._busy.clear()
+        if self._limit is not None:
+            self._room = threading.Semaphore(self._limit)
+
     def _watched(self, call: Callable[..., Any], *arguments: Any) -> Any:
+        if self._process != os.getpid():
+            self._begin_again()
         if self._room is not None:
             self._room.acquire()  # time in a queue is no sign of a fault
             if self._watchdog.broken:
@@ -191,6 +206,7 @@ def _wait_for_late_runs() -> None:
 
 
 atexit.register(_wait_for_late_runs)
+os.register_at_fork(after_in_child=_late.clear)  # they are not of the child
 
 
 class _Job:

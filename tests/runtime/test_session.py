@@ -4,7 +4,9 @@
 from __future__ import annotations
 
 import gc
+import os
 import threading
+import warnings
 import weakref
 from pathlib import Path
 
@@ -232,6 +234,12 @@ def test_a_closed_session_says_so(relu: Path) -> None:
         ({"frames": 0}, "frames is 0: give 1 or more"),
         ({"device": "cqu"}, "unknown device 'cqu': did you mean 'cpu'"),
         ({"threads": 0}, "threads is 0: give 1 or more"),
+        ({"threads": 1.5}, r"threads is 1\.5: give 1 or more, or None"),
+        ({"frames": "2"}, "frames is '2': give 1 or more"),
+        *(
+            ({"watchdog": seconds}, rf"watchdog is {seconds!r}: give seconds above 0, or None")
+            for seconds in (0, -1.0, float("inf"), float("nan"), "2")
+        ),
     ],
 )
 def test_bad_options(relu: Path, options: dict[str, object], message: str) -> None:
@@ -291,6 +299,32 @@ def test_submitted_runs_give_what_run_gives(relu: Path) -> None:
             session.submit({"y": cases[0]["x"]}).result(10)
     with pytest.raises(EngineError, match="is closed"):
         session.submit(cases[0])
+
+
+@pytest.mark.parametrize("watchdog", [None, 5.0])
+def test_a_forked_child_has_threads_of_its_own(relu: Path, watchdog: float | None) -> None:
+    x = {"x": np.ones((1, 4), np.float32)}
+    session = edge_trt_runtime.load(relu, threads=1, watchdog=watchdog)
+    session.submit(x).result(10)
+    read, write = os.pipe()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of Python, that other threads are there
+        child = os.fork()
+    if not child:
+        try:
+            for _ in range(2):
+                session.submit(x).result(2)
+            session.run(x)
+            session.close()
+            os.write(write, b"well")
+        finally:
+            os._exit(0)
+    os.close(write)
+    assert os.read(read, 100) == b"well"
+    os.close(read)
+    os.waitpid(child, 0)
+    assert session.run(x)["output"].sum() == 4
+    session.close()
 
 
 def test_as_many_submitted_runs_at_once_as_frames_and_closing_cancels_the_rest(

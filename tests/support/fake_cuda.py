@@ -144,11 +144,12 @@ class FakeDevice:
         others: Streams of other libraries, for which the default stream waits.
         elsewhere: Addresses of other devices' memory, with their numbers.
         fails: Called with every kind of call; may raise.
+        lost: Whether this is said to be a forked child.
     """
 
     def __init__(self, seed: int = 0, *, integrated: bool = False) -> None:
         self.ordinal, self.name, self.capability = 0, "Fake", (8, 7)
-        self.integrated = integrated
+        self.integrated, self.lost = integrated, False
         self.random = random.Random(seed)
         self.working = threading.RLock()
         self.streams: list[Stream] = []
@@ -161,6 +162,7 @@ class FakeDevice:
         self.fails: Callable[[str], None] = lambda kind: None
 
     def __enter__(self) -> FakeDevice:
+        assert not self.lost, "used in a forked child"
         self.depth += 1
         return self
 

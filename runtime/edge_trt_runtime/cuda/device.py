@@ -161,6 +161,11 @@ class Device:
         if isinstance(error, Exception) and isinstance(error, self._driver.Error):
             raise explain(error, f"{self.name} failed") from error
 
+    @property
+    def lost(self) -> bool:
+        """Whether this is a forked child, where nothing can be given back."""
+        return _forked
+
     def describe(self) -> str:
         """Return name, number and compute capability: ``cuda:0 (Orin, sm_87)``."""
         major, minor = self.capability

@@ -77,6 +77,7 @@ class Exchange:
         self._sources: dict[int, OnDevice] = {}
         self._targets: Sequence[Target] = ()
         self._placed: dict[int, Any] = {}
+        self._late: set[int] = set()
         self._last: deque[tuple[_Shapes, _Addresses]] = deque(maxlen=_REMEMBERED)
         self._bound: set[tuple[_Shapes, _Addresses]] = set()
 
@@ -96,6 +97,7 @@ class Exchange:
         ]
         self._sources = {slot: a for slot, a in enumerate(values) if type(a) is OnDevice}
         self._targets = targets
+        self._late = _overlapping(targets, self._sources.values())
         lent = Lent(self._addresses(values), self._staying())
         return values, lent if lent.inputs or lent.results else None
 
@@ -136,6 +138,8 @@ class Exchange:
             target = self._targets[number]
             if made == slot and stays_on_device(target):
                 place = self._place(name, target, shape, dtype, stream)
+                if number in self._late:  # something may still read an input that lies there
+                    place = self._blocks.take(shape, dtype, stream)
                 self._device.copy(place.pointer, pointer, place.nbytes, stream)
                 self._placed[number] = place
 
@@ -148,7 +152,10 @@ class Exchange:
         arrays: list[Any] = []
         targets = self._targets or [None] * len(self._results)
         for number, (result, target) in enumerate(zip(self._results, targets, strict=True)):
-            place = self._placed.get(number)
+            place: Any = self._placed.get(number)
+            if place is not None and number in self._late:
+                self._copy_late(place, target)
+                place = target
             if place is None and stays_on_device(target):
                 value = np.ascontiguousarray(values[result.slot])
                 value = value.reshape(values[result.slot].shape)  # of no dimension, it made one
@@ -167,6 +174,13 @@ class Exchange:
         """Let go of the run's arrays."""
         self._sources, self._targets = {}, ()
         self._placed.clear()
+        self._late = set()
+
+    def _copy_late(self, source: DeviceArray, target: Any) -> None:
+        """Copy a result over an input of the run, which is over, and wait for that."""
+        stream = self._streams[0]
+        self._device.copy(target.pointer, source.pointer, source.nbytes, stream)
+        stream.synchronize()
 
     def _await(self, arrays: Iterable[Any]) -> None:
         """Let all lanes wait for what other libraries have queued on their arrays."""
@@ -215,3 +229,17 @@ class Exchange:
             return self._blocks.take(shape, dtype, stream)
         check_target(name, target, shape, dtype)
         return target
+
+
+def _overlapping(targets: Sequence[Target], sources: Iterable[OnDevice]) -> set[int]:
+    """Return which results go to memory that holds inputs, as a state that is kept in place."""
+    spans = [(source.pointer, source.pointer + source.nbytes) for source in sources]
+    return {
+        number
+        for number, target in enumerate(targets)
+        if type(target) is OnDevice
+        and any(
+            start < target.pointer + target.nbytes and target.pointer < stop
+            for start, stop in spans
+        )
+    }

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from edge_trt_runtime.timing import Timing
 
 _abandoned: list[object] = []
-"""What hung runs may still use."""
+"""What hung runs may still use, or what belongs to the process that this one was forked from."""
 
 
 class HybridRunner:
@@ -216,6 +216,9 @@ def _peculiar(plan: Plan, placement: Placement) -> dict[int, Peculiar]:
 
 
 def _close(device: Device, frames: _Frames, prepared: Prepared) -> None:
+    if device.lost:
+        _abandoned.append((frames, prepared))
+        return
     with device:
         frames.close()
         prepared.close()

@@ -86,7 +86,9 @@ class Plans:
 
     def __init__(self) -> None:
         """Begin with none."""
-        self._lock = threading.Lock()
+        # The garbage collector may close a session at any line, also of these methods, and in the
+        # thread that holds the lock.
+        self._lock = threading.RLock()
         self._entries: dict[Key, _Entry] = {}
         self.budget: int | None = None
         self.budgets: dict[int, int] = {}
@@ -114,12 +116,13 @@ class Plans:
             EngineError: When it can't be loaded, or plans in use leave no room in the budget.
         """
         with self._lock:
-            entry = self._entries.pop(key, None)
+            entry = self._entries.get(key)
             if entry is None:
                 self._make_room(key.ordinal, segment, size)
                 entry = _Entry(load(), device, segment, size)
+            entry.users += 1  # from now on nobody gives it back
+            self._entries.pop(key, None)
             self._entries[key] = entry  # last: used most recently
-            entry.users += 1
         return Lease(entry.plan, lambda: self._release(key, entry))
 
     def list(self) -> list[EngineInfo]:
@@ -127,12 +130,14 @@ class Plans:
         with self._lock:
             return [
                 EngineInfo(e.segment, f"cuda:{key.ordinal}", key.lane, e.size, e.users)
-                for key, e in self._entries.items()
+                for key, e in [*self._entries.items()]
             ]
 
     def close_idle(self) -> None:
         """Give back what no session uses, and keep nothing from now on."""
         self._leaving = True
+        if any(entry.device.lost for entry in [*self._entries.values()]):
+            return  # another thread of the parent may hold the lock for ever
         with self._lock:
             for key in [key for key, entry in self._entries.items() if not entry.users]:
                 entry = self._entries.pop(key)
@@ -144,7 +149,7 @@ class Plans:
         with self._lock:
             for key, entry in [*self._entries.items()]:
                 if key.ordinal == ordinal and entry.users:
-                    del self._entries[key]
+                    self._entries.pop(key, None)
 
     def _release(self, key: Key, entry: _Entry) -> None:
         with self._lock:
@@ -176,12 +181,12 @@ class Plans:
         for key, entry in [*self._entries.items()]:
             if self._used(ordinal) <= limit:
                 return
-            if key.ordinal == ordinal and not entry.users:
-                del self._entries[key]
+            idle = key.ordinal == ordinal and not entry.users
+            if idle and self._entries.pop(key, None) is entry:
                 entry.plan.close()
 
     def _used(self, ordinal: int) -> int:
-        return sum(e.size for key, e in self._entries.items() if key.ordinal == ordinal)
+        return sum(e.size for key, e in [*self._entries.items()] if key.ordinal == ordinal)
 
 
 def _nothing() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import gc
 import random
+from functools import partial
 from typing import Any
 from unittest.mock import patch
 
@@ -15,6 +16,7 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from edge_trt_runtime.device_arrays import IDLE_BLOCKS, Blocks, DeviceArray
+from edge_trt_runtime.errors import EngineError
 from edge_trt_runtime.foreign import open_foreign
 from edge_trt_runtime.hybrid.exchange import KEPT_ADDRESSES
 from edge_trt_runtime.hybrid.frame import Frame
@@ -166,6 +168,29 @@ def test_results_that_are_let_go_of_cost_no_allocation() -> None:
     assert not device.allocations
 
 
+def test_idle_memory_is_given_back_where_memory_is_short() -> None:
+    with FakeDevice() as device:
+        blocks, stream = Blocks(device), device.stream()  # type: ignore[arg-type]
+
+        def fail(kind: str) -> None:
+            if kind == "allocate" and len(device.allocations) > 1:  # the new one counts
+                device.allocations.popitem()
+                raise EngineError("no memory")
+
+        device.fails = fail
+        take = partial(blocks.take, dtype=np.dtype(np.uint8), stream=stream)
+        for size in (100, 1000, 10):
+            array = take((size,))
+            del array
+        held = take((10,))
+        with pytest.raises(EngineError, match="no memory"):
+            take((1000,))
+        blocks.close()
+        assert len(device.allocations) == 1
+    del held
+    assert not device.allocations
+
+
 @pytest.mark.parametrize("offset", [0, 64])
 @pytest.mark.parametrize("integrated", [False, True])
 def test_every_lane_waits_for_who_makes_an_input(integrated: bool, offset: int) -> None:
@@ -184,6 +209,27 @@ def test_every_lane_waits_for_who_makes_an_input(integrated: bool, offset: int) 
                 results = frame.run(Checked(lent))
                 for got, right in zip(results, case.expected(inputs), strict=True):
                     np.testing.assert_array_equal(got, right)
+
+
+@pytest.mark.parametrize("apart", [False, True])
+def test_a_result_over_an_input_is_written_when_nobody_reads_that(apart: bool) -> None:
+    """The first lane's result goes to where the second one's input lies, as states do."""
+    case = side_by_side(["gpu", "dla:0"])
+    for seed in range(30):
+        with FakeDevice(seed) as device, patch(APART_FROM, 0 if apart else 1 << 30):
+            prepared = on_device(case, device, frames=2)
+            frame = Frame(device, prepared, Blocks(device))  # type: ignore[arg-type]
+            inputs = inputs_of(case, 4, 0)
+            x, state = (WithInterface(device, value) for value in inputs)
+            for run in range(4):
+                inputs = inputs_of(case, 4, run)
+                x.make(inputs[0])
+                state.make(inputs[1])
+                lent = [open_foreign(array, "x", device) for array in (x, state)]  # type: ignore[arg-type]
+                _, other = frame.run(Checked(lent), [open_foreign(state, "out", device), None])  # type: ignore[arg-type]
+                first, second = case.expected(inputs)
+                np.testing.assert_array_equal(state.now(), first)
+                np.testing.assert_array_equal(other, second)
 
 
 def side_by_side(lanes: list[str]) -> Case:

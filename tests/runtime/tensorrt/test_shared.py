@@ -3,14 +3,17 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 import edge_trt_runtime
 from edge_trt_runtime import EngineError, Session
+from edge_trt_runtime.hybrid.runner import _abandoned  # pyright: ignore[reportPrivateUsage]
 from edge_trt_runtime.tensorrt.budget import parse_bytes
 from edge_trt_runtime.tensorrt.shared import PLANS
 from tests.runtime.tensorrt.machine import Machine
@@ -116,6 +119,47 @@ def test_a_failed_load_leaves_nothing(
     with pytest.raises(RuntimeError, match="a bug"):
         edge_trt_runtime.load(write(tmp_path, 1000), device="cuda")
     assert loaded() == []
+
+
+def test_a_session_may_be_collected_while_another_one_loads(
+    machine: Callable[..., Machine], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    here = machine()
+    old = [load(write(tmp_path, 1000))]
+    path = write(tmp_path, 1001)
+    plain = here.trt.Runtime.deserialize_cuda_engine
+
+    def collecting(*arguments: Any) -> Any:
+        while old:  # as the garbage collector does, at any line
+            del old[0]
+        return plain(*arguments)
+
+    monkeypatch.setattr(here.trt.Runtime, "deserialize_cuda_engine", collecting)
+    loading = threading.Thread(target=lambda: old.append(load(path)), daemon=True)
+    loading.start()
+    loading.join(5)
+    assert not loading.is_alive()
+    assert loaded() == [1]
+    old.clear()
+    assert not here.device.allocations
+
+
+def test_a_forked_child_gives_nothing_back(machine: Callable[..., Machine], tmp_path: Path) -> None:
+    here = machine()
+    PLANS.budget = 10**6
+    load(write(tmp_path, 1000)).close()
+    session = load(write(tmp_path, 1001))
+    result = session.run({"x": np.ones((1, 4), np.float32)}, device_outputs=True)["output"]
+    held = len(here.device.allocations)
+    here.device.lost = True
+    session.close()
+    del session, result
+    PLANS.close_idle()
+    assert len(here.device.allocations) == held
+    assert loaded() == [0, 1]
+    here.device.lost = False
+    _abandoned.pop()
+    PLANS.forget(0)
 
 
 @pytest.mark.parametrize(
