@@ -26,9 +26,12 @@ from edge_trt.errors import BuildError
 from edge_trt.network.graph import Network
 from edge_trt.network.types import Dim
 from edge_trt.options import CompileOptions
+from edge_trt.placement.actual import actual
 from edge_trt_runtime.cuda import open_device
 from edge_trt_runtime.errors import EngineError
 from edge_trt_runtime.manifest import Detail, Range
+from edge_trt_runtime.tensorrt.engine import LoadedPlan
+from edge_trt_runtime.tensorrt.library import Library
 from edge_trt_runtime.tensorrt.messages import Messages, logging_to
 
 if TYPE_CHECKING:
@@ -136,7 +139,22 @@ def build_plans(
 
         chosen = replace(settings, dla=job.dla)
         plans.append(_plan(job.network, job.target, job.flavour, chosen, share, kept))
+    told += _not_as_planned(plans)
     return Plans(plans, missing, [*remarks, *told, *_without_effect(options, flavours)])
+
+
+def _not_as_planned(plans: Sequence[Plan]) -> list[str]:
+    """Sentences on layers that were meant for a DLA, and are not there."""
+    sentences = {
+        "dla_refused": "TensorRT refuses on the DLA, so the GPU runs",
+        "dla_fell_back": "TensorRT moved to the GPU while it built",
+    }
+    return [
+        f"{plan.segment}: {words} {plan.details[key]}"
+        for plan in plans
+        for key, words in sentences.items()
+        if key in plan.details
+    ]
 
 
 def _jobs(
@@ -249,8 +267,31 @@ def _details(result: PlanResult, flavour: Flavour, gpu: str) -> dict[str, Detail
     if result.placed is not None and result.placed.layers:
         details["dla_core"] = result.placed.core
         details["dla_layers"] = len(result.placed.layers)
+        details |= _inspected(result, flavour)
         if refused := [node.name for node in result.placed.refused]:
             details["dla_refused"] = ", ".join(refused)
+    return details
+
+
+def _inspected(result: PlanResult, flavour: Flavour) -> dict[str, Detail]:
+    """What the finished engine says of its layers on a DLA; nothing where it can't be asked."""
+    placed = result.placed
+    assert placed is not None
+    library = Library(flavour.name, flavour.module, flavour.version)
+    try:
+        with open_device():
+            plan = LoadedPlan(library, result.plan, "inspected", placed.core)
+            try:
+                found = actual(placed.layers, plan.layers())
+            finally:
+                plan.close()
+    except EngineError:  # the recorded cases will tell why
+        return {}
+    if found is None:
+        return {}
+    details: dict[str, Detail] = {"dla_loadables": found.loadables}
+    if found.fell_back:
+        details["dla_fell_back"] = ", ".join(found.fell_back)
     return details
 
 

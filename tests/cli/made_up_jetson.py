@@ -28,6 +28,8 @@ class Jetson:
         self.trt, self.function, self.built = trt, "relu", list[str]()
         self.networks: dict[str, Network] = {n.name: n for n in compiler.load(bundle).networks}
         self.interrupt_at: int | None = None
+        self.layers: dict[str, str] = {}  # of finished engines, with their metadata
+        self.on_dla: list[str] = []
 
     def build(self, builder: Any, network: Any, config: Any) -> Any:
         if len(self.built) == self.interrupt_at:
@@ -35,7 +37,7 @@ class Jetson:
         self.built.append(network.name)
         ours = self.networks[network.name]
         ends = [{t.name: (3, 4)} for t in (*ours.inputs, *ours.outputs)]
-        return Plan(plan_bytes(self.function, *ends))
+        return Plan(plan_bytes(self.function, *ends, layers=self.layers, on_dla=self.on_dla))
 
 
 def make_jetson(

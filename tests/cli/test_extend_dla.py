@@ -111,6 +111,23 @@ def test_what_this_tensorrt_refuses_runs_on_the_gpu(
     assert refused == [name for name, device in devices.items() if device == "GPU"]
 
 
+def test_what_the_engine_says_is_compared_with_the_plan(
+    make: Make, bundle: Path, edge_trt: Command
+) -> None:
+    jetson = make(bundle, cores=2)
+    inside = "{ForeignNode[conv2d...relu]}"
+    jetson.layers = {inside: "aten.conv2d", "conv2d_1 + relu_1": "aten.conv2d"}
+    jetson.on_dla = [inside]
+    done = edge_trt("build", bundle, "--untested")
+    assert done.status == 0, done.err
+    (engine,) = open_bundle(bundle).manifest.engines
+    assert engine.details["dla_loadables"] == 1
+    fell_back = str(engine.details["dla_fell_back"]).split(", ")
+    assert "conv2d_1" in fell_back
+    assert "conv2d" not in fell_back
+    assert "TensorRT moved to the GPU while it built conv2d_1" in done.out
+
+
 @pytest.mark.parametrize(
     ("version", "cores", "remark"),
     [

@@ -50,17 +50,18 @@ def plan_bytes(
     bound: int = 0,
     streamed: int = 0,
     layers: Mapping[str, str] | None = None,
+    on_dla: Sequence[str] = (),
 ) -> bytes:
     """A plan; -1 is an open size, and a profile gives least, usual and greatest of these inputs.
 
     `host` are int64 in the host's memory, with the same of their `values`. Only the data tells the
     shape of `variable` outputs, for which it asks for `bound` bytes at least. `layers`
-    have metadata, and take 1, 2, 3 ... ms.
+    have metadata, and take 1, 2, 3 ... ms; those `on_dla` say so.
     """
     facts = {
         "function": function, "inputs": inputs, "outputs": outputs, "profiles": profiles,
         "memory": memory, "host": host, "values": values, "variable": variable, "bound": bound,
-        "streamed": streamed, "layers": layers or {},
+        "streamed": streamed, "layers": layers or {}, "on_dla": on_dla,
     }  # fmt: skip
     body = json.dumps(facts).encode()
     header = bytearray(64)
@@ -204,7 +205,9 @@ class FakeTensorRt(Contract):
         assert more["format"].name == "JSON"
         name, metadata = [*inspector._facts["layers"].items()][layer_index]
         # Without details TensorRT gives a name alone, in quotes.
-        return json.dumps({"Name": name, "Metadata": metadata} if metadata else name)
+        kind = "DLA" if name in inspector._facts["on_dla"] else "CaskConvolution"
+        told = {"Name": name, "LayerType": kind, "Metadata": metadata}
+        return json.dumps(told if metadata else name)
 
     # -- IExecutionContext -------------------------------------------------------------------
 

@@ -10,7 +10,11 @@ import numpy as np
 
 from edge_trt_runtime.errors import EngineError
 from edge_trt_runtime.tensorrt.messages import Messages, error_recorder, logging_to
-from edge_trt_runtime.tensorrt.profiling import layer_descriptions
+from edge_trt_runtime.tensorrt.profiling import (
+    EngineLayer,
+    engine_layers,
+    layer_descriptions,
+)
 from edge_trt_runtime.tensorrt.remedies import remedy
 
 if TYPE_CHECKING:
@@ -293,6 +297,10 @@ class LoadedPlan:
     def descriptions(self) -> dict[str, str]:
         """Return where each layer comes from, in the compiler's words, as far as it was kept."""
         return layer_descriptions(self.library.module, self._engine)
+
+    def layers(self) -> list[EngineLayer]:
+        """Return its layers, as far as TensorRT describes them."""
+        return engine_layers(self.library.module, self._engine)
 
     def failure(self, what: str) -> EngineError:
         """Say what went wrong, with TensorRT's own reason and what helps."""

@@ -4,16 +4,29 @@
 from __future__ import annotations
 
 import functools
+from contextlib import suppress
 from typing import Any
 
 import msgspec
 
 
-class _Layer(msgspec.Struct):
-    """What is read of the inspector's description of a layer, by its names."""
+class EngineLayer(msgspec.Struct, frozen=True):
+    """What the inspector says of a layer, by its own names.
+
+    Attributes:
+        Name: Of the layer, or of all that were fused into it.
+        LayerType: What kind it is; ``DLA`` of what runs there (by NVIDIA's samples, unsure).
+        Metadata: What the network's layers were given.
+    """
 
     Name: str
+    LayerType: str = ""
     Metadata: str = ""
+
+    @property
+    def on_dla(self) -> bool:
+        """Whether a DLA runs it."""
+        return "dla" in self.LayerType.lower()
 
 
 def attach_profiler(trt: Any, context: Any) -> dict[str, float]:
@@ -26,24 +39,26 @@ def attach_profiler(trt: Any, context: Any) -> dict[str, float]:
     return times
 
 
-def layer_descriptions(trt: Any, engine: Any) -> dict[str, str]:
-    """Return the metadata of an engine's layers by their names, where it was kept.
+def engine_layers(trt: Any, engine: Any) -> list[EngineLayer]:
+    """Return the layers of an engine, as far as they are described.
 
-    It was when the plan was built with detailed profiling verbosity, and not for a lean runtime:
+    They are when the plan was built with detailed profiling verbosity, and not for a lean runtime:
     that has no inspector.
     """
     if not hasattr(trt, "EngineInspector"):
-        return {}
+        return []
     inspector = engine.create_engine_inspector()
-    found: dict[str, str] = {}
+    found: list[EngineLayer] = []
     for index in range(engine.num_layers):
         text = inspector.get_layer_information(index, trt.LayerInformationFormat.JSON)
-        try:
-            layer = msgspec.json.decode(text, type=_Layer)
-        except msgspec.DecodeError:  # a name alone, of a plan without details
-            continue
-        found[layer.Name] = layer.Metadata
+        with suppress(msgspec.DecodeError):  # a name alone, of a plan without details
+            found.append(msgspec.json.decode(text, type=EngineLayer))
     return found
+
+
+def layer_descriptions(trt: Any, engine: Any) -> dict[str, str]:
+    """Return the metadata of an engine's layers by their names, where it was kept."""
+    return {layer.Name: layer.Metadata for layer in engine_layers(trt, engine)}
 
 
 @functools.cache
