@@ -194,8 +194,8 @@ def _by_interface(value: Any) -> OnDevice:
     if said.get("strides") is not None:
         _check_dense(shape, said["strides"], dtype)
     pointer, read_only = said["data"]
-    # Before version 3 nobody said on which stream the array is made: the default one, we assume.
-    stream = said.get("stream") if said.get("version", 0) >= 3 else LEGACY_STREAM
+    # Who says no stream made it on the default one, we assume; None says that it is complete.
+    stream = said.get("stream", LEGACY_STREAM) if said.get("version", 0) >= 3 else LEGACY_STREAM
     return OnDevice(value, int(pointer or 0), shape, dtype, read_only=read_only, stream=stream)
 
 

@@ -33,7 +33,8 @@ if TYPE_CHECKING:
 KEPT_ADDRESSES = 4
 """How many sets of addresses a frame makes lists for; all others are copied."""
 
-_REMEMBERED = 16  # sets of addresses that came last
+_REMEMBERED = 16
+"""Sets of addresses that came last; what is not among them gives way to others."""
 
 
 class Lent(NamedTuple):
@@ -202,12 +203,22 @@ class Exchange:
         if not any(pointer for _, pointer in addresses):
             return addresses
         key = (tuple([value.shape for value in values]), addresses)
-        if key not in self._bound:
-            if key not in self._last or len(self._bound) >= KEPT_ADDRESSES:
-                self._last.append(key)
-                return tuple((slot, 0) for slot, _ in addresses)
-            self._bound.add(key)
+        if key not in self._bound and not self._bind(key):
+            addresses = tuple((slot, 0) for slot, _ in addresses)
+        self._last.append(key)
         return addresses
+
+    def _bind(self, key: tuple[_Shapes, _Addresses]) -> bool:
+        """Whether a set of addresses gets a list of calls of its own from now on."""
+        if key not in self._last:
+            return False
+        if len(self._bound) >= KEPT_ADDRESSES:
+            # A camera that was opened again has other buffers, and its old ones come no more.
+            self._bound.intersection_update(self._last)
+        if len(self._bound) >= KEPT_ADDRESSES:
+            return False
+        self._bound.add(key)
+        return True
 
     def _staying(self) -> tuple[tuple[int, bool], ...]:
         """Return the slots of results that stay, and which of them the host wants as well."""

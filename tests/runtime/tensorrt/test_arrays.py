@@ -91,6 +91,7 @@ def test_arrays_on_the_gpu(
 SAID: list[tuple[dict[str, Any], int]] = [
     ({}, 1),
     ({"stream": None}, 0),  # nobody has to wait
+    ({"stream": LEFT_OUT}, 1),
     ({"version": 2, "stream": LEFT_OUT}, 1),  # the default stream, which waits for others
     ({"stream": LEGACY_STREAM}, 1),
     ({"strides": (16, 4)}, 1),
