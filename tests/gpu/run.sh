@@ -10,3 +10,4 @@ PYTHONPATH="$PWD:$PWD/runtime:$PWD/calibration:$PWD/jetson${PYTHONPATH:+:$PYTHON
 export PYTHONPATH
 "$PYTHON" -m pytest -q -p no:cacheprovider tests/gpu "$@"
 "$PYTHON" tests/benchmarks/gpu.py
+"$PYTHON" tests/benchmarks/gpu_steady.py
