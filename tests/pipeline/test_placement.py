@@ -185,3 +185,14 @@ def test_ranges_of_a_calibration_for_dla_fit_the_build(tmp_path: Path) -> None:
     ranges = edge_trt.calibrate(Net().eval(), (IMAGE,), calibration=SAMPLES, **options)
     found = build(Net(), calibration=None, ranges=ranges, self_test=0, **options)
     assert found.placement["targets"][BOARD]["networks"][0]["chosen"] == "DLA only"
+
+
+def test_a_tuned_bundle_is_placed(tmp_path: Path) -> None:
+    def answer(run: Any) -> float:
+        return float(np.abs(np.asarray(run(SAMPLES[:1]))).mean())
+
+    path = tmp_path / "m.edge"
+    given = {"calibration": SAMPLES, "target": BOARD, "dla": "only"}
+    edge_trt.tune(Net().eval(), (IMAGE,), path, drop=1.0, metric=answer, **given)
+    (network,) = edge_trt.load(path).placement["targets"][BOARD]["networks"]
+    assert network["chosen"] == "DLA only"
