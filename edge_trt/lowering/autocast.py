@@ -7,6 +7,7 @@ casts, and to what, PyTorch itself is asked: each is run on fake tensors with au
 
 from __future__ import annotations
 
+import operator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -14,14 +15,17 @@ import torch
 from torch._ops import OpOverload
 from torch.fx.node import map_arg
 from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils._pytree import tree_leaves
+from torch.utils._pytree import tree_flatten, tree_leaves, tree_unflatten
 
 from edge_trt.lowering.edit import aten, fake_mode, insert, propagate, value
+from edge_trt.lowering.example_operands import SEQUENCES, example_operands
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from torch import fx
+
+    from edge_trt.lowering.example_operands import ExampleOperands
 
 
 @dataclass(frozen=True)
@@ -30,6 +34,11 @@ class Autocast:
 
     device: str
     dtype: torch.dtype | None
+
+    @property
+    def type(self) -> torch.dtype:
+        """To what operands are cast."""
+        return self.dtype or torch.get_autocast_dtype(self.device)
 
     def run(self, target: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
         """Call an operator as the region does."""
@@ -51,45 +60,119 @@ def cast_operands(gm: fx.GraphModule, node: fx.Node, region: Autocast) -> bool:
     """
     if not isinstance(node.target, OpOverload):
         return True
-    _retype(gm, node, region)
-    with fake_mode(gm), torch.no_grad():
-        inside = _steps(node.target, *_values(node), region)
-        if inside == _steps(node.target, *_values(node)):
-            return True
-        casts = inside.leading if inside is not None else {}
-        cast = {s: casts[id(value(s))] for s in node.all_input_nodes if id(value(s)) in casts}
-        same = _steps(node.target, *_values(node, cast))
-    if not cast or same is None or inside is None or same.others != inside.others:
-        return False
+    whole = node.target in SEQUENCES
+    with example_operands(gm, node) as operands:
+        inside = _steps(node.target, *operands.arguments(), region)
+        if inside is None:
+            return False
+        same = inside == _steps(node.target, *operands.arguments())
+        casts = () if same or whole else _casts(operands, inside, region)
+        cast = next((c for c in casts if _gives(operands, c, inside)), None)
+    _retype(gm, node, inside.types)
+    if whole and not same:
+        return _cast_sequence(gm, operands, inside.types, region)
+    if cast is not None:
+        _write(gm, node, cast)
+    return same or cast is not None
+
+
+def _write(gm: fx.GraphModule, node: fx.Node, cast: Mapping[fx.Node, torch.dtype]) -> None:
     copies = {
         source: insert(gm, node, aten.to.dtype, (source, dtype), like=node)
         for source, dtype in cast.items()
     }
     node.args, node.kwargs = map_arg((node.args, node.kwargs), lambda n: copies.get(n, n))
+
+
+def _cast_sequence(
+    gm: fx.GraphModule, operands: ExampleOperands, types: Sequence[torch.dtype], region: Autocast
+) -> bool:
+    """Cast all operands of a recurrent layer, which stays whole, and its results to their types.
+
+    PyTorch casts in each step. Some cells keep their state in float32 there.
+    """
+    node, given = operands.node, operands.of
+    if any(x.dtype is torch.float64 for x in _tensors(list(given.values()))):
+        return False
+    cast = {s: region.type for s, x in given.items() if x.dtype is torch.float32}
+    _write(gm, node, cast)
+    _set_types(gm, node, [region.type] * len(types))
+    for user in list(node.users):
+        readers, wanted = list(user.users), types[user.args[1]]  # type: ignore[index,call-overload]
+        repropagate(gm, user)
+        if wanted is not region.type:
+            copy = insert(gm, user.next, aten.to.dtype, (user, wanted), like=node)
+            for reader in readers:
+                reader.replace_input_with(user, copy)
     return True
 
 
-def _retype(gm: fx.GraphModule, node: fx.Node, region: Autocast) -> None:
-    """Correct what torch.export, which forgets autocast in branches, says of a call's type."""
-    with fake_mode(gm), torch.no_grad():
-        args, kwargs = _values(node)
-        known = region.run(node.target, *args, **kwargs)  # type: ignore[arg-type]
-    if [x.dtype for x in _tensors(known)] == [x.dtype for x in _tensors(value(node))]:
+def _casts(
+    operands: ExampleOperands, inside: _Steps, region: Autocast
+) -> Iterator[dict[fx.Node, torch.dtype]]:
+    """Casts that may do what the region does: those that come first in it, or of all operands."""
+    sources = {s: x for s, x in operands.of.items() if isinstance(x, torch.Tensor)}
+    leading = {s: inside.leading[id(x)] for s, x in sources.items() if id(x) in inside.leading}
+    if leading:
+        yield leading
+    elif all(x.dtype is not torch.float64 for x in sources.values()):
+        yield {s: region.type for s, x in sources.items() if x.dtype is torch.float32}
+
+
+def _gives(operands: ExampleOperands, cast: Mapping[fx.Node, torch.dtype], inside: _Steps) -> bool:
+    """Whether a call with these casts does the steps of the region, in the same types."""
+    same = _steps(operands.node.target, *operands.arguments(cast))
+    return same is not None and same.computed() == inside.computed()
+
+
+def _retype(gm: fx.GraphModule, node: fx.Node, types: Sequence[torch.dtype]) -> None:
+    """Correct what torch.export, which forgets autocast in branches, says of a call's types."""
+    if [x.dtype for x in _tensors(value(node))] == types:
         return
-    node.meta["val"] = known
+    _set_types(gm, node, types)
     after = node.next
     while after.op != "output":
-        if isinstance(after.target, OpOverload):
-            after.meta["val"] = propagate(gm, after.target, after.args, after.kwargs)
+        repropagate(gm, after)
         after = after.next
+
+
+def _set_types(gm: fx.GraphModule, node: fx.Node, types: Sequence[torch.dtype]) -> None:
+    leaves, structure = tree_flatten(value(node))
+    rest = iter(types)
+    with fake_mode(gm), torch.no_grad():
+        leaves = [x.to(next(rest)) if isinstance(x, torch.Tensor) else x for x in leaves]
+    node.meta["val"] = tree_unflatten(leaves, structure)
+
+
+def repropagate(gm: fx.GraphModule, node: fx.Node) -> None:
+    """Compute again what a call yields, whose operands have other types than torch.export said."""
+    if node.target is aten._assert_tensor_metadata.default:  # what torch.export said
+        node.update_kwarg("dtype", value(node.args[0]).dtype)
+    elif isinstance(node.target, OpOverload) or node.target is operator.getitem:
+        node.meta["val"] = propagate(gm, node.target, node.args, node.kwargs)
 
 
 @dataclass(frozen=True)
 class _Steps:
-    """What an operator ran: the casts of its own operands that came first, and all else."""
+    """What an operator ran: the casts of its own operands that came first, and all else.
+
+    Attributes:
+        leading: identity of an operand -> the type that it was cast to.
+        others: operators, each with the types of its results.
+        types: those of the results.
+    """
 
     leading: Mapping[int, torch.dtype]
     others: Sequence[tuple[Any, ...]]
+    types: Sequence[torch.dtype]
+
+    def computed(self) -> list[Any]:
+        """All else but copies, and views without their types: these may come before a cast."""
+        return [
+            call if call.is_view else (call, *types)
+            for call, *types in self.others
+            if call not in (aten._to_copy.default, aten.clone.default)
+        ]
 
 
 class _Recorder(TorchDispatchMode):
@@ -116,24 +199,15 @@ def _steps(target: Any, args: Any, kwargs: Any, region: Autocast | None = None) 
     recorder = _Recorder(_tensors((args, kwargs)))
     try:
         with recorder:
-            if region is None:
-                target(*args, **kwargs)
-            else:
-                region.run(target, *args, **kwargs)
+            results = (region.run if region else _run)(target, *args, **kwargs)
     except RuntimeError:  # types that don't go together
         return None
-    return _Steps(recorder.leading, recorder.others)
+    types = [x.dtype for x in _tensors(results)]
+    return _Steps(recorder.leading, recorder.others, types)
 
 
-def _values(node: fx.Node, cast: Mapping[fx.Node, torch.dtype] | None = None) -> tuple[Any, Any]:
-    """The arguments of a call as fake tensors, some of them as another type."""
-    types = cast or {}
-
-    def known(source: fx.Node) -> Any:
-        found = value(source)
-        return found.to(types[source]) if source in types else found
-
-    return map_arg((node.args, node.kwargs), known)
+def _run(target: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+    return target(*args, **kwargs)
 
 
 def _tensors(values: Any) -> list[torch.Tensor]:

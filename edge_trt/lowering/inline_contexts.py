@@ -14,7 +14,7 @@ from torch import fx
 from torch._ops import HigherOrderOperator
 from torch.amp.autocast_mode import _enter_autocast, _exit_autocast
 
-from edge_trt.lowering.autocast import Autocast, cast_operands
+from edge_trt.lowering.autocast import Autocast, cast_operands, repropagate
 from edge_trt.lowering.decompose_unsupported import expand
 from edge_trt.lowering.edit import calls, replace, tensor
 
@@ -113,10 +113,12 @@ def _copied(gm: fx.GraphModule, node: fx.Node, region: _Region) -> list[fx.Node]
     copies: dict[fx.Node, Any] = {}
     rest = iter(region.operands)
     results: Any = ()
+    retyped = False
     with gm.graph.inserting_before(node):
         for inner in region.body.graph.nodes:
             if inner.op == "placeholder":
                 copies[inner] = next(rest)
+                retyped |= _type(copies[inner]) != _type(inner)
             elif inner.op == "output":
                 results = inner.args[0]
             else:
@@ -124,11 +126,18 @@ def _copied(gm: fx.GraphModule, node: fx.Node, region: _Region) -> list[fx.Node]
                 if inner.op == "get_attr":
                     found = getattr(region.body, inner.target)
                     copies[inner].target = _added(gm, inner.target, found)
+                elif retyped:
+                    repropagate(gm, copies[inner])
     for user in list(node.users):
         result = results[user.args[1]]
         replace(user, copies[result] if isinstance(result, fx.Node) else result)
     gm.graph.erase_node(node)
     return [copy for inner, copy in copies.items() if inner.op == "call_function"]
+
+
+def _type(operand: Any) -> torch.dtype | None:
+    found = tensor(operand)
+    return None if found is None else found.dtype
 
 
 def _added(gm: fx.GraphModule, name: str, value: Any) -> str:

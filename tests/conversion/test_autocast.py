@@ -5,10 +5,11 @@ from __future__ import annotations
 
 import pytest
 import torch
+from torch import nn
 from torch.nn import functional as F
 
 from tests.conversion.checking import check_lowered
-from tests.conversion.rows import Row, i64
+from tests.conversion.rows import Row, f, i64
 
 WEIGHT = torch.arange(-15, 17).reshape(4, 8) / 3
 """Rounded by bfloat16; float32 has the sums of its multiples, in whatever order."""
@@ -52,6 +53,21 @@ def in_a_branch(x, flag):
     return torch.cond(flag, linear, lambda x: x[:, :4].float().clone(), (x,))
 
 
+def recurrent(layer):
+    for parameter in layer.parameters():
+        parameter.data.zero_()
+    layer.bias_ih_l0.data.fill_(20).view(-1, 8)[1:2] = -20  # gates open or shut: nothing to round
+
+    def run(x):
+        with torch.autocast("cpu", torch.bfloat16):
+            result, _ = layer(x)
+            with torch.autocast("cpu", enabled=False):
+                half = result * 0.5
+            return F.linear(half, WEIGHT).float(), (result + 1).float()
+
+    return run
+
+
 ROWS = [
     *(
         Row(f"linear in {dtype}", region(lambda x, w=weight: F.linear(x, w), dtype), (X,))
@@ -65,6 +81,10 @@ ROWS = [
     Row("regions in a region", region(nested), (X,)),
     Row("writes", region(written), (X,)),
     Row("a conditional", region(chosen), (i64(2, 8), FLAG)),
+    *(
+        Row(f"{kind.__name__}", recurrent(kind(4, 8, batch_first=True)), (f("b", "n", 4),))
+        for kind in (nn.LSTM, nn.GRU, nn.RNN)
+    ),
     Row("in a branch", in_a_branch, (i64(2, 8), FLAG)),
 ]
 

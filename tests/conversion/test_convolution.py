@@ -20,6 +20,19 @@ def same(kernel: int, dilation: int = 1, groups: int = 1) -> nn.Conv2d:
     return nn.Conv2d(4, 4, kernel, padding="same", dilation=dilation, groups=groups)
 
 
+class Rounded(nn.Module):
+    """A layer in bfloat16 that only moves small integers, which are exact in it."""
+
+    def __init__(self, layer: nn.Module) -> None:
+        super().__init__()
+        self.layer = layer.bfloat16()
+        nn.init.dirac_(self.layer.weight)
+        nn.init.zeros_(self.layer.bias)
+
+    def forward(self, x):
+        return self.layer(x.round().bfloat16()).float()
+
+
 class Padded(nn.Module):
     """A convolution of zeros around its input, which are a result themselves."""
 
@@ -138,6 +151,8 @@ ROWS = [
     ),
     Row("conv_transpose2d without batch", nn.ConvTranspose2d(4, 6, 3), (f(4, 5, 6),)),
     Row("conv_transpose1d", nn.ConvTranspose1d(4, 6, 3, 2, 1, 1), (f("b", 4, "n"),)),
+    Row("conv_transpose1d in bfloat16", Rounded(nn.ConvTranspose1d(4, 4, 2, 2)), (f(2, 4, 9),)),
+    Row("conv_transpose2d in bfloat16", Rounded(nn.ConvTranspose2d(4, 4, 2, 2)), (IMAGE,)),
     Row("conv_transpose3d", nn.ConvTranspose3d(2, 4, 2, 2), (VOLUME,), "Deconvolution"),
     Row(
         "convolution",

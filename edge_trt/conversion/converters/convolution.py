@@ -14,6 +14,7 @@ from edge_trt.conversion.context import Context
 from edge_trt.conversion.registry import converter, needs_float
 from edge_trt.network.graph import Tensor
 from edge_trt.network.layers import Convolution, Deconvolution
+from edge_trt.network.types import DType
 
 aten = torch.ops.aten
 
@@ -55,8 +56,11 @@ def _convolve(
     if ndim == 1:
         input, weight, added = ctx.unsqueeze(input, [2]), ctx.unsqueeze(weight, [2]), [*added, 2]
         s, before, after, d = (1, *s), (0, *before), (0, *after), (1, *d)
-    operands = [input, weight, *([bias] if bias is not None else [])]
-    return ctx.squeeze(ctx.network.add(layer(s, before, after, d, groups), *operands), added)
+    operands, dtype = [input, weight, *([bias] if bias is not None else [])], input.dtype
+    if layer is Deconvolution and dtype is DType.BFLOAT16:  # of which TensorRT-RTX builds none
+        operands = [ctx.cast(x, DType.FLOAT32) for x in operands]
+    result = ctx.network.add(layer(s, before, after, d, groups), *operands)
+    return ctx.squeeze(ctx.cast(result, dtype), added)
 
 
 def _taking_zeros(
