@@ -14,6 +14,7 @@ from traceback import FrameSummary, StackSummary
 from typing import TYPE_CHECKING, Any
 from unittest.mock import patch
 
+from torch import nn
 from torch.fx import proxy
 from torch.fx._lazy_graph_module import _use_lazy_graph_module
 from torch.fx.experimental import proxy_tensor
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
     from collections.abc import Generator
     from types import FrameType
 
+_CALLS_FORWARD = nn.Module._call_impl.__code__
+"""Of what a module calls, as `forward` may be a function of another name."""
 _ONLY_FORWARD = "_record_forward_stack_traces_only"  # as in torch 2.13
 _LAYOUT = "_extract_tensor_metadata"  # as in torch 2.13
 
@@ -58,10 +61,12 @@ class _Forwards:
         found: list[FrameSummary] = []
         frame = self._frame
         while frame is not None:
-            code = frame.f_code
-            if _is_kept(code.co_filename, code.co_name):
-                found.append(FrameSummary(code.co_filename, frame.f_lineno, code.co_name))
-            frame = frame.f_back
+            code, caller = frame.f_code, frame.f_back
+            is_forward = caller is not None and caller.f_code is _CALLS_FORWARD
+            name = "forward" if is_forward else code.co_name  # which torch looks for once more
+            if _is_kept(code.co_filename, name):
+                found.append(FrameSummary(code.co_filename, frame.f_lineno, name))
+            frame = caller
         return StackSummary.from_list(found[::-1])
 
 

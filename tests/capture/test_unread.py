@@ -9,6 +9,7 @@ from torch import nn
 from torch.fx import proxy
 
 from edge_trt.capture.unread import nothing_unread
+from edge_trt.conversion.origin import source_of
 
 
 def _halved(x: torch.Tensor) -> torch.Tensor:
@@ -48,6 +49,19 @@ def test_stacks_are_those_that_torch_keeps(monkeypatch: pytest.MonkeyPatch):
     assert any(node.stack_trace for node in ours.graph.nodes)
     stacks = [[(n.name, n.stack_trace) for n in p.graph.nodes] for p in (usual, ours)]
     assert stacks[0] == stacks[1]
+
+
+@pytest.mark.skipif(
+    not hasattr(proxy.TracerBase, "_record_forward_stack_traces_only"), reason="stacks are whole"
+)
+def test_a_forward_of_another_name_has_its_lines():
+    model = _Model()
+    model.parts[1].forward = lambda x: torch.lgamma(x)  # type: ignore[assignment]
+    with nothing_unread():
+        program = torch.export.export(model, EXAMPLE, strict=False)
+    line = model.parts[1].forward.__code__.co_firstlineno
+    (call,) = program.graph.find_nodes(op="call_function", target=torch.ops.aten.lgamma.default)
+    assert source_of(call) == f"tests/capture/test_unread.py:{line}"
 
 
 def test_a_program_runs_and_knows_its_shapes():
