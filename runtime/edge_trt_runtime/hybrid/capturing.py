@@ -3,14 +3,16 @@
 
 from __future__ import annotations
 
+import gc
 import threading
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from edge_trt_runtime.hybrid.labels import label_of
 from edge_trt_runtime.hybrid.stretches import find_stretches
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
     from edge_trt_runtime.cuda import Device
     from edge_trt_runtime.hybrid.arrays import Captured
@@ -58,7 +60,7 @@ def _captured(
     signal = [work.pop()] if ops[stretch.stop - 1].signals else []
     stream = streams[ops[stretch.start].lane]
     try:
-        with _capturing:
+        with _capturing, _uncollected():
             graph = _graph(device, prepared, work, stretch, stream)
     except Exception as error:
         prepared.give_up_graphs(error)
@@ -71,6 +73,18 @@ def _captured(
         label_of(prepared, ops[stretch.start : stretch.stop], recipe.frame), launch
     )
     return [*waits, launch, *signal]
+
+
+@contextmanager
+def _uncollected() -> Iterator[None]:
+    """Keep Python from closing a lost session meanwhile: that ends a capture with an error."""
+    collecting = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if collecting:
+            gc.enable()
 
 
 def _graph(

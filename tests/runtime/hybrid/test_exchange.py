@@ -161,6 +161,23 @@ def test_new_addresses_take_the_place_of_those_that_come_no_more() -> None:
             np.testing.assert_array_equal(got, case.expected([value])[0])
 
 
+def test_nothing_is_collected_while_a_graph_is_captured() -> None:
+    case = chain(["gpu", "gpu"])
+    collecting: list[bool] = []
+    with FakeDevice() as device:
+
+        def look(kind: str) -> None:
+            if kind == "enqueue" and any(s.captured is not None for s in device.streams):
+                collecting.append(gc.isenabled())
+
+        device.fails = look
+        frame = Frame(device, on_device(case, device), Blocks(device))  # type: ignore[arg-type]
+        for run in range(3):
+            frame.run(inputs_of(case, 4, run))
+    assert collecting == [False, False]
+    assert gc.isenabled()
+
+
 def test_results_that_are_let_go_of_cost_no_allocation() -> None:
     case = chain(["gpu", "gpu"])
     inputs = inputs_of(case, 4, 0)
