@@ -261,6 +261,12 @@ class CompileOptions:
         high=5,
         metavar="0-5",
     )
+    weight_streaming: bool = _field(
+        False,
+        "--weight-streaming",
+        "build engines that can leave weights in the host's memory, for load(weight_streaming=)",
+        parse=None,
+    )
     timing_cache: str | None = _field(
         None,
         "--timing-cache",

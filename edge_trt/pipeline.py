@@ -256,22 +256,18 @@ def add_engines(
     """
     before = bundle.options
     level = options.optimization_level
-    options = replace(
-        options,
-        workspace=before.workspace if options.workspace is None else options.workspace,
-        optimization_level=before.optimization_level if level is None else level,
-    )
+    builder: dict[str, Any] = {
+        "workspace": before.workspace if options.workspace is None else options.workspace,
+        "optimization_level": before.optimization_level if level is None else level,
+        "weight_streaming": before.weight_streaming or options.weight_streaming,
+    }
+    options = replace(options, **builder)
     stages = Stages(progress)
     check_dla(options, bundle.options.precision)
     place_for_more(bundle, options)
     stages.run("engines", _build_engines, bundle, options, folder, on_step=True)
     bundle.seconds["engines"] = bundle.seconds.get("engines", 0.0) + stages.seconds["engines"]
-    bundle.options = replace(
-        before,
-        target=(*before.targets, *options.targets),
-        workspace=options.workspace,
-        optimization_level=options.optimization_level,
-    )
+    bundle.options = replace(before, target=(*before.targets, *options.targets), **builder)
     bundle.path = None
 
 

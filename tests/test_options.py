@@ -124,6 +124,7 @@ def test_flags_mean_what_keywords_mean():
         *("--fallback-ops", "aten.gelu,aten.add.Tensor", "--fallback-modules", "decoder.*"),
         *("--min-block-size", "3", "--dryrun", "--workspace", "1.5GiB"),
         *("--optimization-level", "5", "--timing-cache", "kernels.bin", "--self-test", "0"),
+        *("--weight-streaming",),
     )
     assert options == CompileOptions(
         target=("cpu", "rtx", "agx-orin-64gb"),
@@ -138,6 +139,7 @@ def test_flags_mean_what_keywords_mean():
         optimization_level=5,
         timing_cache="kernels.bin",
         self_test=0,
+        weight_streaming=True,
     )
 
 
@@ -175,6 +177,7 @@ CHANGES_THE_ENGINE = {
     "min_block_size": 2,
     "workspace": 2**30,
     "optimization_level": 5,
+    "weight_streaming": True,
     "float64_as_float32": True,
 }
 LEAVES_THE_ENGINE = {

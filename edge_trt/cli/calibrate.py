@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 WORDS = ("merge", "export")
 
 UNREAD = ("precision", "ranges", "metric", "workspace", "optimization_level", "timing_cache",
-          "self_test", "dryrun")  # fmt: skip
+          "weight_streaming", "self_test", "dryrun")  # fmt: skip
 """Options of engines and of what is compared, which are for `edge_trt build`."""
 
 

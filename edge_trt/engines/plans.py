@@ -125,6 +125,7 @@ def build_plans(
         ranges=ranges,
         profiles=tuple(profiles),
         sizes=sizes or {},
+        weight_streaming=options.weight_streaming,
     )
     flavours, missing = _flavours(options.targets)
     measuring = any(flavour.needs_gpu for flavour in flavours.values())
@@ -213,7 +214,11 @@ def _without_effect(options: CompileOptions, flavours: Mapping[str, Flavour]) ->
     """Sentences on builder settings that nothing reads."""
     notes: list[str] = []
     if all(flavour_of(target) is None for target in options.targets):
-        given = {"workspace": options.workspace, "optimization_level": options.optimization_level}
+        given = {
+            "workspace": options.workspace,
+            "optimization_level": options.optimization_level,
+            "weight_streaming": options.weight_streaming or None,
+        }
         targets = ", ".join(options.targets)
         notes += [
             f"{name} is not used: target {targets} has no TensorRT"

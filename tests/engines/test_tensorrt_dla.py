@@ -14,7 +14,7 @@ from edge_trt.errors import BuildError
 from edge_trt.network.graph import Network, Origin
 from edge_trt.network.layers import Activation, Convolution, SoftMax
 from edge_trt.network.types import DType, TensorType
-from tests.support.trt_contract import Contract
+from tests.support.trt_contract import VERSIONS, Contract
 
 
 def network() -> Network:
@@ -56,9 +56,9 @@ class Board(Contract):
         tensor.__dict__["range"] = (limits["min"], limits["max"])
         return True
 
-    def build(self, net: Network, wanted: OnDla) -> Any:
+    def build(self, net: Network, wanted: OnDla | None, **more: Any) -> Any:
         flavour = Flavour("tensorrt", self, self.version)
-        return build_plan(net, flavour=flavour, settings=BuildSettings(dla=wanted))
+        return build_plan(net, flavour=flavour, settings=BuildSettings(dla=wanted, **more))
 
     def flags(self) -> list[str]:
         return [a["flag"].name for m, a in self.config.calls if m == "set_flag"]
@@ -123,6 +123,19 @@ def test_the_strong_regime():
     assert trt.flags() == ["GPU_FALLBACK"]
     assert trt.devices() == {"conv": "DLA"}
     assert "ITensor.set_dynamic_range" not in trt.calls
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_weights_of_typed_networks_can_be_streamed(version: str):
+    net = network()
+    trt = Board(version, net)
+    trt.build(net, None, weight_streaming=True)
+    assert trt.flags() == ["WEIGHT_STREAMING"]
+    assert trt.creation == 1 << int(trt.NetworkDefinitionCreationFlag.STRONGLY_TYPED)
+    with pytest.raises(
+        BuildError, match=r"streams weights of strongly typed.*build with --dla off"
+    ):
+        trt.build(net, OnDla(frozenset({"conv"}), scales=SCALES), weight_streaming=True)
 
 
 def test_no_weak_regime_in_11():

@@ -76,7 +76,8 @@ def test_fingerprints():
         BuildSettings(profiles=(RANGES,)),
         BuildSettings(values={"n": ([1], [2], [3])}),
         BuildSettings(compute_capabilities=("8.6",)),
+        BuildSettings(weight_streaming=True),
     ]
     names = {fingerprint("rtx", rtx_, settings) for settings in others}
-    assert len(names | {name}) == 7
+    assert len(names | {name}) == 8
     assert fingerprint("rtx", rtx_, BuildSettings(timing_cache="somewhere")) == name

@@ -137,6 +137,11 @@ def test_building_again_replaces_engine_and_note() -> None:
     assert list(bundle.missing) == [BOARD]
     add_engines(bundle, CompileOptions(target="rtx"))
     assert bundle.plans[0].fingerprint == after.fingerprint  # what was not given is as before
+    add_engines(bundle, CompileOptions(target="rtx", weight_streaming=True))
+    (streamed,) = bundle.plans
+    assert streamed.fingerprint != after.fingerprint
+    add_engines(bundle, CompileOptions(target="rtx"))
+    assert bundle.plans[0].fingerprint == streamed.fingerprint
 
 
 def test_a_changed_bundle_is_not_the_saved_one(tmp_path: Path) -> None:

@@ -109,12 +109,18 @@ def test_a_dry_run_reports_and_has_nothing_to_save(tmp_path: Path) -> None:
 def test_builder_settings_without_a_builder_are_noted() -> None:
     with pytest.warns(edge_trt.EdgeTrtWarning, match="is not used") as told:
         bundle = edge_trt.compile(
-            net(), (IMAGE,), workspace="1MiB", optimization_level=1, timing_cache="cache.bin"
+            net(),
+            (IMAGE,),
+            workspace="1MiB",
+            optimization_level=1,
+            timing_cache="cache.bin",
+            weight_streaming=True,
         )
     assert [str(w.message) for w in told] == bundle.notes
     assert bundle.notes == [
         "workspace is not used: target cpu has no TensorRT",
         "optimization_level is not used: target cpu has no TensorRT",
+        "weight_streaming is not used: target cpu has no TensorRT",
         "cache.bin is not used: no target here measures kernels",
     ]
 
@@ -132,10 +138,16 @@ def test_builder_settings_reach_the_builder(monkeypatch: pytest.MonkeyPatch) -> 
 
     monkeypatch.setattr(plans, "build_plan", recorded)
     bundle = edge_trt.compile(
-        net(), (IMAGE,), target="rtx", workspace=1 << 24, optimization_level=0
+        net(),
+        (IMAGE,),
+        target="rtx",
+        workspace=1 << 24,
+        optimization_level=0,
+        weight_streaming=True,
     )
     (settings,) = seen
     assert (settings.workspace, settings.optimization_level) == (1 << 24, 0)
+    assert settings.weight_streaming
     assert bundle.notes == []
     other = edge_trt.compile(net(), (IMAGE,), target="rtx", optimization_level=1)
     assert other.plans[0].fingerprint != bundle.plans[0].fingerprint

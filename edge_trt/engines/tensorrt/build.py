@@ -160,9 +160,21 @@ def _configure(config: Any, flavour: Flavour, settings: BuildSettings) -> None:
         config.builder_optimization_level = settings.optimization_level
     if settings.workspace is not None:
         config.set_memory_pool_limit(trt.MemoryPoolType.WORKSPACE, settings.workspace)
+    if settings.weight_streaming:
+        _stream_weights(config, settings, trt)
     wanted = settings.compute_capabilities
     if wanted:
         _choose_gpus(config, flavour, wanted)
+
+
+def _stream_weights(config: Any, settings: BuildSettings, trt: Any) -> None:
+    if settings.dla is not None and settings.dla.weak:
+        raise BuildError(
+            f"TensorRT {trt.__version__} streams weights of strongly typed networks alone, and one "
+            "with layers on the DLA is none",
+            hint="leave out --weight-streaming, or build with --dla off",
+        )
+    config.set_flag(trt.BuilderFlag.WEIGHT_STREAMING)
 
 
 def _choose_gpus(config: Any, flavour: Flavour, wanted: Sequence[str]) -> None:

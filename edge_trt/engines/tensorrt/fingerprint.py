@@ -47,6 +47,8 @@ def fingerprint(target: str, flavour: Flavour, settings: BuildSettings, *, gpu: 
     if settings.dla is not None:
         dla = settings.dla
         facts["dla"] = [sorted(dla.layers), dla.core, dla.weak, sorted(dla.scales.items())]
+    if settings.weight_streaming:
+        facts["weight_streaming"] = True
     digest = hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:8]
     prefix = "-".join([target, flavour.release, ".".join(names)])
     return f"{re.sub(r'[^A-Za-z0-9.]+', '-', prefix)}-{digest}"

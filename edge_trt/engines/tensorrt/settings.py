@@ -35,6 +35,7 @@ class BuildSettings:
             needs. Naming some excludes the others; Turing (7.5) has to be named.
         shared_timing_cache: The one to use where `timing_cache` is None; no build fails for it.
         dla: What goes to a DLA; None is the GPU for everything.
+        weight_streaming: Whether weights may be brought from the host while the plan runs.
     """
 
     optimization_level: int | None = None
@@ -47,3 +48,4 @@ class BuildSettings:
     compute_capabilities: tuple[str, ...] = ()
     shared_timing_cache: str | None = None
     dla: OnDla | None = None
+    weight_streaming: bool = False

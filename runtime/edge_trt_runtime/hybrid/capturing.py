@@ -12,7 +12,7 @@ from edge_trt_runtime.hybrid.labels import label_of
 from edge_trt_runtime.hybrid.stretches import find_stretches
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Generator, Mapping
 
     from edge_trt_runtime.cuda import Device
     from edge_trt_runtime.hybrid.arrays import Captured
@@ -76,7 +76,7 @@ def _captured(
 
 
 @contextmanager
-def _uncollected() -> Iterator[None]:
+def _uncollected() -> Generator[None]:
     """Keep Python from closing a lost session meanwhile: that ends a capture with an error."""
     collecting = gc.isenabled()
     gc.disable()

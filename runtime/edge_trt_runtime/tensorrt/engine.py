@@ -117,7 +117,9 @@ class LoadedPlan:
         streamable = int(engine.streamable_weights_size)
         if not streamable:
             raise self._unfit(
-                "its plan was not built for weight streaming, so all of its weights stay on the GPU"
+                "its plan was not built for weight streaming, so all of its weights stay on the "
+                "GPU",
+                hint="build it with --weight-streaming, or leave the option out of load",
             )
         if budget == "auto":
             budget = int(engine.get_weight_streaming_automatic_budget())
@@ -141,12 +143,8 @@ class LoadedPlan:
                 f"a persistent cache of {size / 1e6:.1f} MB is refused ({self._reason()})"
             )
 
-    def _unfit(self, why: str) -> UnfitOptionError:
-        return UnfitOptionError(
-            f"segment {self._name!r}: {why}",
-            segment=self._name,
-            hint="leave the option out of load",
-        )
+    def _unfit(self, why: str, hint: str = "leave the option out of load") -> UnfitOptionError:
+        return UnfitOptionError(f"segment {self._name!r}: {why}", segment=self._name, hint=hint)
 
     def _read_tensors(self, trt: Any) -> None:
         engine = self._engine
