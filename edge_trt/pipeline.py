@@ -379,7 +379,7 @@ def _build_engines(
     if bundle.options.precision == "int8":  # on the CPU the rest is faster, and more exact, in fp32
         rules = Patterns(_names(bundle.options.fp32_layers))
         networks = [to_fp16(network, keep_fp32=rules)[0] for network in networks]
-    kept = KeptPlans(folder, bundle.digests()) if folder else None
+    kept = KeptPlans(folder, bundle.digests(), bundle.check) if folder else None
     here = placed_here(bundle, networks)
     ranges, profiles = signature.dims, signature.profiles
     plans = build_plans(networks, options, ranges, step, profiles, sizes, kept, here)

@@ -20,6 +20,8 @@ from edge_trt.options import CompileOptions
 from edge_trt_runtime.manifest import Signature, TensorSpec
 
 if TYPE_CHECKING:
+    from concurrent.futures import Future
+
     from torch import nn
 
     from edge_trt.bundle.onnx_program import OnnxProgram
@@ -53,10 +55,17 @@ class Part:
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """Files that a bundle was read from; `leaving` when they are about to be deleted."""
+    """Files that a bundle was read from.
+
+    Attributes:
+        opened: the bundle that they are of.
+        leaving: whether they are about to be deleted.
+        checked: the comparison of large files with their digests, where it goes on meanwhile.
+    """
 
     opened: OpenBundle
     leaving: bool = False
+    checked: Future[None] | None = None
 
 
 @dataclass(repr=False)
@@ -125,6 +134,15 @@ class Bundle:
         paths = {n.name: network_path(n.name) for n in self.networks}
         weights = files[WEIGHTS].sha256
         return {n: f"{files[path].sha256} {weights}" for n, path in paths.items() if path in files}
+
+    def check(self) -> None:
+        """Waits until all files that it was read from are compared with their digests.
+
+        Raises:
+            BundleError: one was changed.
+        """
+        if self.source is not None and self.source.checked is not None:
+            self.source.checked.result()
 
     @property
     def notes(self) -> list[str]:

@@ -5,8 +5,10 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import mmap
 import os
 from collections.abc import Mapping
+from concurrent.futures import Executor, Future
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -29,7 +31,13 @@ if TYPE_CHECKING:
     from edge_trt_calibration import Ranges
 
 
-def read_bundle(path: str | os.PathLike[str], *, leaving: bool = False) -> Bundle:
+LARGE = 8 << 20
+"""Bytes from which the comparison of a file with its digest takes longer than a thread's start."""
+
+
+def read_bundle(
+    path: str | os.PathLike[str], *, leaving: bool = False, beside: Executor | None = None
+) -> Bundle:
     """Opens a bundle; its weights are memory-mapped.
 
     Every file is compared with its digest first: what is saved later gets digests of its own, and
@@ -39,13 +47,14 @@ def read_bundle(path: str | os.PathLike[str], *, leaving: bool = False) -> Bundl
         path: the bundle.
         leaving: it was written a moment ago by this build, and is deleted at its end: it is not
             compared, and may be robbed of its files.
+        beside: where large files are compared while the bundle is used already. Until `check` of
+            the bundle has returned, weights may be damaged; `save` waits for it.
 
     Raises:
         BundleError: it is damaged, edited or too new, or was not written by the compiler.
     """
     opened = open_bundle(path)
-    if not leaving:
-        opened.verify()
+    checked = None if leaving else _verify(opened, beside)
     try:
         bundle = _read(opened, Path(path))
     except (KeyError, TypeError, ValueError) as error:
@@ -56,8 +65,30 @@ def read_bundle(path: str | os.PathLike[str], *, leaving: bool = False) -> Bundl
             bundle=opened.root,
             hint="build it again from the model",
         ) from error
-    bundle.source = Source(opened, leaving)
+    bundle.source = Source(opened, leaving, checked)
     return bundle
+
+
+def _verify(opened: OpenBundle, beside: Executor | None) -> Future[None] | None:
+    """Compares all files with their digests; what is read as a whole before anything is made of it.
+
+    Raises:
+        BundleError: one is wrong.
+    """
+    if beside is None:
+        opened.verify()
+        return None
+    opened.check_listing()
+    files = opened.manifest.files
+    large = [file for file in files if files[file].size >= LARGE]
+    for file in files.keys() - large:
+        opened.check_file(file)
+
+    def check() -> None:
+        for file in large:
+            opened.check_file(file)
+
+    return beside.submit(check)
 
 
 def _read(opened: OpenBundle, path: Path) -> Bundle:
@@ -134,9 +165,15 @@ def _onnx(opened: OpenBundle, path: str, weights: Mapping[str, np.ndarray]) -> O
     return OnnxProgram(data, {extent: (names[extent], weights[names[extent]]) for extent in used})
 
 
+def _mapped(path: str) -> memoryview:
+    """The content of a file, read when it is needed."""
+    with open(path, "rb") as file:
+        return memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
+
+
 def _plans(opened: OpenBundle) -> list[Plan]:
     return [
-        Plan(e.segment, e.target, e.flavour, e.fingerprint, opened.read(e.path), e.details)
+        Plan(e.segment, e.target, e.flavour, e.fingerprint, _mapped(opened.path(e.path)), e.details)
         for e in opened.manifest.engines
         if e.flavour != "onnx"
     ]

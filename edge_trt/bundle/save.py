@@ -3,14 +3,15 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
 
 from edge_trt._version import __version__
-from edge_trt.bundle.bundle import Bundle, Part
+from edge_trt.bundle.bundle import Bundle, Part, Source
 from edge_trt.bundle.layout import (
     ENDINGS,
     PLACEMENT,
@@ -36,6 +37,8 @@ from edge_trt.network.weights import WeightStore
 from edge_trt_runtime.executors.onnx import MOSTLY_IN_FLOAT
 from edge_trt_runtime.manifest import Detail, Engine, Manifest, Segment, SelfTest
 
+PRODUCER = f"edge_trt {__version__}"
+
 
 def save_bundle(bundle: Bundle, path: str | os.PathLike[str], *, durable: bool = True) -> None:
     """Writes a bundle, whole or not at all.
@@ -47,27 +50,29 @@ def save_bundle(bundle: Bundle, path: str | os.PathLike[str], *, durable: bool =
 
     Raises:
         EdgeTrtError: the place can't be written, the disk is full, or it was a dry run.
+        BundleError: the files that it was read from are damaged.
     """
     if bundle.options.dryrun:
         raise EdgeTrtError("a dry run has nothing to save", hint="compile without dryrun")
     store = WeightStore()
-    networks = {n.name: dump(n, store) for n in bundle.networks}
+    networks = {n.name: dump(n, store).encode() for n in bundle.networks}
     for part in bundle.parts:
         for name, array in part.onnx.weights.values() if part.onnx else ():
             store.add(array, name)
     expected = store.nbytes + sum(memoryview(p.data).nbytes for p in bundle.plans)
     with BundleWriter(path, expected_bytes=expected, durable=durable) as writer:
         for name, text in networks.items():
-            writer.add_bytes(network_path(name), text.encode())
+            writer.add_bytes(network_path(name), text)
         for part in bundle.parts:
             if (program := _program(part, store)) is not None:
                 writer.add_bytes(*program)
-        source = bundle.source
-        if source is not None and store.is_written(Path(source.opened.path(WEIGHTS))):
+        source = _source_of_weights(bundle, store)
+        if source is not None:
             writer.reuse(source.opened, WEIGHTS, leaving=source.leaving)
         else:
             store.write(writer.path(WEIGHTS), writer.observe(WEIGHTS))
-        engines = [*_write_onnx(bundle, writer, store), *_write_plans(bundle, writer)]
+        same = _written_onnx(source, networks)
+        engines = [*_write_onnx(bundle, writer, store, same), *_write_plans(bundle, writer)]
         self_test = _write_self_test(bundle, writer)
         _write_states(bundle, writer)
         if bundle.ranges is not None:
@@ -76,6 +81,7 @@ def save_bundle(bundle: Bundle, path: str | os.PathLike[str], *, durable: bool =
         if bundle.placement:
             writer.add_bytes(PLACEMENT, json.dumps(bundle.placement, indent=1).encode())
         writer.add_bytes(REPORT, json.dumps(bundle.report, indent=1).encode())
+        bundle.check()
         writer.commit(_manifest(bundle, engines, self_test))
 
 
@@ -90,9 +96,36 @@ def _program(part: Part, store: WeightStore) -> tuple[str, bytes] | None:
     return program_path(part.name, ENDINGS["onnx"]), relocated(part.onnx.data, places)
 
 
-def _write_onnx(bundle: Bundle, writer: BundleWriter, store: WeightStore) -> Iterator[Engine]:
+def _source_of_weights(bundle: Bundle, store: WeightStore) -> Source | None:
+    """The bundle whose file of weights is the one that would be written."""
+    source = bundle.source
+    if source is not None and store.is_written(Path(source.opened.path(WEIGHTS))):
+        return source
+    return None
+
+
+def _written_onnx(source: Source | None, networks: Mapping[str, bytes]) -> dict[str, Engine]:
+    """CPU engines by segment that this version made already, of the same networks and weights."""
+    if source is None or source.opened.manifest.producer != PRODUCER:
+        return {}
+    manifest = source.opened.manifest
+    known = {path: entry.sha256 for path, entry in manifest.files.items()}
+    made = {name: known.get(network_path(name)) for name in networks}
+    same = {n for n, text in networks.items() if made[n] == hashlib.sha256(text).hexdigest()}
+    return {e.segment: e for e in manifest.engines if e.flavour == "onnx" and e.segment in same}
+
+
+def _write_onnx(
+    bundle: Bundle, writer: BundleWriter, store: WeightStore, same: Mapping[str, Engine]
+) -> Iterator[Engine]:
     """CPU engines; their weights are those in the bundle's file of weights."""
+    source = bundle.source
     if "cpu" not in bundle.options.targets:
+        return
+    if source is not None and same.keys() >= {network.name for network in bundle.networks}:
+        for engine in same.values():
+            writer.reuse(source.opened, engine.path, leaving=source.leaving)
+            yield engine
         return
     from edge_trt.engines.onnx import ExternalData, emit
     from edge_trt.engines.onnx.integers import mostly_in_float
@@ -159,7 +192,7 @@ def _write_states(bundle: Bundle, writer: BundleWriter) -> None:
 
 def _manifest(bundle: Bundle, engines: list[Engine], self_test: SelfTest | None) -> Manifest:
     return Manifest(
-        producer=f"edge_trt {__version__}",
+        producer=PRODUCER,
         precision=bundle.options.precision,
         targets=list(bundle.options.targets),
         signature=bundle.signature,

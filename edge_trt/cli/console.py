@@ -11,12 +11,13 @@ from typing import TYPE_CHECKING
 
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 from rich.table import Table
 from rich.text import Text
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from rich.progress import Progress, TaskID
 
     ProgressCallback = Callable[[str, float, str], None]
 
@@ -67,32 +68,39 @@ def progress_bar() -> Generator[ProgressCallback]:
     stage ends without a note, the last one stays, such as how far ranges had settled.
     """
     out = console(stderr=True)
-    bar = Progress(
+    bar = _bar(out) if out.is_terminal else None
+    tasks: dict[str, TaskID] = {}
+    notes: dict[str, str] = {}
+    done: set[str] = set()
+
+    def report(stage: str, fraction: float, note: str = "") -> None:
+        if fraction >= 1.0:
+            note = note or notes.get(stage, "")
+        notes[stage] = note
+        if bar is not None:
+            if stage not in tasks:
+                tasks[stage] = bar.add_task(stage, total=1.0, note=note)
+            bar.update(tasks[stage], completed=min(max(fraction, 0.0), 1.0), note=note)
+        elif fraction >= 1.0 and stage not in done:
+            done.add(stage)
+            print(f"{stage}: done{f' ({note})' if note else ''}", file=sys.stderr)
+
+    with bar or nullcontext():
+        yield report
+
+
+def _bar(out: Console) -> Progress:
+    """A bar for every stage; what draws it is imported for a terminal alone."""
+    from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+
+    return Progress(
         TextColumn("{task.description:<12}"),
         BarColumn(bar_width=30),
         TextColumn("{task.percentage:>3.0f}%"),
         TimeElapsedColumn(),
         TextColumn("{task.fields[note]}", markup=False),
         console=out,
-        disable=not out.is_terminal,
     )
-    tasks: dict[str, TaskID] = {}
-    notes: dict[str, str] = {}
-    done: set[str] = set()
-
-    def report(stage: str, fraction: float, note: str = "") -> None:
-        if stage not in tasks:
-            tasks[stage] = bar.add_task(stage, total=1.0, note=note)
-        if fraction >= 1.0:
-            note = note or notes.get(stage, "")
-        notes[stage] = note
-        bar.update(tasks[stage], completed=min(max(fraction, 0.0), 1.0), note=note)
-        if fraction >= 1.0 and stage not in done and not out.is_terminal:
-            done.add(stage)
-            print(f"{stage}: done{f' ({note})' if note else ''}", file=sys.stderr)
-
-    with bar:
-        yield report
 
 
 def progress_or_silence(*, quiet: bool) -> AbstractContextManager[ProgressCallback]:

@@ -11,12 +11,13 @@ import argparse
 import dataclasses
 import os
 from collections.abc import Generator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from edge_trt.bundle.bundle import Source
 from edge_trt.bundle.kept_folder import kept_folder
+from edge_trt.bundle.reader import read_bundle
 from edge_trt.bundle.writer import BundleWriter
 from edge_trt.cli.console import print_warning, progress_or_silence
 from edge_trt.engines.board import native_target
@@ -51,14 +52,16 @@ def extend(arguments: argparse.Namespace, options: CompileOptions) -> Bundle:
     check_flags(arguments, options)
     if arguments.target is None and (board := native_target()):
         options = dataclasses.replace(options, target=(board,))
-    bundle = Bundle.load(arguments.model)
     writer = BundleWriter(arguments.output)
     writer.check_place()
     with (
-        progress_or_silence(quiet=arguments.quiet) as progress,
+        ThreadPoolExecutor(1) as beside,
+        progress_or_silence(quiet=arguments.quiet) as shown,
         kept_folder(arguments.output) as folder,
         _told_what_is_kept(folder),
     ):
+        bundle = read_bundle(arguments.model, beside=beside)
+        progress = _checking(shown, bundle)
         add_engines(bundle, options, progress, folder)
         here = [plan.target for plan in bundle.plans if flavour_of(plan.target) == "tensorrt"]
         if set(here) & set(options.targets) and not arguments.untested:
@@ -71,6 +74,18 @@ def extend(arguments: argparse.Namespace, options: CompileOptions) -> Bundle:
         else:
             bundle.save(arguments.output)
     return bundle
+
+
+def _checking(shown: Progress, bundle: Bundle) -> Progress:
+    """The progress of a build that ends as soon as a file of its bundle is found damaged."""
+    checked = bundle.source.checked if bundle.source is not None else None
+
+    def progress(stage: str, fraction: float, note: str) -> None:
+        if checked is not None and checked.done():
+            checked.result()
+        shown(stage, fraction, note)
+
+    return progress
 
 
 def check_flags(arguments: argparse.Namespace, options: CompileOptions) -> None:
@@ -113,7 +128,7 @@ def _save_tested(bundle: Bundle, writer: BundleWriter, progress: Progress) -> No
         return
     source = bundle.source
     if source is not None and source.opened.root == writer.target:
-        bundle.source = Source(source.opened, leaving=True)  # it is replaced, or nothing is
+        bundle.source = dataclasses.replace(source, leaving=True)  # it is replaced, or nothing is
     with writer.sibling("untested") as folder:
         candidate = bundle.save(Path(folder, "model.edge"))
         progress("self-test", 0.0, "")

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import mmap
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -60,10 +60,12 @@ class KeptPlans:
         folder: where they lie; it exists.
         networks: a digest of each network with its weights, by its name. What has none is not
             found again.
+        check: waits until the weights are known to have their digest, and raises if not.
     """
 
     folder: Path
     networks: Mapping[str, str] = field(default_factory=dict[str, str])
+    check: Callable[[], None] | None = None
 
     def begin(self, segment: str, fingerprint: str) -> PlanFile:
         """The file that a plan grows in; it counts as complete after `keep`."""
@@ -76,10 +78,13 @@ class KeptPlans:
 
         Raises:
             OSError: the record can't be written.
+            BundleError: the weights were damaged.
         """
         path = self._path(segment, fingerprint)
         file.path = file.path.rename(path)
         if segment in self.networks:
+            if self.check is not None:
+                self.check()
             record = msgspec.json.encode(Record(file.entry(), details))
             path.with_suffix(".json").write_bytes(record)
 

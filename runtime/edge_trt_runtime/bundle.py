@@ -73,8 +73,20 @@ class OpenBundle:
         Raises:
             BundleError: Naming the first file that is wrong.
         """
+        self.check_listing()
+        for relative in self.manifest.files:
+            self.check_file(relative)
+        self.verified = True
+
+    def check_listing(self) -> None:
+        """Check that every file has the size that the manifest says, and that there is no other.
+
+        Raises:
+            BundleError: Naming the first file that is wrong.
+        """
         listed = self.manifest.files
-        paths = {relative: self.path(relative) for relative in listed}  # sizes first: they are free
+        for relative in listed:
+            self.path(relative)
         for relative in self._files():
             if relative not in listed and relative not in UNLISTED:
                 raise self._damage(
@@ -82,12 +94,18 @@ class OpenBundle:
                     "is not listed in its manifest",
                     hint="remove the file, or build the bundle again",
                 )
-        for relative, path in paths.items():
-            with _reading(self.root, relative):
-                entry = file_entry(path)
-            if entry != listed[relative]:
-                raise self._damage(relative, "was changed after the build (sha256 differs)")
-        self.verified = True
+
+    def check_file(self, relative: str) -> None:
+        """Check that a file is as the manifest says.
+
+        Raises:
+            BundleError: When it is not.
+        """
+        path = self.path(relative)
+        with _reading(self.root, relative):
+            entry = file_entry(path)
+        if entry != self.manifest.files[relative]:
+            raise self._damage(relative, "was changed after the build (sha256 differs)")
 
     def _files(self) -> Iterator[str]:
         """Yield the relative path of everything in the bundle that is not a real directory."""
