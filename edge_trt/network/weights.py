@@ -12,7 +12,9 @@ from __future__ import annotations
 import json
 import mmap
 import os
-from collections.abc import Callable, Iterable, Mapping
+import threading
+from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -204,6 +206,31 @@ def release(arrays: Iterable[np.ndarray]) -> None:
     for mapped in maps.values():
         if hasattr(mmap, "MADV_DONTNEED"):
             mapped.madvise(mmap.MADV_DONTNEED)
+
+
+@contextmanager
+def releasing(arrays: Sequence[np.ndarray], pause: float = 0.05) -> Generator[None]:
+    """Calls `release` again and again, for a block that reads arrays one after the other.
+
+    So few of them count as this process's memory at any time, and none that was copied already.
+
+    Args:
+        arrays: memory-mapped or not.
+        pause: seconds between two calls.
+    """
+    over = threading.Event()
+
+    def run() -> None:
+        while not over.wait(pause):
+            release(arrays)
+
+    thread = threading.Thread(target=run, name="edge_trt-release", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        over.set()
+        thread.join()
 
 
 def place_of(array: np.ndarray) -> tuple[Path, Extent] | None:

@@ -17,6 +17,7 @@ work shares the machine.
 from __future__ import annotations
 
 import argparse
+import shutil
 import statistics
 import subprocess
 import sys
@@ -62,6 +63,8 @@ def _measured(folder: Path, repeat: int) -> tuple[list[Cost], list[Cost]]:
         cost(*command)
     for turn in range(repeat):
         for command in (peer, ours) if turn % 2 else (ours, peer):
+            shutil.rmtree(out, ignore_errors=True)  # no side deletes what is there before
+            Path(folder, "model.plan").unlink(missing_ok=True)
             runs[command].append(cost(*command))
     return runs[peer], runs[ours]
 

@@ -1,6 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """Weights that are on disk already are taken from there."""
 
+import re
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
@@ -8,9 +13,11 @@ import torch
 import edge_trt
 from edge_trt.bundle.reader import read_bundle
 from edge_trt.bundle.writer import BundleWriter
-from edge_trt.network.weights import WeightStore
+from edge_trt.engines import onnx
+from edge_trt.engines.kept_plans import KeptPlans
+from edge_trt.network.weights import WeightStore, read_weights, releasing
 from edge_trt_runtime import load, run_self_test
-from edge_trt_runtime.errors import EdgeTrtError
+from edge_trt_runtime.errors import BundleError, EdgeTrtError
 
 WEIGHTS = "weights.safetensors"
 
@@ -44,6 +51,67 @@ def test_a_bundle_that_leaves_gives_its_file_away(saved, tmp_path):
     assert inode(taken) == before
     with load(taken) as session:  # checks every digest
         assert session.signature.outputs[0].shape == [2, 64]
+
+
+@pytest.mark.parametrize("producer", ["this version", "another one"])
+def test_onnx_of_the_same_network_is_kept(saved, tmp_path, monkeypatch, producer):
+    if producer == "another one":
+        monkeypatch.setattr("edge_trt.bundle.save.PRODUCER", "edge_trt 99")
+    emitted = []
+    emit = onnx.emit
+    monkeypatch.setattr(onnx, "emit", lambda *given: emitted.append(given) or emit(*given))
+    copy = edge_trt.load(saved).save(tmp_path / "b.edge")
+    assert len(emitted) == (producer == "another one")
+    assert all(r.passed for r in run_self_test(copy))
+
+
+def test_damage_that_is_found_beside_other_work_keeps_a_bundle_from_being_saved(
+    saved, tmp_path, monkeypatch
+):
+    monkeypatch.setattr("edge_trt.bundle.reader.LARGE", 1024)
+    weights = saved / WEIGHTS
+    data = bytearray(weights.read_bytes())
+    data[-1] ^= 1
+    weights.write_bytes(data)
+    with ThreadPoolExecutor(1) as beside:
+        bundle = read_bundle(saved, beside=beside)
+        kept = KeptPlans(tmp_path, {"main": "digest"}, bundle.check)
+        with kept.begin("main", "here") as plan:
+            plan.write(b"plan")
+        with pytest.raises(BundleError, match="was changed after the build"):
+            kept.keep(plan, "main", "here", {})
+        with pytest.raises(BundleError, match="was changed after the build"):
+            bundle.save(tmp_path / "b.edge")
+    assert kept.find("main", "here") is None
+    assert not (tmp_path / "b.edge").exists()
+
+
+def test_small_files_are_compared_before_they_are_read(saved):
+    network = saved / "networks" / "block0.json"
+    network.write_bytes(network.read_bytes().replace(b"RELU", b"TANH"))
+    with ThreadPoolExecutor(1) as beside, pytest.raises(BundleError, match="was changed after"):
+        read_bundle(saved, beside=beside)
+
+
+def test_weights_that_were_read_are_let_go_of_while_others_are(tmp_path):
+    store = WeightStore()
+    store.add(np.ones(1 << 20, np.float32), "weight")
+    store.write(tmp_path / WEIGHTS)
+    (array,) = read_weights(tmp_path / WEIGHTS).values()
+
+    def resident():
+        text = Path("/proc/self/smaps").read_text()
+        (entry,) = re.findall(rf"{tmp_path / WEIGHTS}\n(?:.*\n)*?Rss: +(\d+) kB", text)
+        return int(entry)
+
+    assert array.sum() == array.size
+    assert resident() >= 4096
+    with releasing([array], pause=0.001):
+        end = time.monotonic() + 10
+        while resident() and time.monotonic() < end:
+            time.sleep(0.001)
+        assert resident() == 0
+        assert array.sum() == array.size
 
 
 def test_other_weights_are_written(saved, tmp_path):

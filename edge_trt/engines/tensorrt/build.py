@@ -23,7 +23,7 @@ from edge_trt.engines.tensorrt.settings import BuildSettings
 from edge_trt.engines.tensorrt.timing_cache import TimingCache
 from edge_trt.errors import BuildError
 from edge_trt.network.graph import Network, Node
-from edge_trt.network.weights import release
+from edge_trt.network.weights import release, releasing
 from edge_trt_runtime.tensorrt.messages import Messages, error_recorder, logging_to
 
 LONGEST_REASON = 500
@@ -131,8 +131,8 @@ def _serialized(
     state = BuildProgress(progress)
     monitor = progress_monitor(flavour.module, state)  # TensorRT's bindings do not hold it
     config.progress_monitor = monitor
-    with interrupts_to(state.cancel):
-        weights = [t.data for t in network.constants() if t.data is not None]
+    weights = [t.data for t in network.constants() if t.data is not None]
+    with interrupts_to(state.cancel), releasing(weights):
         read = functools.partial(release, weights)
         plan = serialize(builder, emitted.definition, config, flavour.module, file, read)
     if state.error is not None:
