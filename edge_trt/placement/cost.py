@@ -45,7 +45,8 @@ class Rates:
         gpu_cycles: of every kernel.
         hop_seconds: of a tensor that passes between GPU and DLA, beside its bytes.
         hop_bytes: of such a tensor in a second.
-        gpu_watts: of the busy GPU with 16 SMs at 1300.5 MHz, above idle.
+        gpu_watts: of the busy GPU with 16 SMs at 1300.5 MHz, above idle, between products.
+        gpu_product_watts: of the same while it multiplies.
         gpu_exponent: of the clock, in the energy of an operation.
         dla_watts: of a busy core at 1600 MHz, above idle.
         dla_exponent: as that of the GPU.
@@ -63,6 +64,7 @@ class Rates:
     hop_seconds: float
     hop_bytes: float
     gpu_watts: float
+    gpu_product_watts: float
     gpu_exponent: float
     dla_watts: float
     dla_exponent: float
@@ -127,17 +129,19 @@ class Machine:
         seconds = macs * slower / (r.dla_macs * clock) + own * r.dla_cycles / clock
         return seconds + moved * BYTES[precision] / (r.dla_bytes * self.memory)
 
+    def gpu_product_seconds(self, work: Work, precision: Precision) -> float:
+        """Of a layer on the GPU, what its multiplications take."""
+        r, clock = self.rates, self.mode.gpu_mhz * 1e6
+        rate = r.gpu_macs * self.mode.gpu_sms * clock * r.gpu_share / BYTES[precision]
+        return work.macs / rate
+
     def gpu_seconds(self, work: Work, precision: Precision) -> float:
         """Of a layer on the GPU."""
         r, clock = self.rates, self.mode.gpu_mhz * 1e6
-        macs, moved, own = gpu_terms(work)
-        rate = r.gpu_macs * self.mode.gpu_sms * clock * r.gpu_share / BYTES[precision]
+        _, moved, own = gpu_terms(work)
         peak = FULL_BANDWIDTH * 1e9 * self.memory
-        return (
-            macs / rate
-            + moved * BYTES[precision] / (r.gpu_bytes * peak)
-            + own * r.gpu_cycles / clock
-        )
+        rest = moved * BYTES[precision] / (r.gpu_bytes * peak) + own * r.gpu_cycles / clock
+        return self.gpu_product_seconds(work, precision) + rest
 
     def hop_seconds(self, elements: int, precision: Precision) -> float:
         """Of a tensor that passes between the two: reformatted by the GPU, and awaited."""
@@ -152,11 +156,18 @@ class Machine:
 
     @property
     def gpu_watts(self) -> float:
-        """Of the busy GPU, above idle."""
+        """Of the busy GPU between products, above idle."""
+        return self.rates.gpu_watts * self._gpu_scale
+
+    @property
+    def product_watts(self) -> float:
+        """What the GPU takes beyond that while it multiplies."""
+        return (self.rates.gpu_product_watts - self.rates.gpu_watts) * self._gpu_scale
+
+    @property
+    def _gpu_scale(self) -> float:
         clock = self.mode.gpu_mhz / 1300.5
-        return (
-            self.rates.gpu_watts * self.mode.gpu_sms / 16 * clock ** (1 + self.rates.gpu_exponent)
-        )
+        return self.mode.gpu_sms / 16 * clock ** (1 + self.rates.gpu_exponent)
 
     @property
     def dla_watts(self) -> float:
@@ -169,6 +180,14 @@ def gpu_total(machine: Machine, graph: Graph, precisions: Sequence[Precision]) -
     """Seconds of a whole graph on the GPU."""
     pairs = zip(graph.works, precisions, strict=True)
     return sum(machine.gpu_seconds(work, precision) for work, precision in pairs)
+
+
+def gpu_joules(machine: Machine, graph: Graph, precisions: Sequence[Precision]) -> float:
+    """Of a whole graph on the GPU, above idle."""
+    pairs = zip(graph.works, precisions, strict=True)
+    product = sum(machine.gpu_product_seconds(work, precision) for work, precision in pairs)
+    busy = gpu_total(machine, graph, precisions)
+    return busy * machine.gpu_watts + product * machine.product_watts
 
 
 def dla_total(machine: Machine, graph: Graph, precisions: Sequence[Precision]) -> float:

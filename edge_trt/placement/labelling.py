@@ -98,9 +98,9 @@ class _Edges:
         return frozenset(i for i in self._flow.sink_side(GPU, DLA) if isinstance(i, int))
 
     def _of_layers(self, weights: Weights, fixed: Mapping[int, bool]) -> Iterator[float]:
-        for i, (gpu, dla) in enumerate(zip(self._problem.gpu, self._problem.dla, strict=True)):
+        for i, dla in enumerate(self._problem.dla):
             side = fixed.get(i)
-            on_gpu = inf if side is True else weights.gpu * gpu
+            on_gpu = inf if side is True else self._problem.on_gpu(i, weights)
             on_dla = inf if side is False or dla == inf else weights.dla * dla
             least = 0.0 if inf in (on_gpu, on_dla) else min(on_gpu, on_dla)
             yield on_dla - least
@@ -230,7 +230,7 @@ class _Search:
         """What it would cost more to have a loadable on the GPU."""
         problem, weights = self._problem, self._weights
         without = labels - frozenset(part)
-        layers = sum(weights.gpu * problem.gpu[i] - weights.dla * problem.dla[i] for i in part)
+        layers = sum(problem.on_gpu(i, weights) - weights.dla * problem.dla[i] for i in part)
         touched = {v for i in part for v in problem.touching(i)}
         return layers + sum(
             problem.passing(v, weights) * (problem.passes(v, without) - problem.passes(v, labels))

@@ -215,7 +215,7 @@ class _Planner:
             return LATENCY
         idle = self._machine.idle_watts
         gpu, dla = self._machine.gpu_watts, self._machine.dla_watts
-        return Weights(gpu + idle, dla + idle, idle, gpu)
+        return Weights(gpu + idle, dla + idle, idle, gpu, self._machine.product_watts)
 
     def _cheapest(self, weights: Weights) -> Found:
         """Within the limit of a core; with two cores as a pipeline within twice that."""
@@ -271,8 +271,10 @@ class _Planner:
 
     def _joules(self, labels: Labels) -> float:
         """Of a run, above idle."""
-        gpu = self._problem.gpu_busy(labels) * self._machine.gpu_watts
-        return gpu + self._problem.dla_busy(labels) * self._machine.dla_watts
+        machine, problem = self._machine, self._problem
+        gpu = problem.gpu_busy(labels) * machine.gpu_watts
+        gpu += problem.multiplying(labels) * machine.product_watts
+        return gpu + problem.dla_busy(labels) * machine.dla_watts
 
     def _alternative(
         self, name: str, labels: Labels, *, why: str = "", exact: bool = True

@@ -29,12 +29,14 @@ class Weights:
         dla: of a DLA core at work.
         hop: of waiting for a tensor to pass.
         reformat: of the GPU while it reformats that tensor; it is part of the waiting.
+        product: of the GPU while it multiplies; it is part of its work.
     """
 
     gpu: float
     dla: float
     hop: float
     reformat: float
+    product: float = 0.0
 
 
 LATENCY = Weights(1.0, 1.0, 1.0, 0.0)
@@ -51,6 +53,7 @@ class Problem:
         dla: seconds on a DLA core, infinity for what it does not take.
         hop: seconds until a value has passed between GPU and DLA.
         reformat: seconds of the GPU in that.
+        product: seconds of `gpu` that are multiplications; none where that does not matter.
         preceding: the layers before each layer.
         cache: what a solver keeps from one question to the next.
     """
@@ -60,6 +63,7 @@ class Problem:
     dla: Sequence[float]
     hop: Sequence[float]
     reformat: Sequence[float]
+    product: Sequence[float] = ()
     preceding: list[list[int]] = field(default_factory=list[list[int]])
     cache: dict[str, Any] = field(default_factory=dict[str, Any], repr=False, compare=False)
 
@@ -129,12 +133,21 @@ class Problem:
     def cost(self, labels: Labels, weights: Weights = LATENCY) -> float:
         """What a placement costs; infinity if a DLA does not take a layer of it."""
         layers = sum(
-            weights.dla * self.dla[i] if i in labels else weights.gpu * seconds
-            for i, seconds in enumerate(self.gpu)
+            weights.dla * self.dla[i] if i in labels else self.on_gpu(i, weights)
+            for i in range(len(self.gpu))
         )
         return layers + sum(
             count * self.passing(v, weights) for v, count in self.crossings(labels).items()
         )
+
+    def on_gpu(self, layer: int, weights: Weights) -> float:
+        """What a layer costs on the GPU."""
+        product = self.product[layer] if self.product else 0.0
+        return weights.gpu * self.gpu[layer] + weights.product * product
+
+    def multiplying(self, labels: Labels) -> float:
+        """Seconds in which the GPU multiplies in one run."""
+        return sum(s for i, s in enumerate(self.product) if i not in labels)
 
     def passing(self, number: int, weights: Weights) -> float:
         """What it costs that a value passes once."""
@@ -168,4 +181,5 @@ def problem_of(
         graph, gpu, dla,
         [machine.hop_seconds(value.elements, width) for value, width in pass_by],
         [machine.reformat_seconds(value.elements, width) for value, width in pass_by],
+        [machine.gpu_product_seconds(work, precision) for work, precision in pairs],
     )  # fmt: skip

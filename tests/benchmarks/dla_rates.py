@@ -10,6 +10,7 @@ fitted on AGX Orin, and checked on Orin NX and with both models on all accelerat
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from functools import cache
 from math import log
 from pathlib import Path
@@ -24,6 +25,7 @@ from edge_trt.placement.cost import (
     Rates,
     dla_terms,
     dla_total,
+    gpu_joules,
     gpu_terms,
     gpu_total,
 )
@@ -43,6 +45,8 @@ DLA_MACS, GPU_MACS = 8192, 2048
 BLOCK = 64
 GPU_BYTES = 2.0
 HOP_SECONDS, HOP_BYTES = 100e-6, 50e9
+JOULES_BATCH = {"resnet50": (2, 256), "ssd-mobilenet-v1": (2, 128)}
+JOULES_FITTED = ("resnet34-backbone", "retinanet-resnext50")
 OFFLINE_DLA_BATCH = {"resnet50": 2, "retinanet-resnext50": 1}
 
 
@@ -146,8 +150,19 @@ def fit_gpu(dla: Rates) -> tuple[float, float]:
     return 1 / macs, cycles
 
 
-def fit_power() -> tuple[float, float, float, float]:
-    """Watts of GPU and core above idle, and the exponents of their clocks."""
+def joules_ratio(model: str, mode: str, rates: Rates) -> float:
+    """Images per joule of two DLA cores against the GPU, at the published batches."""
+    machine = machine_of(Row(model, "agx-orin-64gb", "", 1, "", mode, 0.0), rates)
+    on_dla, on_gpu = JOULES_BATCH.get(model, (1, 8))
+    graph = graph_of(model)
+    int8: list[Any] = ["int8"] * len(graph.works)
+    gpu = gpu_joules(machine, graph.with_batch(on_gpu), int8) / on_gpu
+    dla = dla_total(machine, graph.with_batch(on_dla), int8) / on_dla
+    return gpu / (dla * machine.dla_watts)
+
+
+def fit_exponents() -> tuple[float, float]:
+    """Of the clocks of GPU and DLA in the energy of an operation, by all models and modes."""
     published = results()["perf_per_watt"]
     caps = mode_caps.caps_of("agx-orin-64gb")
     assert caps is not None
@@ -156,20 +171,43 @@ def fit_power() -> tuple[float, float, float, float]:
     level = np.log(ratios) - np.log(ratios[:, :1])
     terms = [[log(m.gpu_mhz / 1300.5), -log(m.dla_mhz / 1600)] for m in modes]
     exponents, *_ = np.linalg.lstsq(np.array(terms), level.mean(0), rcond=None)
+    return float(exponents[0]), float(exponents[1])
+
+
+def fit_watts(rates: Rates) -> tuple[float, float, float]:
+    """Watts of the GPU between products and in them, and of a core, above idle.
+
+    One user's GPU and cores give the first and the last; that of products is such that the DLA is
+    better than the GPU by as much as was published of two models.
+    """
+    caps = mode_caps.caps_of("agx-orin-64gb")
+    assert caps is not None
     field = results()["module_watts"]
     per_second = 1e3 / next(r.value for r in rows() if r.metric == "dla-latency")
     both = 2 * per_second * field["scaling"] / field["both_per_watt"]
-    return (
-        field["gpu"] - caps.idle_watts,
-        float(exponents[0]),
-        (both - caps.idle_watts) / 2,
-        float(exponents[1]),
-    )
+    core = (both - caps.idle_watts) / 2
+    whole = field["gpu"] - caps.idle_watts  # of which some is in products
+    row = next(r for r in rows() if r.source == "field" and r.metric == "gpu-latency")
+    machine, graph = machine_of(row, rates), graph_of(row.model)
+    share = sum(machine.gpu_product_seconds(w, "int8") for w in graph.works) / (row.value / 1e3)
+    published = results()["perf_per_watt"]["rows"]
+
+    def short(product: float) -> float:
+        between = (whole - share * product) / (1 - share)
+        trial = replace(rates, gpu_watts=between, gpu_product_watts=product, dla_watts=core)
+        found = [joules_ratio(m, "MAXN", trial) / published[m][0] for m in JOULES_FITTED]
+        return sum(map(log, found))
+
+    low, high = whole, whole / share
+    for _ in range(50):
+        middle = (low + high) / 2
+        low, high = (middle, high) if short(middle) < 0 else (low, middle)
+    return (whole - share * low) / (1 - share), low, core
 
 
 # Rates before the fit: those that are fitted are 1.
 _PLAIN = Rates(
-    DLA_MACS, BLOCK, 1.0, 1.0, 1.0, GPU_MACS, 1.0, 1.0, 1.0, HOP_SECONDS, HOP_BYTES, 1, 1, 1, 1
+    DLA_MACS, BLOCK, 1.0, 1.0, 1.0, GPU_MACS, 1.0, 1.0, 1.0, HOP_SECONDS, HOP_BYTES, 1, 1, 1, 1, 1
 )
 
 
@@ -189,7 +227,12 @@ def fitted() -> dict[str, list[Any]]:
     dla_bytes, dla_cycles = fit_dla()
     dla = _plain_with(dla_bytes=dla_bytes, dla_cycles=dla_cycles)
     share, gpu_cycles = fit_gpu(dla)
-    watts = fit_power()
+    exponents = fit_exponents()
+    speed = _plain_with(
+        dla_bytes=dla_bytes, dla_cycles=dla_cycles, gpu_share=share, gpu_bytes=GPU_BYTES,
+        gpu_cycles=gpu_cycles, gpu_exponent=exponents[0], dla_exponent=exponents[1],
+    )  # fmt: skip
+    between, product, core = fit_watts(speed)
     models = ", ".join(DLA_FITTED)
     on_dla = f"fitted to two DLA cores of AGX Orin 64GB on {models}"
     on_gpu = "fitted to ResNet-50 and RetinaNet on AGX Orin 64GB (MLPerf 3.1)"
@@ -208,10 +251,11 @@ def fitted() -> dict[str, list[Any]]:
         "gpu_cycles": (gpu_cycles, on_gpu),
         "hop_seconds": (HOP_SECONDS, hop),
         "hop_bytes": (HOP_BYTES, "assumed: a quarter of the memory's bandwidth"),
-        "gpu_watts": (watts[0], field),
-        "gpu_exponent": (watts[1], energy),
-        "dla_watts": (watts[2], field),
-        "dla_exponent": (watts[3], energy),
+        "gpu_watts": (between, field),
+        "gpu_product_watts": (product, f"fitted to images per joule on {', '.join(JOULES_FITTED)}"),
+        "gpu_exponent": (exponents[0], energy),
+        "dla_watts": (core, field),
+        "dla_exponent": (exponents[1], energy),
     }
     whole = {"dla_macs", "dla_block", "gpu_macs"}
     return {
@@ -243,6 +287,22 @@ def checked(rates: Rates) -> list[dict[str, Any]]:
     ]
 
 
+def energy(rates: Rates) -> list[dict[str, Any]]:
+    """Published images per joule, DLA against GPU, beside the estimate."""
+    published = results()["perf_per_watt"]
+    return [
+        {
+            "model": model,
+            "mode": mode,
+            "value": value,
+            "predicted": float(f"{joules_ratio(model, mode, rates):.3g}"),
+            "fitted": model in JOULES_FITTED and mode == "MAXN",
+        }
+        for model, values in published["rows"].items()
+        for mode, value in zip(published["modes"], values, strict=True)
+    ]
+
+
 def main() -> None:
     """Writes the rates, and prints the errors."""
     found = fitted()
@@ -250,15 +310,22 @@ def main() -> None:
     table = checked(rates)
     lines = ",\n  ".join(f"{json.dumps(n)}: {json.dumps(e)}" for n, e in found.items())
     rest = ",\n  ".join(map(json.dumps, table))
+    joules = ",\n  ".join(map(json.dumps, energy(rates)))
     sources = json.dumps(results()["sources"], indent=2)
     RATES.write_text(
-        f'{{\n"rates": {{\n  {lines}\n}},\n"sources": {sources},\n"checked": [\n  {rest}\n]\n}}\n'
+        f'{{\n"rates": {{\n  {lines}\n}},\n"sources": {sources},\n"checked": [\n  {rest}\n],\n'
+        f'"energy": [\n  {joules}\n]\n}}\n'
     )
     for row in table:
         error = row["predicted"] / row["value"] - 1
         print(f"{row['model']:22} {row['board']:14} {row['mode']:5} {row['metric']:17}"
               f"{row['source']:13}{row['value']:9} {row['predicted']:9} {error:+.1%}"
               f"{' fitted' if row['fitted'] else ''}")  # fmt: skip
+    for row in energy(rates):
+        error = row["predicted"] / row["value"] - 1
+        print(
+            f"{row['model']:22} {row['mode']:5} {row['value']:5} {row['predicted']:5} {error:+.0%}"
+        )
 
 
 if __name__ == "__main__":

@@ -29,7 +29,8 @@ def problems(draw: st.DrawFn, most: int = 7, batches: int = 2) -> Problem:
     gpu = [draw(seconds) * MICRO for _ in range(count)]
     dla = [inf if draw(st.integers(0, 4)) == 0 else draw(seconds) * MICRO for _ in range(count)]
     hop = [draw(st.integers(0, 20)) * MICRO for _ in values]
-    return Problem(Graph(works, tuple(values)), gpu, dla, hop, [h / 2 for h in hop])
+    product = [draw(st.integers(0, 4)) / 4 * second for second in gpu]
+    return Problem(Graph(works, tuple(values)), gpu, dla, hop, [h / 2 for h in hop], product)
 
 
 def every(problem: Problem) -> Iterator[Labels]:

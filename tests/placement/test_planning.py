@@ -17,7 +17,7 @@ from edge_trt.placement.regions import regions, too_large
 from edge_trt.placement.streams import greatest
 from tests.placement.problems import MICRO, every, problems
 
-WEIGHTS = st.builds(Weights, *(st.sampled_from([0.0, 0.5, 1.0, 3.0]) for _ in range(4)))
+WEIGHTS = st.builds(Weights, *(st.sampled_from([0.0, 0.5, 1.0, 3.0]) for _ in range(5)))
 
 
 @given(problems(), WEIGHTS)
