@@ -12,7 +12,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
-from importlib import resources
+from pathlib import Path
 from typing import Any, cast
 
 Value = int | float | str | tuple[str, ...]
@@ -105,7 +105,7 @@ def _board(raw: dict[str, Any]) -> Board:
 
 @cache
 def _data() -> dict[str, Any]:
-    text = resources.files("edge_trt_jetson").joinpath("boards.json").read_text(encoding="utf-8")
+    text = Path(__file__).with_name("boards.json").read_text(encoding="utf-8")
     return json.loads(text)
 
 

@@ -12,7 +12,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
-from importlib import resources
+from pathlib import Path
 from typing import Any
 
 FIELDS = ("gpu_mhz", "gpu_sms", "dla_mhz", "emc_mhz")
@@ -58,7 +58,7 @@ class BoardCaps:
 
 @cache
 def _data() -> dict[str, Any]:
-    text = resources.files("edge_trt_jetson").joinpath("mode_caps.json").read_text("utf-8")
+    text = Path(__file__).with_name("mode_caps.json").read_text("utf-8")
     return json.loads(text)
 
 

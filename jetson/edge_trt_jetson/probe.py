@@ -11,12 +11,11 @@ import importlib
 import platform
 import sys
 from dataclasses import dataclass
-from importlib import metadata, util
+from importlib import util
 from pathlib import Path
 from typing import Any
 
 from edge_trt_jetson import cuda
-from edge_trt_jetson.board_checks import check_board_state
 from edge_trt_jetson.checks import Check, Status
 from edge_trt_jetson.detect import Detection, detect
 
@@ -71,11 +70,18 @@ def run(root: str | Path = "/") -> list[Check]:
     return [
         check_python(),
         check_board(found),
-        *(check_board_state(root) if found is not None else []),
+        *(_check_state(root) if found is not None else []),
         check_driver(driver, on_jetson=found is not None),
         *check_tensorrt(driver, on_jetson=found is not None),
         *(check_package(package) for package in PACKAGES),
     ]
+
+
+def _check_state(root: str | Path) -> list[Check]:
+    """The state of a Jetson; what reads its sensors is imported there alone."""
+    from edge_trt_jetson.board_checks import check_board_state
+
+    return check_board_state(root)
 
 
 def check_python() -> Check:
@@ -167,6 +173,18 @@ def check_package(package: Package) -> Check:
 
 
 def _version(distributions: tuple[str, ...]) -> str:
+    """The version of the first one that is installed.
+
+    Folders of wheels carry it in their names; importing what reads everything else takes longer
+    than all other checks.
+    """
+    for name in distributions:
+        pattern = f"{name.replace('-', '_')}-*.dist-info"
+        for folder in sys.path:
+            if found := next(Path(folder).glob(pattern), None):
+                return found.name.removesuffix(".dist-info").partition("-")[2]
+    from importlib import metadata
+
     for name in distributions:
         try:
             return metadata.version(name)

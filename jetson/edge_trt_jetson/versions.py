@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from functools import cache
-from importlib import resources
+from pathlib import Path
 from typing import Any, Literal
 
 DlaRegime = Literal["none", "weak", "strong"]
@@ -57,7 +57,7 @@ class Release:
 
 @cache
 def _data() -> dict[str, Any]:
-    text = resources.files("edge_trt_jetson").joinpath("versions.json").read_text(encoding="utf-8")
+    text = Path(__file__).with_name("versions.json").read_text(encoding="utf-8")
     return json.loads(text)
 
 

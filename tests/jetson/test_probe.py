@@ -39,7 +39,8 @@ def test_this_machine() -> None:
 def test_heavy_packages_are_not_imported() -> None:
     code = (
         "import sys; from edge_trt_jetson import probe; probe.run();"
-        "print(sorted({'torch', 'pycuda', 'onnxruntime', 'numpy'} & set(sys.modules)))"
+        "print(sorted({'torch', 'pycuda', 'onnxruntime', 'numpy', 'importlib.metadata',"
+        "'edge_trt_jetson.telemetry'} & set(sys.modules)))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     # The bindings of TensorRT import numpy themselves where they are installed.
@@ -109,6 +110,21 @@ def test_tensorrt_that_fails_to_load_is_broken(monkeypatch, tmp_path: Path) -> N
 def test_package_that_is_not_installed() -> None:
     package = probe.Package("no_such_module", ("no-such",), "nothing", "pip install no-such")
     assert probe.check_package(package).status == "missing"
+
+
+@pytest.mark.parametrize(
+    ("folder", "file"),
+    [("some_thing-1.5.dist-info", "METADATA"), ("some_thing-1.5.egg-info", "PKG-INFO")],
+)
+def test_version_of_a_wheel_and_of_a_package_of_the_system(
+    folder: str, file: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "some_thing.py").touch()
+    (tmp_path / folder).mkdir()
+    (tmp_path / folder / file).write_text("Metadata-Version: 2.1\nName: some-thing\nVersion: 1.5\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    package = probe.Package("some_thing", ("some-thing",), "nothing", "pip install some-thing")
+    assert probe.check_package(package).found == "1.5"
 
 
 DRIVER_SOURCE = r"""
