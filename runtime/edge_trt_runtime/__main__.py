@@ -13,9 +13,12 @@ from edge_trt_runtime.bundle import open_bundle, verify_bundle
 from edge_trt_runtime.describe import describe, describe_session
 from edge_trt_runtime.errors import EdgeTrtError
 
+LONGEST = 86400.0
+"""Seconds of a bench."""
 
-def main(arguments: list[str] | None = None) -> int:
-    """Run the command line; return its exit status (0 good, 1 refused or failed)."""
+
+def parser() -> argparse.ArgumentParser:
+    """The flags."""
     parser = argparse.ArgumentParser(prog="python -m edge_trt_runtime", description=__doc__)
     parser.add_argument("bundle", help="directory that `edge_trt build` wrote")
     parser.add_argument(
@@ -23,12 +26,11 @@ def main(arguments: list[str] | None = None) -> int:
     )
     parser.add_argument(
         "--device",
-        default="auto",
-        help="where it runs: auto (default), cpu, or a GPU such as cuda:0",
+        help="load it, and show what runs where: auto (default), cpu, or a GPU such as cuda:0",
     )
     parser.add_argument(
         "--bench",
-        type=float,
+        type=_seconds,
         nargs="?",
         const=3.0,
         metavar="SECONDS",
@@ -44,13 +46,29 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument(
         "--nvtx", action="store_true", help="put --bench's runs into NVTX ranges by segment"
     )
-    options = parser.parse_args(arguments)
+    return parser
+
+
+def _seconds(text: str) -> float:
+    seconds = float(text)
+    if not 0 < seconds <= LONGEST:
+        raise ValueError
+    return seconds
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run the command line; return its exit status (0 good, 1 refused or failed)."""
+    options = parser().parse_args(arguments)
     try:
-        print(describe(open_bundle(options.bundle)))
-        status = _verify(options.bundle, options.device) if options.verify else 0
-        if options.bench is not None or options.json or options.trace or options.profile:
-            _bench(options)
+        status = _run(options)
+        sys.stdout.flush()  # a closed pipe shows here, and not at the interpreter's end
         return status
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        return 130
+    except BrokenPipeError:  # who reads has left
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
     except EdgeTrtError as error:
         if os.environ.get("EDGE_TRT_DEBUG") == "1":
             raise
@@ -58,17 +76,27 @@ def main(arguments: list[str] | None = None) -> int:
         return 1
 
 
-def _bench(options: argparse.Namespace) -> None:
-    """Measure, print and write."""
+def _run(options: argparse.Namespace) -> int:
+    device = options.device or "auto"
+    print(describe(open_bundle(options.bundle)))
+    status = _verify(options.bundle, device) if options.verify else 0
+    measures = options.bench is not None or options.json or options.trace or options.profile
+    if measures or options.nvtx or (options.device and not options.verify):
+        _bench(options, device)
+    return status
+
+
+def _bench(options: argparse.Namespace, device: str) -> None:
+    """Load, measure, print and write what was asked for."""
     from edge_trt_runtime.bench import format_bench, measure, sample_inputs
     from edge_trt_runtime.layers import format_layers
     from edge_trt_runtime.opening import load
     from edge_trt_runtime.timing import trace_events
 
     nvtx = True if options.nvtx else None
-    with load(options.bundle, device=options.device, nvtx=nvtx) as session:
+    with load(options.bundle, device=device, nvtx=nvtx) as session:
         print(describe_session(session))
-        if options.bench is not None or options.json:
+        if options.bench is not None or options.json or options.nvtx:
             bench = measure(session, 3.0 if options.bench is None else options.bench)
             print(format_bench(bench))
             if options.json:

@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -35,6 +37,40 @@ def test_prints_what_a_bundle_holds(tmp_path: Path) -> None:
         "engines\n"
         f"  main  cpu (onnx), engines/cpu/main.onnx, {size} bytes\n"
     )
+
+
+def test_a_device_is_loaded(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = str(relu_draft().write(tmp_path / "m.edge"))
+    assert main([path, "--device", "cpu"]) == 0
+    assert capsys.readouterr().out.endswith("runs on the CPU\n")
+    assert main([path, "--device", "gpu"]) == 1
+    assert capsys.readouterr().err.startswith("error: unknown device 'gpu'")
+
+
+@pytest.mark.parametrize("seconds", ["0", "-1", "nan", "inf", "long"])
+def test_a_bench_takes_seconds(seconds: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main(["m.edge", "--bench", seconds])
+    assert "argument --bench: invalid" in capsys.readouterr().err
+
+
+def test_a_reader_that_leaves_and_ctrl_c(tmp_path: Path) -> None:
+    path = relu_draft().write(tmp_path / "m.edge")
+    read, write = os.pipe()
+    os.close(read)
+    command = [sys.executable, "-u", "-m", "edge_trt_runtime", str(path)]
+    done = subprocess.run(command, stdout=write, stderr=subprocess.PIPE, text=True)
+    os.close(write)
+    assert (done.returncode, done.stderr) == (0, "")
+    running = subprocess.Popen(
+        [*command, "--bench", "60"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    assert running.stdout
+    while "runs on" not in running.stdout.readline():
+        pass
+    running.send_signal(signal.SIGINT)
+    assert running.communicate()[1] == "interrupted\n"
+    assert running.returncode == 130
 
 
 def test_verify(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
