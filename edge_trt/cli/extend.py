@@ -25,6 +25,7 @@ from edge_trt.engines.tensorrt import flavour_of
 from edge_trt.errors import EdgeTrtError, OptionError
 from edge_trt.options import CompileOptions, option_of
 from edge_trt.pipeline import Bundle, add_engines
+from edge_trt_jetson.board_checks import check_clocks, check_power_mode
 from edge_trt_runtime.cuda import open_device
 from edge_trt_runtime.errors import EngineError
 from edge_trt_runtime.opening import load
@@ -52,6 +53,9 @@ def extend(arguments: argparse.Namespace, options: CompileOptions) -> Bundle:
     check_flags(arguments, options)
     if arguments.target is None and (board := native_target()):
         options = dataclasses.replace(options, target=(board,))
+        for check in (check_power_mode(Path("/")), check_clocks(Path("/"))):
+            if check.status == "ok" and check.fix:  # kernels are measured at these clocks
+                print_warning(f"{check.name}: {check.found}; {check.fix}")
     writer = BundleWriter(arguments.output)
     writer.check_place()
     with (

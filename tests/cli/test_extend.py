@@ -21,6 +21,7 @@ import edge_trt as compiler
 from edge_trt.bundle.kept_folder import kept_folder
 from edge_trt.engines import board, room
 from edge_trt.errors import BuildError, EdgeTrtError, OptionError
+from edge_trt_jetson.checks import Check
 from edge_trt_jetson.detect import detect
 from edge_trt_runtime.bundle import open_bundle
 from edge_trt_runtime.errors import EngineError
@@ -74,6 +75,16 @@ def test_engines_of_this_board_without_a_target(
     assert os.listdir(tmp_path / "cache/edge_trt") == ["tensorrt-10.3.0-sm87.timing"]
     assert {p.name for p in tmp_path.iterdir()} == {"model.edge", "root", "cache"}
     assert compiler.load(portable).missing == {}
+
+
+def test_a_slow_power_mode_is_told(
+    jetson: Jetson, portable: Path, edge_trt: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    slow = Check("power mode", "ok", "15W (id 0)", "speed", "MAXN (id 2) is faster")
+    monkeypatch.setattr("edge_trt.cli.extend.check_power_mode", lambda root: slow)
+    assert (
+        "warning: power mode: 15W (id 0); MAXN (id 2) is faster" in edge_trt("build", portable).err
+    )
 
 
 def test_wrong_results_are_not_written(jetson: Jetson, portable: Path, edge_trt: Command) -> None:
