@@ -114,7 +114,7 @@ class _Edges:
         """What is paid when a value passes between the sides, once each way."""
         value = self._problem.graph.values[number]
         producer = value.producer if value.producer >= 0 else GPU
-        same, other = self._problem.readers(value)
+        same, other = self._problem.readers(number)
         for reader in other:  # paid when either is on DLA
             either = ("either", number, reader)
             self._edge(GPU, either, number)

@@ -115,14 +115,20 @@ class Problem:
     def passes(self, number: int, labels: Labels) -> int:
         """How often a value passes."""
         value = self.graph.values[number]
-        same, other = self.readers(value)
+        same, other = self.readers(number)
         if value.producer in labels:
-            count = int(value.output or any(r not in labels for r in same))
-            return count + len(other)
-        return int(any(r in labels for r in same)) + sum(r in labels for r in other)
+            left = value.output or not labels.issuperset(same)
+            return int(left) + len(other)
+        entered = not labels.isdisjoint(same)
+        return int(entered) + sum(r in labels for r in other)
 
-    def readers(self, value: Value) -> tuple[list[int], list[int]]:
-        """Readers of the batch of the producer, and those of another batch (G6)."""
+    def readers(self, number: int) -> tuple[list[int], list[int]]:
+        """Readers of a value of the batch of its producer, and those of another batch (G6)."""
+        if "readers" not in self.cache:
+            self.cache["readers"] = [self._readers(value) for value in self.graph.values]
+        return self.cache["readers"][number]
+
+    def _readers(self, value: Value) -> tuple[list[int], list[int]]:
         if value.producer < 0:
             return list(value.readers), []
         works = self.graph.works
