@@ -23,6 +23,7 @@ import pytest
 import edge_trt_runtime
 from edge_trt_runtime.errors import EdgeTrtError, EngineError, InputError
 from edge_trt_runtime.server import notify
+from edge_trt_runtime.server.__main__ import main
 from edge_trt_runtime.server.arrays import decode, encode
 from edge_trt_runtime.server.http import Server, make_server
 from edge_trt_runtime.server.service import Service
@@ -259,3 +260,19 @@ def test_a_bundle_that_is_not_there(tmp_path: Path) -> None:
     assert done.stderr.startswith("error: ")
     assert done.stderr.count("\n") == 1
     assert os.fspath(tmp_path) in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("flag", "value", "range_"),
+    [
+        ("--port", "99999", "0 to 65535"),
+        ("--port", "-1", "0 to 65535"),
+        ("--waiting", "0", "1 to 1048576"),
+    ],
+)
+def test_numbers_out_of_range(
+    flag: str, value: str, range_: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit):
+        main(["m.edge", f"{flag}={value}"])
+    assert f"argument {flag}: {value} is not from {range_}" in capsys.readouterr().err

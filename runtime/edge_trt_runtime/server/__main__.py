@@ -35,15 +35,30 @@ def parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("bundle", help="directory that `edge_trt build` wrote")
     parser.add_argument("--host", default="127.0.0.1", help="address to listen on")
-    parser.add_argument("--port", type=int, default=8500, help="0 takes any that is free")
+    parser.add_argument("--port", type=_port, default=8500, help="0 takes any that is free")
     parser.add_argument("--socket", metavar="PATH", help="a Unix socket in place of a port")
     parser.add_argument("--device", default="auto", help="auto, cpu, or a GPU such as cuda:0")
     parser.add_argument(
         "--watchdog", type=float, metavar="S", help="seconds that a run may take (default: any)"
     )
-    parser.add_argument("--waiting", type=int, default=16, help="runs in work and in the queue")
+    parser.add_argument("--waiting", type=_count, default=16, help="runs in work and in the queue")
     parser.add_argument("--verbose", action="store_true", help="log every request")
     return parser
+
+
+def _port(text: str) -> int:
+    return _number(text, 0, 65535)
+
+
+def _count(text: str) -> int:
+    return _number(text, 1, 1 << 20)
+
+
+def _number(text: str, least: int, greatest: int) -> int:
+    number = int(text)
+    if not least <= number <= greatest:
+        raise argparse.ArgumentTypeError(f"{number} is not from {least} to {greatest}")
+    return number
 
 
 def main(arguments: list[str] | None = None) -> int:
