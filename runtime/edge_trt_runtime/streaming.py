@@ -286,7 +286,8 @@ def inputs_of(signature: Signature) -> Prepare:
         if first is None or not (hasattr(frame, "__array__") or is_foreign(frame)):
             return frame
         if is_on_gpu(frame):
-            return {first.name: frame}
+            lacks = getattr(frame, "ndim", None) == len(first.shape) - 1
+            return {first.name: frame[np.newaxis] if lacks else frame}
         array = np.asarray(frame)
         return {first.name: array[np.newaxis] if array.ndim == len(first.shape) - 1 else array}
 
@@ -298,5 +299,5 @@ def _check(depth: int, policy: str, deadline: float | None) -> None:
         raise EngineError(f"depth is {depth}", hint="give 1 or more")
     if policy not in POLICIES:
         raise EngineError(f"unknown policy {policy!r}", hint=did_you_mean(policy, [*POLICIES]))
-    if deadline is not None and deadline <= 0:
+    if deadline is not None and not deadline > 0:
         raise EngineError(f"deadline is {deadline}", hint="give seconds above 0, or None")

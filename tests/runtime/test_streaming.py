@@ -239,6 +239,7 @@ def test_frames_may_be_inputs_arrays_or_anything_with_prepare(relu: Session) -> 
         ({"policy": "newest"}, "unknown policy 'newest'"),
         ({"policy": "lates"}, "did you mean 'latest'"),
         ({"deadline": 0}, "deadline is 0: give seconds above 0"),
+        ({"deadline": float("nan")}, "deadline is nan: give seconds above 0"),
     ],
 )
 def test_bad_options(relu: Session, options: dict[str, Any], message: str) -> None:

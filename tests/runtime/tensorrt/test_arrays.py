@@ -52,6 +52,28 @@ def test_tensors_of_pytorch_on_the_host(
             session.run({"x": x.double()})
 
 
+class Picture(WithDlpack):
+    """One without a batch, to which its library can add that as a view."""
+
+    ndim = 1
+
+    def __getitem__(self, key: None) -> WithDlpack:
+        assert key is None
+        view = WithDlpack(self.device, self.value[None], at=self.pointer)
+        view.stream = self.stream
+        return view
+
+
+def test_a_stream_of_frames_on_the_gpu(machine: Callable[..., Machine], path: Path) -> None:
+    here = machine()
+    with edge_trt_runtime.load(path, device="cuda") as session:
+        frames = [Picture(here.device, row) for row in (X[0], -X[0])]
+        frames.append(WithDlpack(here.device, X))  # type: ignore[arg-type]
+        got = [result.outputs["output"] for result in session.stream(frames)]
+        for output, right in zip(got, (X, -X, X), strict=True):
+            np.testing.assert_array_equal(output, np.maximum(right, 0))
+
+
 @pytest.mark.parametrize("kind", [WithDlpack, WithInterface])
 def test_arrays_on_the_gpu(
     machine: Callable[..., Machine], path: Path, kind: type[Foreign]
