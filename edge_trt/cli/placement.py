@@ -126,7 +126,7 @@ def _print_network(network: Mapping[str, Any], target: Mapping[str, Any]) -> Non
     if not network["exact"]:
         print("The limit of loadables binds: this placement is the best found, not proved the best")
     rows = [row for mode in network["modes"] for row in _rows(mode, target["mode"])]
-    columns = ["mode", "alternative", "#latency, ms", "#inferences/s", "#mJ alone",
+    columns = ["mode", "alternative", "#latency, ms", "#inferences/s", "#mJ above idle",
                "#mJ saturated", "#loadables", "#transitions", "note"]  # fmt: skip
     print_table(f"Estimates for {network['network']}", columns, rows)
 
@@ -151,7 +151,7 @@ def _row(mode: str, alternative: Mapping[str, Any], *, best: bool) -> tuple[obje
         notes.append(f"side by side: {shares}")
     return (
         mode, alternative["name"], f"{alternative['latency_ms']:g}",
-        f"{alternative['per_second']:g}", f"{1e3 * alternative['joules_alone']:.3g}",
+        f"{alternative['per_second']:g}", f"{1e3 * alternative['joules_own']:.3g}",
         f"{1e3 * alternative['joules_saturated']:.3g}", alternative["loadables"],
         alternative["transitions"], "; ".join(notes),
     )  # fmt: skip

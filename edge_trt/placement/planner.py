@@ -38,7 +38,8 @@ class Figures:
         latency: seconds of a run that is alone.
         rate: inferences in a second when runs follow each other without a pause.
         energy: joules of an inference then, with its share of what the idle module takes.
-        alone: joules of an inference when one run is made after the other.
+        own: joules of an inference above those that the idle module takes anyway: what a board that
+            is on for other reasons pays for it, at a given number of runs.
         loadables: of one core.
         transitions: tensors that pass between GPU and DLA in a run.
     """
@@ -46,7 +47,7 @@ class Figures:
     latency: float
     rate: float
     energy: float
-    alone: float
+    own: float
     loadables: int
     transitions: int
 
@@ -175,7 +176,7 @@ class _Planner:
         figures = alternative.figures
         assert figures is not None
         values = {
-            "latency": figures.latency, "throughput": -figures.rate, "energy": figures.alone,
+            "latency": figures.latency, "throughput": -figures.rate, "energy": figures.own,
         }  # fmt: skip
         return values[self._question.objective], len(alternative.labels)
 
@@ -213,9 +214,8 @@ class _Planner:
     def _weights(self) -> Weights:
         if self._question.objective == "latency":
             return LATENCY
-        idle = self._machine.idle_watts
         gpu, dla = self._machine.gpu_watts, self._machine.dla_watts
-        return Weights(gpu + idle, dla + idle, idle, gpu, self._machine.product_watts)
+        return Weights(gpu, dla, 0.0, gpu, self._machine.product_watts)
 
     def _cheapest(self, weights: Weights) -> Found:
         """Within the limit of a core; with two cores as a pipeline within twice that."""
@@ -292,7 +292,7 @@ class _Planner:
             latency=latency,
             rate=runs * batch,
             energy=(joules + idle / runs) / batch,
-            alone=(joules + idle * latency) / batch,
+            own=joules / batch,
             loadables=len(parts) if cores != "pipeline" else len(stages(self._problem, parts)[0]),
             transitions=self._problem.transitions(labels),
         )

@@ -173,7 +173,7 @@ def _alternative(alternative: Alternative) -> dict[str, Any]:
         "latency_ms": _digits(figures.latency * 1e3),
         "per_second": _digits(figures.rate),
         "joules_saturated": _digits(figures.energy),
-        "joules_alone": _digits(figures.alone),
+        "joules_own": _digits(figures.own),
         "streams": [
             {"layers_on_dla": len(s.labels), "runs_per_second": _digits(s.rate)}
             for s in alternative.streams
