@@ -32,8 +32,8 @@ one power mode, by default that in which the board starts; `only` puts everythin
 error with the reasons; `off` is the default. The table shows the layers on GPU, DLA0 and DLA1, the
 refusals by rule, and estimates for every power mode beside the alternatives: all on the GPU, a mix,
 all on DLA. "above idle" is the energy of a run beyond what the idle board takes anyway, and what
-`energy` makes small; "saturated" has its share of that, at as many runs as the accelerators take. The
-board builds one engine that follows the plan; where two placements side by side have the greatest
+`energy` makes small; "saturated" has its share of that, at as many runs as the accelerators take.
+The board builds one engine that follows the plan; where two placements side by side have the greatest
 throughput, the other one is an estimate. A batch is not cut: cores take whole runs in turn. int8
 with `--dla` gives every tensor a scale, which takes some accuracy.
 
