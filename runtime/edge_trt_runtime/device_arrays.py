@@ -6,7 +6,7 @@ from __future__ import annotations
 import threading
 import weakref
 from collections import deque
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import numpy as np
 
@@ -74,6 +74,14 @@ class DeviceArray:
             with self._gpu:
                 self._gpu.fetch(array, self.pointer)
         return array
+
+    def __array__(self, *_: object, **__: object) -> NoReturn:
+        """Refuse to become numpy's array unseen: it would be one of a single object."""
+        raise TypeError("a DeviceArray is on the GPU: copy it to the host by its numpy()")
+
+    def __reduce_ex__(self, protocol: object) -> NoReturn:
+        """Refuse to be copied or pickled: a second one would not hold the memory."""
+        raise TypeError("a DeviceArray can't be copied or pickled: copy it by its numpy()")
 
     def __repr__(self) -> str:
         """Show what it is, and not what it holds."""

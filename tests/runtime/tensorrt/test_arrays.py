@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+import copy
+import pickle
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -102,6 +104,9 @@ def test_arrays_on_the_gpu(
             with pytest.raises(EngineError, match=r"can't stay on a GPU: this session runs on the"):
                 other.run({"x": X}, device_outputs=True)
     np.testing.assert_array_equal(staying.numpy(), np.maximum(X + 5, 0))  # it is the caller's
+    for copied in (copy.copy, copy.deepcopy, pickle.dumps, np.asarray):
+        with pytest.raises(TypeError, match=r"DeviceArray .* by its numpy\(\)"):
+            copied(staying)
     shown = staying.__cuda_array_interface__
     assert (shown["version"], shown["stream"], shown["typestr"]) == (3, None, "<f4")
     for array in (x, out):
