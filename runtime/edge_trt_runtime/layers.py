@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 import msgspec
 
+from edge_trt_runtime.errors import EngineError
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
@@ -45,6 +47,16 @@ def medians(runs: Sequence[Mapping[str, float]], scale: float = 1.0) -> list[tup
     """
     names = dict.fromkeys(name for run in runs for name in run)
     return [(name, scale * median([run.get(name, 0.0) for run in runs])) for name in names]
+
+
+def check_runs(runs: int) -> None:
+    """Refuse a number of runs that gives no median.
+
+    Raises:
+        EngineError: When it is less than 1.
+    """
+    if runs < 1:
+        raise EngineError(f"runs is {runs}", hint="give 1 or more")
 
 
 class LayerTime(NamedTuple):

@@ -237,8 +237,9 @@ class Session:
             InputError: As :meth:`run`.
             EngineError: Likewise.
         """
-        from edge_trt_runtime.layers import layer_times
+        from edge_trt_runtime.layers import check_runs, layer_times
 
+        check_runs(runs)
         loaded = self._loaded
         if loaded is None:
             raise self._closed()

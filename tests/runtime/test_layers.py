@@ -89,6 +89,8 @@ def test_layers_of_onnx_runtime(tmp_path: Path, watchdog: float | None) -> None:
     assert all(0 < layer.seconds < 1 for layer in layers)
     with pytest.raises(EngineError, match="is closed"):
         session.profile_layers({})
+    with pytest.raises(EngineError, match="runs is 0: give 1 or more"):
+        session.profile_layers({}, runs=0)
 
 
 def test_modules_of_a_compiled_model(tmp_path: Path) -> None:
