@@ -98,6 +98,7 @@ wheels: $(STAMP)
 
 bench: $(STAMP)
 	$(BIN)/python tests/benchmarks/compile.py
+	$(BIN)/python tests/benchmarks/native_build.py
 	$(BIN)/python tests/benchmarks/networks.py
 	$(BIN)/python tests/benchmarks/session.py
 
