@@ -152,11 +152,15 @@ def _dequantize_per_token(
     dtype: Any,
     output_dtype: Any,
 ) -> Any:
-    if zero_points is not None and zero_points.dtype.itemsize < 4:
-        return NotImplemented  # PyTorch subtracts in so few bits that it overflows
     levels = input.to(torch.float32)
     if zero_points is not None:
         levels = levels - zero_points.to(torch.float32)
+        kind = torch.promote_types(input.dtype, zero_points.dtype)
+        if kind in (torch.int8, torch.uint8):  # PyTorch subtracts in so few bits, and overflows
+            first = torch.iinfo(kind).min
+            levels = torch.remainder(levels - first, 256) + first
+        elif kind.itemsize < 4:
+            return NotImplemented
     return (levels * scales.to(torch.float32)).to(output_dtype)
 
 
@@ -193,6 +197,7 @@ QUANTIZATION: dict[Any, Callable[..., Any]] = {
     quantized.choose_qparams_symmetric.tensor: _choose_symmetric,
     quantized.choose_qparams_per_token.default: _choose_per_token,
     quantized.choose_qparams_per_token_asymmetric.default: _choose_per_token_asymmetric,
+    quantized._choose_qparams_per_token_asymmetric_impl.default: _choose_per_token_asymmetric,
     quantized.quantize_per_token.default: _quantize_per_token,
     quantized.dequantize_per_token.default: _dequantize_per_token,
     quantized.quantize_per_channel_group.default: _by_group(_quantize_per_token),

@@ -117,6 +117,15 @@ def _dims_first(function: Callable[..., Any]) -> Callable[..., Any]:
     return adapted
 
 
+def _of_all(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Adapt to the overload ``.default``, which takes all dimensions."""
+
+    def adapted(self: Any, unbiased: bool = True) -> Any:
+        return function(self, correction=int(unbiased))
+
+    return adapted
+
+
 def _prims_sum(inp: Any, dims: Any, *, output_dtype: Any = None) -> Any:
     dims = list(range(inp.dim())) if dims is None else dims
     return torch.sum(inp, dims, dtype=output_dtype or inp.dtype) if dims else inp
@@ -146,8 +155,10 @@ REDUCTIONS: dict[Any, Callable[..., Any]] = {
     aten.multilabel_margin_loss_forward.default: _multilabel_margin_loss,
     aten.nansum.default: _nansum,
     aten.std_mean.correction: _std_mean,
+    aten.std_mean.default: _of_all(_std_mean),
     aten.std_mean.dim: _dims_first(_std_mean),
     aten.var_mean.correction: _var_mean,
+    aten.var_mean.default: _of_all(_var_mean),
     aten.var_mean.dim: _dims_first(_var_mean),
     torch.ops.prims.sum.default: _prims_sum,
 }

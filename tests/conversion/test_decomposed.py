@@ -160,6 +160,10 @@ REDUCTIONS = [
         Row(f"{n} unbiased", lambda x, n=n: getattr(aten, n).dim(x, [1], True, True), (X,))
         for n in ("var_mean", "std_mean")
     ),
+    *(
+        Row(f"{n} of all, biased", lambda x, n=n: getattr(torch, n)(x, unbiased=False), (X,))
+        for n in ("var_mean", "std_mean")
+    ),
     *(Row(f"{n} of all", lambda x, n=n: getattr(torch, n)(x), (X,)) for n in ("var", "std_mean")),
     Row("aminmax", pair("aminmax", dim=1), (X,)),
     Row("count_nonzero", lambda x: torch.count_nonzero(x, dim=(0, 1)), (i64("b", 3, "n"),)),

@@ -113,12 +113,13 @@ def chosen(choose, low=-128, high=127, dtype=torch.int8):
     return run
 
 
-def by_group(zero):
+def by_group(zero, dtype=torch.int64):
     def run(x):
+        zeros = torch.full((2, 3), zero, dtype=dtype)
         scales, by = torch.arange(1, 7).reshape(2, 3) / 8, (-8, 7, torch.int8, 2)
-        whole = quantized.quantize_per_channel_group(x, scales, torch.full((2, 3), zero), *by)
+        whole = quantized.quantize_per_channel_group(x, scales, zeros, *by)
         return quantized.dequantize_per_channel_group(
-            whole, scales, None if zero == 0 else torch.full((2, 3), zero), *by, torch.float32
+            whole, scales, None if zero == 0 else zeros, *by, torch.float32
         )
 
     return run
@@ -145,7 +146,13 @@ COMPUTED = [
         per_token(quantized.choose_qparams_per_token_asymmetric),
         (f("b", 3, 8, low=-0.5),),
     ),
+    Row(
+        "per token, asymmetric, as it is composed",
+        per_token(quantized._choose_qparams_per_token_asymmetric_impl),
+        (f("b", 3, 8, low=-0.5),),
+    ),
     *(Row(f"per group {zero}", by_group(zero), (f(2, 6),)) for zero in (0, 2)),
+    Row("per group, in eight bits that overflow", by_group(-125, torch.int8), (f(2, 6),)),
     Row("uint8", through(0.25, 128, 0, 255, torch.uint8), (X,)),
     Row("around another zero", through(zero=3), (X,)),
     Row("to four bits", through(low=-8, high=7), (X,)),
