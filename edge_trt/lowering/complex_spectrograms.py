@@ -58,7 +58,7 @@ def _istft(pairs: Pairs, node: fx.Node) -> fx.Node | None:
         frames = pairs.call(node, aten.unsqueeze.default, frames, 0)
     added = pairs.call(node, aten.conv_transpose1d.default, frames, kernels, None, [hop])
     window = _windowed(pairs, node, torch.ones(1, 1, size), bound)
-    sizes = size_arguments(pairs.gm, (1, 1, found.shape[-1]), (spectrum,), node)
+    sizes = size_arguments(pairs.gm, (1, 1, found.shape[-1]), parts, node)
     ones = pairs.call(node, aten.full.default, sizes, 1.0, dtype=torch.float32)
     square = pairs.call(node, aten.mul.Tensor, window, window)
     weight = pairs.call(node, aten.conv_transpose1d.default, ones, square, None, [hop])

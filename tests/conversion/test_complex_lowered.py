@@ -178,6 +178,7 @@ SPECTROGRAMS = [
         for name, options, inverse, args in (
             ("", {}, {}, (f("b", 40),)),
             ("of a length", {}, {"length": 37}, (f("b", 40),)),
+            ("of open sizes", {}, {}, (f("b", "h"),)),
             ("of one signal", {"normalized": True}, {}, (f(40),)),
             ("of all frequencies", {"onesided": False}, {}, (f(2, 40),)),
             ("without a window", {"window": None, "center": False}, {}, (f(2, 40),)),
