@@ -3,7 +3,9 @@
 
 from __future__ import annotations
 
+import os
 import sys
+import warnings
 from importlib.machinery import ModuleSpec
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
@@ -144,6 +146,29 @@ def test_after_a_fork_cuda_is_refused(install: Any, monkeypatch: pytest.MonkeyPa
     for use in (device.__enter__, lambda: cuda_device.open_device(0)):
         with pytest.raises(EngineError, match="forked, and can't be used in the child"):
             use()
+
+
+@pytest.mark.parametrize("before", [False, True])
+def test_a_forked_child_uses_cuda_where_its_parent_did_not(install: Any, before: bool) -> None:
+    install(Driver())
+    if before:
+        cuda_device.open_device(0)
+    read, write = os.pipe()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of Python, that other threads are there
+        child = os.fork()
+    if not child:
+        try:
+            with cuda_device.open_device(0) as device:
+                os.write(write, b"lost" if device.lost else b"used")
+        except EngineError:
+            os.write(write, b"refused")
+        finally:
+            os._exit(0)
+    os.close(write)
+    assert os.read(read, 100) == (b"refused" if before else b"used")
+    os.close(read)
+    os.waitpid(child, 0)
 
 
 def test_errors_that_a_context_does_not_survive_are_known() -> None:

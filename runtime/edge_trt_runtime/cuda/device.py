@@ -33,7 +33,7 @@ _forked = False
 
 def _after_fork() -> None:
     global _forked
-    _forked = True
+    _forked = _forked or bool(_devices)  # a parent that has not used CUDA leaves it to the child
 
 
 os.register_at_fork(after_in_child=_after_fork)
@@ -163,7 +163,7 @@ class Device:
 
     @property
     def lost(self) -> bool:
-        """Whether this is a forked child, where nothing can be given back."""
+        """Whether it was in use when this process was forked, and so is out of reach here."""
         return _forked
 
     def describe(self) -> str:
@@ -297,7 +297,7 @@ def _driver(ordinal: int) -> Any:
 
 
 def _refuse_fork() -> None:
-    if _devices and _forked:
+    if _forked:
         raise EngineError(
             "CUDA was in use when this process was forked, and can't be used in the child",
             hint="start workers with multiprocessing's 'spawn' method, or load the bundle in them",
