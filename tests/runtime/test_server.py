@@ -76,6 +76,15 @@ def npy(array: Any) -> bytes:
     return file.getvalue()
 
 
+def damaged(array: np.ndarray) -> bytes:
+    """A `.npz` whose compressed content zlib refuses."""
+    file = io.BytesIO()
+    np.savez_compressed(file, image=array)
+    content = bytearray(file.getvalue())
+    content[45:75] = bytes(byte ^ 0xFF for byte in content[45:75])
+    return bytes(content)
+
+
 @pytest.mark.parametrize("body", [npz(image=X), npy(X)])
 def test_a_run(server: Server, body: bytes) -> None:
     status, answer = ask(server, "POST", "/run", body)
@@ -102,6 +111,7 @@ def test_what_else_it_tells(server: Server) -> None:
         ("POST", "/run", b"", 400, "no file of numpy"),
         ("POST", "/run", b"PK\x03\x04 and no more", 400, "can't be read"),
         ("POST", "/run", npy(X)[:-1], 400, "can't be read"),
+        ("POST", "/run", damaged(X), 400, "while decompressing"),
         ("POST", "/run", npy(np.array([{}], object)), 400, "can't be read"),
         ("POST", "/run", npy(X[:, :2]), 400, "image"),
         ("POST", "/run", npz(other=X), 400, "other"),
@@ -118,10 +128,14 @@ def test_refusals(
     assert ask(server, "GET", "/health")[0] == 200
 
 
-def test_a_body_without_a_length(server: Server) -> None:
-    with socket.create_connection(server.server_address[:2]) as raw:  # type: ignore[arg-type]
-        raw.sendall(b"POST /run HTTP/1.1\r\nHost: x\r\n\r\n")
-        assert raw.recv(100).startswith(b"HTTP/1.1 411 ")
+@pytest.mark.parametrize(
+    ("head", "status"),
+    [("", 411), ("Content-Length: -1\r\n", 411), (f"Content-Length: {'9' * 5000}\r\n", 413)],
+)
+def test_lengths_that_are_refused(server: Server, head: str, status: int) -> None:
+    with socket.create_connection(server.server_address[:2], 20) as raw:  # type: ignore[arg-type]
+        raw.sendall(f"POST /run HTTP/1.1\r\nHost: x\r\n{head}\r\n".encode())
+        assert raw.recv(100).startswith(f"HTTP/1.1 {status} ".encode())
 
 
 def test_a_file_that_promises_too_much(service: Service) -> None:
@@ -193,6 +207,20 @@ def test_a_unix_socket(service: Service, tmp_path: Path) -> None:
     path.write_text("mine")
     with pytest.raises(EdgeTrtError, match="is no socket"):
         make_server(service, "", 0, str(path))
+    assert path.read_text() == "mine"
+
+
+def test_a_unix_socket_of_another_process(service: Service, tmp_path: Path) -> None:
+    path = tmp_path / "s"
+    first = make_server(service, "", 0, str(path))
+    with pytest.raises(EdgeTrtError, match="another process serves"):
+        make_server(service, "", 0, str(path))
+    path.rename(tmp_path / "moved")
+    second = make_server(service, "", 0, str(path))
+    first.server_close()
+    assert path.is_socket()
+    second.server_close()
+    assert not path.exists()
 
 
 def test_an_address_that_is_taken(server: Server, service: Service) -> None:
@@ -242,12 +270,12 @@ def test_the_whole_process(systemd: socket.socket, bundle: Path, tmp_path: Path)
             answer = connection.getresponse()
             answer.read()
             assert answer.status == 200
-        connection.close()
         process.send_signal(signal.SIGHUP)
         time.sleep(0.5)
         process.send_signal(signal.SIGTERM)
         assert systemd.recv(100) == b"STOPPING=1"
-        _, log = process.communicate(timeout=20)
+        _, log = process.communicate(timeout=20)  # the open connection does not keep it
+    connection.close()
     assert process.returncode == 0, log
     assert f"reloaded {bundle}" in log
     assert "Traceback" not in log
@@ -260,6 +288,17 @@ def test_a_bundle_that_is_not_there(tmp_path: Path) -> None:
     assert done.stderr.startswith("error: ")
     assert done.stderr.count("\n") == 1
     assert os.fspath(tmp_path) in done.stderr
+
+
+def test_an_interrupt_while_it_loads(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def interrupted(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("edge_trt_runtime.server.__main__.load", interrupted)
+    assert main(["m.edge"]) == 130
+    assert capsys.readouterr().err == "interrupted\n"
 
 
 @pytest.mark.parametrize(

@@ -73,6 +73,9 @@ def main(arguments: list[str] | None = None) -> int:
             raise
         print(f"error: {error}", file=sys.stderr)
         return 1
+    except KeyboardInterrupt:  # while the bundle was loaded
+        print("interrupted", file=sys.stderr)
+        return 130
 
 
 def _serve(options: argparse.Namespace) -> int:

@@ -7,6 +7,8 @@ import logging
 import os
 import socket
 import stat
+import sys
+import threading
 from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING, Any
@@ -23,12 +25,29 @@ IDLE = 60.0
 """Seconds after which a silent connection is closed."""
 
 
+DIGITS = 18
+"""Of the longest size of a body that is looked at: Python refuses to read thousands of them."""
+
+
 class Handler(BaseHTTPRequestHandler):
     """One connection; the names of its methods are the standard library's."""
 
     protocol_version = "HTTP/1.1"  # connections stay open: a new one for each frame is slow
     timeout = IDLE
     service: Service
+    server: Server  # type: ignore[assignment] (what starts it is always one)
+
+    def handle_one_request(self) -> None:
+        """Wait for a request and answer it, unless the server is ending."""
+        if self.server.may_wait(self.connection):
+            super().handle_one_request()
+        else:
+            self.close_connection = True
+
+    def parse_request(self) -> bool:
+        """Read the head; from here on the connection is in work, and is let finish."""
+        self.server.begins(self.connection)
+        return super().parse_request()
 
     def do_GET(self) -> None:
         """Answer what changes nothing."""
@@ -42,8 +61,9 @@ class Handler(BaseHTTPRequestHandler):
             self._answer(self.service.unknown(self._path()))
         elif not (length.isascii() and length.isdecimal()):
             self._refuse(411, "the request does not say how long its body is")
-        elif int(length) > self.service.limit:
-            self._refuse(413, f"the body has {length} bytes, allowed are {self.service.limit}")
+        elif len(length) > DIGITS or int(length) > self.service.limit:
+            said = length[:DIGITS] + "..." * (len(length) > DIGITS)
+            self._refuse(413, f"the body has {said} bytes, allowed are {self.service.limit}")
         else:
             body = self.rfile.read(int(length))
             if len(body) == int(length):  # otherwise the other side has left
@@ -57,6 +77,8 @@ class Handler(BaseHTTPRequestHandler):
         self._answer(Answer(status, "text/plain", text.encode()))
 
     def _answer(self, answer: Answer) -> None:
+        if self.server.ending:
+            self.close_connection = True
         with suppress(ConnectionError):
             self.send_response(answer.status)
             self.send_header("Content-Type", answer.kind)
@@ -86,6 +108,46 @@ class Server(ThreadingHTTPServer):
 
     daemon_threads = False  # requests in work are finished at the end
     block_on_close = True
+    ending = False
+
+    def __init__(self, address: Any, handler: Callable[..., Handler]) -> None:
+        """Listen."""
+        self._lock, self._idle = threading.Lock(), set[socket.socket]()
+        super().__init__(address, handler)
+
+    def may_wait(self, connection: socket.socket) -> bool:
+        """Note that a connection waits for a request; false once the server is ending."""
+        with self._lock:
+            if not self.ending:
+                self._idle.add(connection)
+            return not self.ending
+
+    def begins(self, connection: socket.socket) -> None:
+        """Note that a request has come on a connection."""
+        with self._lock:
+            self._idle.discard(connection)
+
+    def shutdown_request(self, request: Any) -> None:
+        """Forget a connection that has ended."""
+        self.begins(request)
+        super().shutdown_request(request)
+
+    def server_close(self) -> None:
+        """Wait for requests in work; connections that are merely open are closed at once."""
+        with self._lock:
+            self.ending = True
+            for connection in self._idle:
+                with suppress(OSError):
+                    connection.shutdown(socket.SHUT_RD)
+        super().server_close()
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """Into the log: one line for a side that left, the traceback of what nobody foresaw."""
+        error = sys.exc_info()[1]
+        if isinstance(error, OSError):
+            log.info("a connection broke: %s", error)
+        else:
+            log.exception("a request failed")
 
 
 class UnixServer(Server):
@@ -93,18 +155,25 @@ class UnixServer(Server):
 
     address_family = socket.AF_UNIX
 
+    _bound: tuple[int, int] | None = None
+
     def server_bind(self) -> None:
         """Replace a socket that an earlier process left, and nothing else."""
         path = str(self.server_address)
         with suppress(FileNotFoundError):
             if not stat.S_ISSOCK(os.lstat(path).st_mode):
                 raise EdgeTrtError(f"{path} is there and is no socket", hint="choose another path")
+            if _answers(path):
+                raise EdgeTrtError(
+                    f"another process serves {path}", hint="end it, or choose another path"
+                )
             os.unlink(path)
         before = os.umask(0o117)
         try:
             self.socket.bind(path)
         finally:
             os.umask(before)
+        self._bound = _identity(path)
         self.server_name, self.server_port = path, 0
 
     def get_request(self) -> tuple[socket.socket, Any]:
@@ -113,10 +182,30 @@ class UnixServer(Server):
         return connection, ("unix", 0)
 
     def server_close(self) -> None:
-        """Remove the socket's name too."""
+        """Remove the socket's name too, if it is still that of this server."""
         super().server_close()
+        path = str(self.server_address)
         with suppress(OSError):
-            os.unlink(str(self.server_address))
+            if self._bound is not None and _identity(path) == self._bound:
+                os.unlink(path)
+
+
+def _identity(path: str) -> tuple[int, int]:
+    found = os.lstat(path)
+    return found.st_dev, found.st_ino
+
+
+def _answers(path: str) -> bool:
+    """Whether a process listens on a Unix socket."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as channel:
+        channel.settimeout(1.0)
+        try:
+            channel.connect(path)
+        except (ConnectionRefusedError, FileNotFoundError):
+            return False
+        except OSError:
+            return True  # its queue is full, or it belongs to somebody else
+        return True
 
 
 def make_server(service: Service, host: str, port: int, path: str | None) -> Server:
@@ -132,4 +221,7 @@ def make_server(service: Service, host: str, port: int, path: str | None) -> Ser
         return Server((host, port), handler)
     except OSError as error:
         where = path or f"{host}:{port}"
-        raise EdgeTrtError(f"{where} can't be listened on ({error.strerror})") from error
+        raise EdgeTrtError(
+            f"{where} can't be listened on ({error.strerror or error})",
+            hint="choose another --port, --host or --socket",
+        ) from error

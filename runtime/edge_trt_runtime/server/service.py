@@ -81,7 +81,7 @@ class Service:
         except InputError as error:
             return _error(400, str(error))
         except EdgeTrtError as error:
-            log.exception("a run failed")
+            log.error("a run failed: %s", error)
             return _error(503, str(error))
         finally:
             self._room.release()
@@ -91,8 +91,8 @@ class Service:
         try:
             self.session.reload()
             log.info("reloaded %s", self.session.bundle.root)
-        except EdgeTrtError:
-            log.exception("the new bundle is refused, the old one goes on")
+        except (EdgeTrtError, OSError) as error:
+            log.error("the new bundle is refused, the old one goes on: %s", error)
 
     def unknown(self, path: str) -> Answer:
         """Refuse a path."""
