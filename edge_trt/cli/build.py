@@ -59,7 +59,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--untested",
         action="store_true",
-        help="of a bundle: write engines of this machine's GPU before they ran its recorded cases",
+        help="write engines of this machine's GPU before they ran the recorded cases",
     )
     parser.add_argument(
         "--on", metavar="USER@BOARD", help="of a bundle: build on that board, over ssh and rsync"
@@ -122,7 +122,9 @@ def _compile(arguments: argparse.Namespace, options: CompileOptions) -> Bundle:
                 synced = beside.submit(sync_tree, portable)  # its files become the bundle's
                 add_engines(bundle, options, progress, Path(folder))
                 synced.result()  # what the disk refuses is told once, to who asks first
-                bundle.save(arguments.output)
+                from edge_trt.cli.tested import save_tested
+
+                save_tested(bundle, output, () if arguments.untested else options.targets, progress)
     return bundle
 
 

@@ -20,16 +20,13 @@ from edge_trt.bundle.kept_folder import kept_folder
 from edge_trt.bundle.reader import read_bundle
 from edge_trt.bundle.writer import BundleWriter
 from edge_trt.cli.console import print_warning, progress_or_silence
+from edge_trt.cli.tested import save_tested
 from edge_trt.engines.board import native_target
-from edge_trt.engines.tensorrt import flavour_of
 from edge_trt.errors import EdgeTrtError, OptionError
 from edge_trt.options import CompileOptions, option_of
 from edge_trt.pipeline import Bundle, add_engines
 from edge_trt_jetson.board_checks import check_clocks, check_power_mode
-from edge_trt_runtime.cuda import open_device
 from edge_trt_runtime.errors import EngineError
-from edge_trt_runtime.opening import load
-from edge_trt_runtime.selftest import run_self_test
 
 if TYPE_CHECKING:
     from edge_trt.stages import Progress
@@ -67,16 +64,12 @@ def extend(arguments: argparse.Namespace, options: CompileOptions) -> Bundle:
         bundle = read_bundle(arguments.model, beside=beside)
         progress = _checking(shown, bundle)
         add_engines(bundle, options, progress, folder)
-        here = [plan.target for plan in bundle.plans if flavour_of(plan.target) == "tensorrt"]
-        if set(here) & set(options.targets) and not arguments.untested:
-            try:
-                _save_tested(bundle, writer, progress)
-            except EngineError:
-                for record in folder.glob("*.json"):  # not to be taken again
-                    record.unlink()
-                raise
-        else:
-            bundle.save(arguments.output)
+        try:
+            save_tested(bundle, writer, () if arguments.untested else options.targets, progress)
+        except EngineError:
+            for record in folder.glob("*.json"):  # not to be taken again
+                record.unlink()
+            raise
     return bundle
 
 
@@ -120,42 +113,3 @@ def _told_what_is_kept(folder: Path) -> Generator[None]:
                 f"{os.path.relpath(folder)}; the same command goes on from there"
             )
         raise
-
-
-def _save_tested(bundle: Bundle, writer: BundleWriter, progress: Progress) -> None:
-    """Writes a bundle beside its place, runs its recorded cases, and only then moves it there."""
-    try:
-        open_device()
-    except EngineError as error:
-        bundle.remarks = [*bundle.remarks, f"the engines have not run yet: {error}"]
-        bundle.save(writer.target)
-        return
-    source = bundle.source
-    if source is not None and source.opened.root == writer.target:
-        bundle.source = dataclasses.replace(source, leaving=True)  # it is replaced, or nothing is
-    with writer.sibling("untested") as folder:
-        candidate = bundle.save(Path(folder, "model.edge"))
-        progress("self-test", 0.0, "")
-        _test(candidate, writer.target)
-        progress("self-test", 1.0, "")
-        writer.move_in(str(candidate))
-    bundle.path = Path(writer.target)
-
-
-def _test(candidate: Path, name: str) -> None:
-    """Runs the recorded cases on the GPU.
-
-    Raises:
-        EngineError: results differ from those of PyTorch.
-    """
-    with load(candidate, device="cuda:0", verify=False) as session:
-        failed = [result for result in run_self_test(session) if not result.passed]
-    if failed:
-        first = failed[0]
-        raise EngineError(
-            f"the engines built here fail {len(failed)} of the recorded cases of {name}: output "
-            f"{first.output!r} of {first.case}: {first.problem} (greatest difference "
-            f"{first.max_abs:.3g})",
-            hint="nothing was written; try --optimization-level 0 or another precision, report it, "
-            "or write them with --untested to look into it with edge_trt verify",
-        )

@@ -55,7 +55,7 @@ def make_jetson(
     made = machine(version, cores=cores)
     for module in (board, plans):
         monkeypatch.setattr(module, "open_device", lambda: made.device)
-    monkeypatch.setattr("edge_trt.cli.extend.open_device", lambda: made.device)
+    monkeypatch.setattr("edge_trt.cli.tested.open_device", lambda: made.device)
     monkeypatch.setattr(board, "this_board", lambda: found)
     monkeypatch.setattr("edge_trt.placement.native.this_board", lambda: found)
     monkeypatch.setenv("XDG_CACHE_HOME", str(folder / "cache"))

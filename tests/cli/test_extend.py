@@ -139,7 +139,7 @@ def test_engines_that_can_not_run_here_say_so(
     jetson: Jetson, portable: Path, edge_trt: Command, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     absent = MagicMock(side_effect=EngineError("PyCUDA is not installed"))
-    monkeypatch.setattr("edge_trt.cli.extend.open_device", absent)
+    monkeypatch.setattr("edge_trt.cli.tested.open_device", absent)
     done = edge_trt("build", portable)
     assert done.status == 0
     assert "Note: the engines have not run yet: PyCUDA is not installed" in done.out
@@ -217,3 +217,23 @@ def test_memory_and_disk(portable: Path, tmp_path: Path, monkeypatch: pytest.Mon
 def test_a_folder_that_can_not_be_made(tmp_path: Path) -> None:
     with pytest.raises(EdgeTrtError, match="can't be written"), kept_folder(tmp_path / "a/b"):
         pass
+
+
+def test_a_model_that_is_compiled_on_the_board_is_tested_too(
+    jetson: Jetson, tmp_path: Path, edge_trt: Command
+) -> None:
+    code = "from tests.cli.test_extend import Cut\ndef create():\n    return Cut().eval()\n"
+    (tmp_path / "model.py").write_text(code)
+    output = tmp_path / "new.edge"
+    arguments = [
+        "build", f"{tmp_path / 'model.py'}:create", "--input", "x=3x4", "--target", TARGET,
+        "--fallback-ops", "aten.sin", "--min-block-size", "1", "-o", output,
+    ]  # fmt: skip
+    jetson.function = "twice"
+    done = edge_trt(*arguments)
+    assert done.status == 1
+    assert "fail 2 of the recorded cases" in done.err
+    assert not output.exists()
+    jetson.function = "relu"
+    assert edge_trt(*arguments).status == 0
+    assert len(open_bundle(output).manifest.engines) == 2
