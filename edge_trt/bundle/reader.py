@@ -58,6 +58,8 @@ def read_bundle(
     try:
         bundle = _read(opened, Path(path))
     except (KeyError, TypeError, ValueError) as error:
+        if checked is not None:
+            checked.result()  # damage, if there is any, is the better reason
         if isinstance(error, BundleError):
             raise
         raise BundleError(

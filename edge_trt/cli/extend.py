@@ -63,7 +63,11 @@ def extend(arguments: argparse.Namespace, options: CompileOptions) -> Bundle:
     ):
         bundle = read_bundle(arguments.model, beside=beside)
         progress = _checking(shown, bundle)
-        add_engines(bundle, options, progress, folder)
+        try:
+            add_engines(bundle, options, progress, folder)
+        except EdgeTrtError:
+            bundle.check()  # damaged weights are the better reason
+            raise
         try:
             save_tested(bundle, writer, () if arguments.untested else options.targets, progress)
         except EngineError:

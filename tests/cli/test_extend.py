@@ -103,6 +103,27 @@ def test_wrong_results_are_not_written(jetson: Jetson, portable: Path, edge_trt:
     assert edge_trt("verify", portable, "--device", "cuda:0").status == 1
 
 
+@pytest.mark.parametrize("least", [0, 8 << 20], ids=["while it builds", "before"])
+def test_damaged_weights_build_nothing(
+    jetson: Jetson,
+    portable: Path,
+    edge_trt: Command,
+    monkeypatch: pytest.MonkeyPatch,
+    least: int,
+) -> None:
+    monkeypatch.setattr("edge_trt.bundle.reader.LARGE", least)
+    weights = portable / "weights.safetensors"
+    weights.write_bytes(weights.read_bytes()[:-1] + b"\xaa")
+    before = {path: path.read_bytes() for path in portable.rglob("*") if path.is_file()}
+    done = edge_trt("build", portable)
+    assert done.status == 1
+    assert "weights.safetensors" in done.err
+    assert "was changed after the build" in done.err
+    assert "are kept in" not in done.err
+    assert not portable.with_name("model.edge.plans").exists()
+    assert {path: path.read_bytes() for path in portable.rglob("*") if path.is_file()} == before
+
+
 def test_an_interrupted_build_goes_on(jetson: Jetson, portable: Path, edge_trt: Command) -> None:
     jetson.interrupt_at = 1
     done = edge_trt("build", portable)
