@@ -8,11 +8,13 @@ needs nothing else.
 from __future__ import annotations
 
 import html
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 
 from edge_trt.bench.record import Block, Record
+from edge_trt.bench.result_file import check_place, write_whole
 from edge_trt_runtime.errors import EdgeTrtError
 
 WIDTH, PANEL, LEFT, RIGHT, TOP = 900, 190, 70, 190, 34
@@ -86,16 +88,28 @@ def save(record: Record, path: str) -> None:
     Raises:
         EdgeTrtError: another ending, or the file can't be written.
     """
+    write_whole(path, _writer(path)(record))
+
+
+def check(path: str) -> None:
+    """Refuses what `save` will not be able to write, before anything is measured.
+
+    Raises:
+        EdgeTrtError: an unknown ending, Pillow is missing, or nothing can be written there.
+    """
+    if _writer(path) is _png:
+        _pillow()
+    check_place(path)
+
+
+def _writer(path: str) -> Callable[[Record], bytes]:
     writers = {".png": _png, ".html": _page, ".svg": _svg}
     writer = writers.get(Path(path).suffix.lower())
     if writer is None:
         raise EdgeTrtError(
             f"{path!r} has an unknown ending", hint=f"known are {', '.join(writers)}"
         )
-    try:
-        Path(path).write_bytes(writer(record))
-    except OSError as error:
-        raise EdgeTrtError(f"{path!r} can't be written ({error.strerror})") from error
+    return writer
 
 
 def _latency(blocks: Sequence[Block]) -> list[Point]:
@@ -191,19 +205,11 @@ def _page(record: Record) -> bytes:
 
 
 def _png(record: Record) -> bytes:
-    """By Pillow.
-
-    Raises:
-        EdgeTrtError: it is not installed.
-    """
     import io
 
-    try:
-        from PIL import Image, ImageDraw
-    except ModuleNotFoundError as error:
-        raise EdgeTrtError(
-            "Pillow is not installed", hint="pip install pillow, or write .html or .svg"
-        ) from error
+    _pillow()
+    from PIL import Image, ImageDraw
+
     image = Image.new("RGB", (WIDTH, _height(record)), "white")
     draw = ImageDraw.Draw(image)
     for mark in _marks(record):
@@ -215,3 +221,15 @@ def _png(record: Record) -> bytes:
     file = io.BytesIO()
     image.save(file, "PNG")
     return file.getvalue()
+
+
+def _pillow() -> None:
+    """Refuses a PNG without Pillow.
+
+    Raises:
+        EdgeTrtError: it is not installed.
+    """
+    if find_spec("PIL") is None:
+        raise EdgeTrtError(
+            "Pillow is not installed", hint="pip install pillow, or write .html or .svg"
+        )

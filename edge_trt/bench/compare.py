@@ -72,6 +72,9 @@ def compare(before: Record, after: Record) -> list[Comparison]:
 def differences(before: Record, after: Record) -> list[str]:
     """What else is not the same, one sentence each."""
     found: list[str] = []
+    if before.bundle.get("manifest") != after.bundle.get("manifest"):
+        names = [record.bundle.get("path", "not told") for record in (before, after)]
+        found.append(f"bundle: {names[0]} before, {names[1]} after, which differ in what they hold")
     for title in ("machine", "conditions"):
         a, b = getattr(before, title), getattr(after, title)
         keys = [k for k in {**a, **b} if k not in ("temperature", "memory", "cpu load before")]

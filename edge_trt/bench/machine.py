@@ -101,6 +101,17 @@ def doubts(facts: Mapping[str, str], samples: Sequence[Sample], loads: Sequence[
     return found
 
 
+def still_hot(before: Sample, limit: float | None) -> list[str]:
+    """A sentence where the board was to be cooler before the measurement than it got."""
+    if limit is None:
+        return []
+    if before.hottest is None:
+        return ["nothing here tells a temperature, so nothing was waited for (--cool-down)"]
+    if before.hottest <= limit:
+        return []
+    return [f"it began at {before.hottest:.1f} C, and did not cool down to {limit:g} C in time"]
+
+
 def _spread(values: Sequence[float]) -> float:
     """Coefficient of variation."""
     if len(values) < 2:

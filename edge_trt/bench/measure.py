@@ -9,6 +9,7 @@ import os
 import threading
 import time
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
 from itertools import pairwise
@@ -90,7 +91,8 @@ def measure(path: str, plan: Plan, told: Told) -> Record:
     return Record(
         date=datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
         bundle=bundle, places=places, machine=machine.describe(plan.root), conditions=facts,
-        doubts=machine.doubts(facts, samples, [single, saturated]), load_ms=load_ms,
+        doubts=machine.still_hot(before, plan.cool_down)
+        + machine.doubts(facts, samples, [single, saturated]), load_ms=load_ms,
         first_ms=first_ms, single=single, saturated=saturated, stages=stages, segments=segments,
         readings=[machine.reading(sample, start) for sample in samples],
     )  # fmt: skip
@@ -104,8 +106,10 @@ def together(paths: Sequence[str], plan: Plan, told: Told) -> list[Load]:
     Raises:
         EdgeTrtError: as `measure`.
     """
-    sessions = [load(p, device=plan.device, frames=max(2, plan.callers)) for p in paths]
-    try:
+    with ExitStack() as opened:
+        frames = max(2, plan.callers)
+        loaded = (load(path, device=plan.device, frames=frames) for path in paths)
+        sessions = [opened.enter_context(session) for session in loaded]
         inputs = [sample_inputs(session) for session in sessions]
         pairs = zip(sessions, inputs, strict=True)
         calls = [partial(s.run, i) for s, i in pairs for _ in range(plan.callers)]
@@ -114,9 +118,6 @@ def together(paths: Sequence[str], plan: Plan, told: Told) -> list[Load]:
         times, seconds = _concurrently(calls, plan.seconds, "together", told)
         groups = [times[i * plan.callers : (i + 1) * plan.callers] for i in range(len(paths))]
         return [_load(group, seconds, None) for group in groups]
-    finally:
-        for session in sessions:
-            session.close()
 
 
 def _rested(sampler: Sampler, plan: Plan, told: Told) -> machine.Sample:
@@ -209,8 +210,8 @@ def _concurrently(
             threads[0].join(0.1) if threads[0].is_alive() else time.sleep(0.01)
     finally:
         stop.set()
-    for thread in threads:
-        thread.join()
+        for thread in threads:  # also after Ctrl-C: the session is closed next
+            thread.join()
     if failures:
         raise failures[0]
     told(name, 1.0, "")

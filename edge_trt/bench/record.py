@@ -8,6 +8,7 @@ from typing import Any
 
 import msgspec
 
+from edge_trt.bench.result_file import write_whole
 from edge_trt_runtime.errors import EdgeTrtError
 
 SCHEMA = 1
@@ -154,11 +155,7 @@ def write(record: Record, path: str) -> None:
     Raises:
         EdgeTrtError: the file can't be written.
     """
-    try:
-        with open(path, "wb") as file:
-            file.write(msgspec.json.format(msgspec.json.encode(record.as_dict()), indent=1))
-    except OSError as error:
-        raise EdgeTrtError(f"{path!r} can't be written ({error.strerror})") from error
+    write_whole(path, msgspec.json.format(msgspec.json.encode(record.as_dict()), indent=1))
 
 
 def read(path: str | os.PathLike[str]) -> Record:
@@ -179,7 +176,11 @@ def read(path: str | os.PathLike[str]) -> Record:
                 f"{os.fspath(path)!r} has schema {schema!r}, and this edge_trt reads {SCHEMA}",
                 hint="measure again with edge_trt bench --json",
             )
-        return msgspec.json.decode(data, type=Record)
+        record = msgspec.json.decode(data, type=Record)
+        for load in (record.single, record.saturated):
+            if load.seconds <= 0 or not load.blocks or min(b.seconds for b in load.blocks) <= 0:
+                raise msgspec.ValidationError("it holds no runs")
+        return record
     except msgspec.DecodeError as error:
         raise EdgeTrtError(
             f"{os.fspath(path)!r} is no record of edge_trt bench: {error}",

@@ -15,6 +15,7 @@ Two records are compared with confidence intervals:
 from __future__ import annotations
 
 import argparse
+import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -57,6 +58,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Measure or compare, print, write."""
     if arguments.compare:
+        if arguments.bundle or arguments.json or arguments.chart:
+            raise OptionError(
+                "--compare runs nothing and writes nothing",
+                hint="leave out bundles, --json and --chart",
+            )
         return _compare(*arguments.compare)
     plan = _checked(arguments)
     from edge_trt.bench import chart, record
@@ -89,16 +95,27 @@ def _checked(arguments: argparse.Namespace) -> Plan:
 
     Raises:
         OptionError: one of them makes no sense.
+        EdgeTrtError: what is measured could not be written.
     """
+    from edge_trt.bench import chart
     from edge_trt.bench.measure import Plan
+    from edge_trt.bench.result_file import check_place
 
     if not arguments.bundle:
         raise OptionError("no bundle is given", hint="edge_trt bench model.edge, or --compare")
     for flag in ("seconds", "callers"):
-        if not getattr(arguments, flag) > 0:
+        if not 0 < getattr(arguments, flag) < math.inf:
             raise OptionError(f"--{flag} is {getattr(arguments, flag)}", hint="give more than 0")
+    if not 0 <= arguments.warm_up < math.inf:
+        raise OptionError(f"--warm-up is {arguments.warm_up}", hint="give seconds, 0 for none")
+    if arguments.cool_down is not None and not math.isfinite(arguments.cool_down):
+        raise OptionError(f"--cool-down is {arguments.cool_down}", hint="give degrees Celsius")
     if len(arguments.bundle) > 1 and (arguments.json or arguments.chart):
         raise OptionError("--json and --chart take one bundle", hint="measure them one by one")
+    if arguments.json:
+        check_place(arguments.json)
+    if arguments.chart:
+        chart.check(arguments.chart)
     return Plan(
         arguments.seconds, arguments.warm_up, arguments.callers, arguments.device,
         arguments.cool_down,

@@ -7,7 +7,7 @@ restart. What its file tells beforehand is `reboot_reason`, so that people are a
 
 ::
 
-    with held("MAXN", lock_clocks=True):
+    with held("MAXN", lock=True):
         measure()  # afterwards, also after Ctrl-C, the mode and the clocks are as before
 """
 

@@ -15,9 +15,11 @@ from __future__ import annotations
 import argparse
 import json
 import re
+import signal
 import subprocess
 import sys
 from pathlib import Path
+from types import FrameType
 from typing import Any
 
 from edge_trt_jetson import power_modes
@@ -42,10 +44,15 @@ def main(arguments: list[str] | None = None) -> int:
         print(f"error: {error}", file=sys.stderr)
         return 1
     problems: dict[str, str] = {}
+    signal.signal(signal.SIGTERM, terminated)
     for mode in modes:
         record = out / f"{re.sub(r'[^A-Za-z0-9]+', '_', mode)}.json"
-        if not record.exists() and (problem := measure(options, mode, record)):
-            problems[mode] = problem
+        try:
+            if not record.exists() and (problem := measure(options, mode, record)):
+                problems[mode] = problem
+        except KeyboardInterrupt:
+            print("interrupted; the same command goes on", file=sys.stderr)
+            return 130
     print_table(out)
     for mode, problem in problems.items():
         print(f"{mode}: {problem}", file=sys.stderr)
@@ -60,29 +67,57 @@ def measure(options: argparse.Namespace, mode: str, record: Path) -> str:
         "--seconds", options.seconds, "--cool-down", options.cool_down,
         "--json", str(record), "--chart", str(record.with_suffix(".html")),
     ]  # fmt: skip
-    done = subprocess.run(command, stderr=subprocess.PIPE, text=True, check=False)
-    words = done.stderr.strip().splitlines()
-    if done.returncode == 0:
+    status, said = finished(command)
+    words = said.strip().splitlines()
+    if status == 0:
         return ""
-    return words[-1] if words else f"exit status {done.returncode}"
+    return words[-1] if words else f"exit status {status}"
+
+
+def finished(command: list[str]) -> tuple[int, str]:
+    """Runs a command to its end; gives its exit status and errors.
+
+    An interrupt waits for it as well: it puts the power mode and the clocks back.
+    """
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
+        try:
+            _, said = process.communicate()
+        except BaseException as stop:
+            if not isinstance(stop, KeyboardInterrupt):  # a terminal's Ctrl-C reaches both
+                process.terminate()
+            process.communicate()
+            raise
+    return process.returncode, said
+
+
+def terminated(number: int, frame: FrameType | None) -> None:
+    """Ends by SIGTERM as by Ctrl-C."""
+    raise SystemExit(128 + number)
 
 
 def print_table(out: Path) -> None:
     """All records of a folder, a row for each."""
     print(f"{'mode':16} {'p50 ms':>9} {'1/s':>9} {'1/s sat.':>9} {'W sat.':>8} {'mJ/run':>9}")
     for path in sorted(out.glob("*.json")):
-        record = json.loads(path.read_text())
-        single, saturated = record["single"], record["saturated"]
-        energy = saturated.get("energy") or {}
-        cells = [
-            f"{single['latency']['median']:9.3f}",
-            f"{rate(single):9.1f}",
-            f"{rate(saturated):9.1f}",
-            f"{energy['watts']:8.2f}" if energy else f"{'-':>8}",
-            f"{energy['joules'] * 1e3:9.2f}" if energy else f"{'-':>9}",
-        ]
-        doubts = f"  ! {len(record['doubts'])} doubts" if record["doubts"] else ""
-        print(f"{path.stem:16} {' '.join(cells)}{doubts}")
+        try:
+            print(f"{path.stem:16} {row(json.loads(path.read_text()))}")
+        except (ValueError, KeyError, TypeError, OSError):
+            print(f"{path.stem:16} {path} is no record; remove it to measure again")
+
+
+def row(record: dict[str, Any]) -> str:
+    """One record as a row."""
+    single, saturated = record["single"], record["saturated"]
+    energy: dict[str, float] = saturated.get("energy") or {}
+    cells = [
+        f"{single['latency']['median']:9.3f}",
+        f"{rate(single):9.1f}",
+        f"{rate(saturated):9.1f}",
+        f"{energy['watts']:8.2f}" if energy else f"{'-':>8}",
+        f"{energy['joules'] * 1e3:9.2f}" if energy else f"{'-':>9}",
+    ]
+    doubts = f"  ! {len(record['doubts'])} doubts" if record["doubts"] else ""
+    return f"{' '.join(cells)}{doubts}"
 
 
 def rate(load: dict[str, Any]) -> float:

@@ -88,6 +88,10 @@ def test_what_else_differs():
         "power mode: MAXN before, 15W after",
     ]
     assert differences(record(0), record(1)) == []
+    newer = record(1, bundle={"path": "b.edge", "manifest": "1"})
+    assert differences(record(0), newer) == [
+        "bundle: not told before, b.edge after, which differ in what they hold"
+    ]
 
 
 def test_a_verdict_by_hand():

@@ -4,13 +4,14 @@
 from __future__ import annotations
 
 import json
+import time
 from pathlib import Path
 
 import msgspec
 import pytest
 
 from edge_trt.bench import chart, machine, record
-from edge_trt.bench.measure import Plan, _energy, measure, together
+from edge_trt.bench.measure import Plan, _concurrently, _energy, measure, together
 from edge_trt_jetson.telemetry.sample import Memory, Sample
 from edge_trt_jetson.telemetry.sampler import Sampler
 from edge_trt_runtime.errors import EdgeTrtError, EngineError
@@ -105,6 +106,52 @@ def test_files_that_are_no_records(text: str, problem: str, tmp_path: Path) -> N
         record.read(tmp_path / "x.json")
 
 
+def test_a_record_without_runs(orin: record.Record, tmp_path: Path) -> None:
+    load = msgspec.structs.replace(orin.single, blocks=[])
+    record.write(msgspec.structs.replace(orin, single=load), str(tmp_path / "a.json"))
+    with pytest.raises(EdgeTrtError, match="it holds no runs"):
+        record.read(tmp_path / "a.json")
+
+
+def test_a_file_is_there_whole_or_not_at_all(
+    orin: record.Record, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "a.json"
+    path.write_text("before")
+
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("edge_trt.bench.result_file.os.replace", full)
+        with pytest.raises(EdgeTrtError, match="No space left"):
+            record.write(orin, str(path))
+    assert path.read_text() == "before"
+    assert [*tmp_path.iterdir()] == [path]
+    link = tmp_path / "b.json"
+    link.symlink_to(path)
+    record.write(orin, str(link))
+    assert link.is_symlink()
+    assert record.read(path) == orin
+
+
+def test_an_interrupt_waits_for_runs_in_work() -> None:
+    running: list[str] = []
+
+    def call() -> None:
+        running.append("begun")
+        time.sleep(0.05)
+        running.append("ended")
+
+    def interrupted(*_: object) -> None:
+        if running:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        _concurrently([call], 5.0, "x", interrupted)
+    assert running[-1] == "ended"
+
+
 def test_files_that_are_not_there(orin: record.Record, tmp_path: Path) -> None:
     with pytest.raises(EdgeTrtError, match="can't be read"):
         record.read(tmp_path / "x.json")
@@ -168,3 +215,6 @@ def test_cooling_down(monkeypatch: pytest.MonkeyPatch) -> None:
     hot = Sample(0.0, temperatures={"gpu": 99.0})
     assert machine.cool_down(lambda: hot, 50.0, longest=30.0) == 30.0
     assert machine.cool_down(lambda: Sample(0.0), 50.0) == 0.0  # no zone tells anything
+    assert "did not cool down to 50 C" in machine.still_hot(hot, 50.0)[0]
+    assert "nothing here tells" in machine.still_hot(Sample(0.0), 50.0)[0]
+    assert machine.still_hot(hot, None) == machine.still_hot(hot, 100.0) == []

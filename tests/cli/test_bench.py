@@ -41,10 +41,21 @@ def test_several_bundles(edge_trt: Command, bundle: Path) -> None:
         (["{bundle}", "--callers", "0"], "--callers is 0"),
         (["{bundle}", "{bundle}", "--json", "x"], "--json and --chart take one bundle"),
         (["{bundle}/nothing"], "nothing"),
+        (["{bundle}", "--seconds", "inf"], "--seconds is inf"),
+        (["{bundle}", "--warm-up", "-1"], "--warm-up is -1.0: give seconds"),
+        (["{bundle}", "--cool-down", "nan"], "--cool-down is nan: give degrees"),
+        (["{bundle}", "--json", "{bundle}/no/a.json"], "there is no folder"),
+        (["{bundle}", "--json", "{bundle}"], "it is a folder"),
+        (["{bundle}", "--chart", "a.bmp"], "known are .png, .html, .svg"),
+        (["{bundle}", "--compare", "a.json", "a.json"], "leave out bundles"),
         (["--compare", "no.json", "no.json"], "'no.json' can't be read"),
     ],
 )
-def test_refusals(edge_trt: Command, bundle: Path, arguments: list[str], problem: str) -> None:
+def test_refusals(
+    edge_trt: Command, bundle: Path, arguments: list[str], problem: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    monkeypatch.setattr("edge_trt.bench.measure._call", pytest.fail)  # before it measures
     done = edge_trt("bench", *(word.format(bundle=bundle) for word in arguments))
     assert done.status == 1
     assert problem in done.err
