@@ -61,6 +61,13 @@ class Convergence:
         )
 
 
+def read_out(samples: int, last: Convergence | None) -> str:
+    """How far a pass has come, in words: what it has read, and the last look at the ranges."""
+    if last is not None and last.samples == samples:
+        return str(last)
+    return f"{samples} samples" if last is None else f"{samples} samples; at {last}"
+
+
 Progress = Callable[[int, "Convergence | None"], None]
 """Called after each batch with the samples so far, and the last look at the ranges."""
 

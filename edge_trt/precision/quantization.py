@@ -39,7 +39,7 @@ from edge_trt.precision.range_names import key
 from edge_trt.precision.sharing import share
 from edge_trt.precision.sites import Sites, find_sites
 from edge_trt_calibration import CalibrationError, Feeds, Ranges, collect
-from edge_trt_calibration.collect import SAMPLES, Convergence, empty
+from edge_trt_calibration.collect import SAMPLES, Convergence, empty, read_out
 from edge_trt_calibration.collect import Keep as Keeps
 from edge_trt_calibration.ranges import listed
 from edge_trt_calibration.samples import Samples
@@ -117,7 +117,7 @@ class Quantization:
         part = 0.5 if method == "best" else 1.0
 
         def progress(count: int, last: Convergence | None) -> None:
-            step(part * count / most, str(last) if last else f"{count} samples")
+            step(part * count / most, read_out(count, last))
 
         feeds = self.feeds(data)
         ranges = collect(

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from edge_trt_calibration import CalibrationError, Convergence, collect, merge
-from edge_trt_calibration.collect import Enough
+from edge_trt_calibration.collect import Enough, read_out
 from edge_trt_calibration.inputs import Feed
 from edge_trt_calibration.methods import BINS, entropy2
 
@@ -90,7 +90,10 @@ def test_stops_early_when_the_ranges_stand_still() -> None:
     found = collect(_observe, _feeds(data), model="m", progress=lambda _, look: looks.append(look))
     assert found.source.samples == 128
     assert looks[-1] is not None
-    assert str(looks[-1]) == "128 samples: 100% of the ranges moved less than 1%"
+    look = "128 samples: 100% of the ranges moved less than 1%"
+    assert read_out(128, looks[-1]) == look
+    assert read_out(200, looks[-1]) == f"200 samples; at {look}"
+    assert read_out(10, None) == "10 samples"
     whole = collect(_observe, _feeds(data), model="m", early=False, samples=None)
     assert whole.source.samples == 1024
 
