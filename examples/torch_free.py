@@ -94,4 +94,6 @@ def read(path: Path) -> list[Arrays]:
 
 
 if __name__ == "__main__":
+    if len(sys.argv) != 4:
+        sys.exit("usage: torch_free.py BUNDLE INPUTS.npz OUTPUTS.npz (`write` makes the inputs)")
     main(*sys.argv[1:])

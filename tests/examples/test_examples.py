@@ -96,6 +96,13 @@ def test_every_example_is_tested_and_listed() -> None:
     assert [name for name in programs if f"python examples/{name}/main.py" not in listed] == []
 
 
+def test_what_runs_without_torch_says_how_it_is_called() -> None:
+    command = [sys.executable, str(EXAMPLES / "torch_free.py"), "model.edge"]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 1
+    assert done.stderr.startswith("usage: torch_free.py BUNDLE INPUTS.npz OUTPUTS.npz")
+
+
 def test_the_detector_on_the_command_line(tmp_path: Path) -> None:
     """As its docstring says, with no kernels for torchvision but what edge_trt brings."""
     model = f"{EXAMPLES / 'detection' / 'model.py'}:create"
