@@ -13,6 +13,7 @@ import argparse
 import dataclasses
 import hashlib
 import os
+import platform
 import shlex
 import shutil
 import subprocess
@@ -25,6 +26,7 @@ from pathlib import Path
 from edge_trt._version import __version__
 from edge_trt.bundle.bundle import Bundle
 from edge_trt.bundle.writer import BundleWriter
+from edge_trt.cli.console import print_warning
 from edge_trt.cli.extend import check_flags
 from edge_trt.cli.inputs import is_bundle
 from edge_trt.errors import EdgeTrtError, OptionError
@@ -105,7 +107,9 @@ def build_remotely(arguments: argparse.Namespace, options: CompileOptions) -> Bu
     source = os.path.realpath(arguments.model)
     writer = BundleWriter(arguments.output)
     writer.check_place()
-    name = f"{Path(source).name}-{hashlib.sha256(source.encode()).hexdigest()[:8]}"
+    # Of this machine and user too: others may have a bundle at the same path.
+    origin = f"{platform.node()}:{os.getuid()}:{source}"
+    name = f"{Path(source).name}-{hashlib.sha256(origin.encode()).hexdigest()[:8]}"
     with _connection(arguments) as board, writer.sibling("remote") as folder:
         _check_version(board)
         place = f".cache/edge_trt/remote/{name}"
@@ -121,8 +125,18 @@ def build_remotely(arguments: argparse.Namespace, options: CompileOptions) -> Bu
         bundle = Bundle.load(finished)  # every file is compared with its digest
         writer.move_in(finished)
         bundle.path = Path(writer.target)
-        board.run(f"rm -rf {shlex.quote(place)}")
+        _clean(board, place)
     return bundle
+
+
+def _clean(board: Board, place: str) -> None:
+    """Removes what was sent; the bundle is complete here, so a failure is a warning alone."""
+    try:
+        left = board.run(f"rm -rf {shlex.quote(place)}") != 0
+    except EdgeTrtError:
+        left = True
+    if left:
+        print_warning(f"the bundle is complete here; {board.host} keeps ~/{place}, remove it there")
 
 
 @contextmanager

@@ -24,6 +24,7 @@ from edge_trt.engines.tensorrt import (
 )
 from edge_trt.errors import BuildError
 from edge_trt.network.graph import Network
+from edge_trt.network.layers import Dequantize, Quantize
 from edge_trt.network.types import Dim
 from edge_trt.options import CompileOptions
 from edge_trt.placement.actual import actual
@@ -140,20 +141,46 @@ def build_plans(
 
         chosen = replace(settings, dla=job.dla)
         plans.append(_plan(job.network, job.target, job.flavour, chosen, share, kept))
+        _check_moved(job, plans[-1])
     told += _not_as_planned(plans)
     return Plans(plans, missing, [*remarks, *told, *_without_effect(options, flavours)])
 
 
+def _check_moved(job: Job, plan: Plan) -> None:
+    """Refuses an engine that leaves to the GPU what was to run on the DLA alone.
+
+    Quantization at the edges is the GPU's in any case: tensors come and go in floats.
+
+    Raises:
+        BuildError: naming the first such layer.
+    """
+    if job.dla is None or not job.dla.insist:
+        return
+    moved = {name for key in _MOVED for name in str(plan.details.get(key, "")).split(", ")}
+    for node in job.network.nodes:
+        if node.name in moved and not isinstance(node.layer, (Quantize, Dequantize)):
+            raise BuildError(
+                f"layer {node.name} = {node.layer} ({node.origin}) does not run on the DLA: "
+                "TensorRT moved it to the GPU while it built",
+                layer=node.name,
+                module=node.origin.module,
+                hint="build with --dla auto, which leaves it to the GPU",
+            )
+
+
+_MOVED = {
+    "dla_refused": "TensorRT refuses on the DLA, so the GPU runs",
+    "dla_fell_back": "TensorRT moved to the GPU while it built",
+}
+"""Details of a plan that name layers which are not where they were meant to be."""
+
+
 def _not_as_planned(plans: Sequence[Plan]) -> list[str]:
     """Sentences on layers that were meant for a DLA, and are not there."""
-    sentences = {
-        "dla_refused": "TensorRT refuses on the DLA, so the GPU runs",
-        "dla_fell_back": "TensorRT moved to the GPU while it built",
-    }
     return [
         f"{plan.segment}: {words} {plan.details[key]}"
         for plan in plans
-        for key, words in sentences.items()
+        for key, words in _MOVED.items()
         if key in plan.details
     ]
 

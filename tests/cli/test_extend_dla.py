@@ -176,6 +176,12 @@ def test_only_is_an_error_where_it_can_not_be(
     done = edge_trt("build", bundle, "--untested")
     assert done.status == 1
     assert "does not run on the DLA: TensorRT refuses it there" in done.err
+    monkeypatch.undo()
+    make(bundle, cores=2).layers = {"conv2d_1 + relu_1": "aten.conv2d"}
+    done = edge_trt("build", bundle, "--untested")
+    assert done.status == 1
+    assert "layer conv2d_1 = Convolution" in done.err
+    assert "TensorRT moved it to the GPU while it built" in done.err
     assert (bundle / "manifest.json").read_bytes() == before
 
 

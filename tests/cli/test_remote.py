@@ -144,6 +144,15 @@ def test_a_failure_midway_leaves_the_bundle(
         assert edge_trt("build", bundle, "--on", "me@orin", "--target", "cpu").status == 0
 
 
+def test_what_can_not_be_removed_there_is_a_warning(
+    bundle: Path, network: Network, edge_trt: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FAIL", "rm -rf")
+    done = edge_trt("build", bundle, "--on", "me@orin", "--target", "cpu")
+    assert done.status == 0, done.err
+    assert "the bundle is complete here; me@orin keeps ~/.cache/edge_trt/remote/" in done.err
+
+
 def test_a_build_that_fails_there(bundle: Path, network: Network, edge_trt: Command) -> None:
     done = edge_trt("build", bundle, "--on", "me@orin", "--target", "nano-4gb")
     assert "can't be a target" in done.err  # found here, before anything is sent
