@@ -271,6 +271,7 @@ class Network:
         self, layer: Layer, inputs: tuple[Tensor, ...], name: str, origin: Origin
     ) -> tuple[TensorType, ...]:
         try:
+            layer.check_members()
             types = layer.infer(*(t.type for t in inputs))
         except ShapeError as error:
             raise NetworkError(f"layer {name} ({origin}): {error}") from error

@@ -10,7 +10,8 @@ from __future__ import annotations
 
 import abc
 from dataclasses import fields
-from typing import TYPE_CHECKING, Any, ClassVar
+from functools import cache
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, get_args, get_origin, get_type_hints
 
 from edge_trt.network.types import ShapeError, TensorType
 
@@ -51,6 +52,17 @@ class Layer(abc.ABC):
             ShapeError: the layer does not accept these inputs.
         """
 
+    def check_members(self) -> None:
+        """Hold attributes that are enum members against those of TensorRT's enum.
+
+        Raises:
+            ShapeError: one is not.
+        """
+        for name, members in _members(type(self)).items():
+            value = getattr(self, name)
+            if value not in members:
+                raise ShapeError(f"{self.kind} has no {name} {value!r}: {', '.join(members)}")
+
     def attributes(self) -> dict[str, Any]:
         """Attributes by name, only those that differ from their default."""
         values = {f.name: (getattr(self, f.name), f.default) for f in fields(self)}  # type: ignore[arg-type]
@@ -60,6 +72,13 @@ class Layer(abc.ABC):
         names = {attribute: body.name for attribute, body in self.bodies.items()}
         values = {**self.attributes(), **names}
         return f"{self.kind}[{' '.join(f'{k}={_text(v)}' for k, v in values.items())}]"
+
+
+@cache
+def _members(kind: type[Layer]) -> dict[str, tuple[str, ...]]:
+    """Attribute -> the members of its enum, for attributes that are one."""
+    types = get_type_hints(kind)
+    return {n: get_args(t) for n, t in types.items() if get_origin(t) is Literal}
 
 
 def require(condition: bool, message: str) -> None:

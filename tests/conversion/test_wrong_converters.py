@@ -72,6 +72,10 @@ def _two_types(ctx, x):
         (lambda ctx, x: [][1], "IndexError: list index"),
         (_two_types, "float32.*int64|int64.*float32"),
         (lambda: None, "TypeError"),
+        (
+            lambda ctx, x: ctx.unary("SIGMOID", x),
+            r"Unary has no op 'SIGMOID': EXP, LOG.* in <lambda>",
+        ),
         (lambda ctx, x: None, "returns None: return the Tensor that ctx makes"),
         (lambda ctx, x: 3.0, r"returns 3\.0: return the Tensor"),
         (lambda ctx, x: torch.ones(3, 4), r"returns a torch\.Tensor: return the Tensor"),
