@@ -9,6 +9,7 @@ else. --tegrastats sums up a log that `tegrastats --logfile` wrote.
 from __future__ import annotations
 
 import argparse
+import math
 import sys
 import time
 from collections.abc import Iterator
@@ -42,7 +43,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def _interval(text: str) -> float:
     seconds = float(text)
-    if not seconds >= FASTEST:
+    if not FASTEST <= seconds < math.inf:
         raise argparse.ArgumentTypeError(f"{text}: at least {FASTEST} s")
     return seconds
 

@@ -143,6 +143,7 @@ def test_monitor_on_a_terminal_is_a_table_until_it_is_interrupted(tmp_path: Path
     [
         (["--interval", "0.001"], 2, "0.001: at least 0.05 s"),
         (["--interval", "nan"], 2, "at least"),
+        (["--interval", "inf"], 2, "at least"),
         (["--interval", "fast"], 2, "invalid _interval value"),
         (["--root", "/nowhere/at/all"], 1, "/nowhere/at/all: is no folder"),
         (["--tegrastats", "/nowhere/log"], 1, "/nowhere/log: no such file or directory"),

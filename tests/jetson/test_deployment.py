@@ -87,3 +87,17 @@ def test_systemd_takes_the_unit(tmp_path: Path) -> None:
     )  # fmt: skip
     complaints = [line for line in done.stderr.splitlines() if "edge-trt@x" in line]
     assert complaints == []
+
+
+def test_a_board_without_a_network_has_what_the_commands_need() -> None:
+    """PyCUDA is built without isolation, and a virtual environment of Python 3.12 is empty."""
+    text = re.sub(r"\\\n", " ", (ROOT / "docs/board.md").read_text())
+    offline = [line for line in text.splitlines() if "pip install --no-index" in line]
+    first, second = (
+        shlex.split(line.partition("--find-links wheels")[2], comments=True) for line in offline
+    )
+    assert second == ["--no-build-isolation", "pycuda"]
+    assert {"setuptools", "wheel"} <= {*first}
+    made = re.sub(r"\\\n", " ", (ROOT / "Makefile").read_text())
+    downloads = " ".join(line for line in made.splitlines() if "download" in line)
+    assert {*first, "pycuda"} <= {*shlex.split(downloads)} | {"edge-trt"}
