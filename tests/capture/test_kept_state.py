@@ -150,6 +150,11 @@ def _calls(m, x):
     return x * m.calls
 
 
+def _mean(m, x):
+    m.cache = x if m.cache is None else (m.cache + x) / 2
+    return m.cache
+
+
 def _grid(m, x):
     m.calls += 1
     m.cache = torch.arange(x.shape[1]) if m.cache is None else m.cache
@@ -157,7 +162,8 @@ def _grid(m, x):
 
 
 @pytest.mark.parametrize(
-    ("function", "kept"), [(_cache, "cache"), (_past, "past"), (_calls, "calls"), (_grid, None)]
+    ("function", "kept"),
+    [(_cache, "cache"), (_past, "past"), (_calls, "calls"), (_mean, "cache"), (_grid, None)],
 )
 def test_state_in_attributes_is_told_where_it_changes_answers(function, kept):
     model = nn.Sequential(_Remembering(function)).eval()
