@@ -182,7 +182,7 @@ def _concurrently(
     """Calls each in a thread of its own, again and again; start and length of each run."""
     times: list[list[tuple[float, float]]] = [[] for _ in calls]
     failures: list[BaseException] = []
-    stop = threading.Event()
+    stop, left = threading.Event(), threading.Semaphore(0)
     begin = time.perf_counter()
     end = begin + seconds
 
@@ -197,6 +197,8 @@ def _concurrently(
         except BaseException as error:
             failures.append(error)
             stop.set()
+        finally:
+            left.release()
 
     threads = [
         threading.Thread(target=work, args=pair, daemon=True)
@@ -204,14 +206,16 @@ def _concurrently(
     ]
     for thread in threads:
         thread.start()
+    waiting = len(threads)
     try:
-        while any(thread.is_alive() for thread in threads):
+        while waiting:
             told(name, min(1.0, (time.perf_counter() - begin) / max(seconds, 1e-9)), "")
-            threads[0].join(0.1) if threads[0].is_alive() else time.sleep(0.01)
-    finally:
+            waiting -= left.acquire(timeout=0.1)
+    finally:  # also after Ctrl-C: the session is closed next, and the interpreter may end
         stop.set()
-        for thread in threads:  # also after Ctrl-C: the session is closed next
-            thread.join()
+        # Not by Thread.join, which takes a thread for ended once it was interrupted (bpo-46726).
+        for _ in range(waiting):
+            left.acquire()
     if failures:
         raise failures[0]
     told(name, 1.0, "")

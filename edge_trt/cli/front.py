@@ -94,7 +94,7 @@ class Front:
             last = self._follow(progress, warn)
             status = 0 if last.done else self.process.wait()
         beside.result()
-        if status == INTERRUPTED:
+        if status in (INTERRUPTED, -signal.SIGINT):
             raise KeyboardInterrupt
         if last.error:
             raise EdgeTrtError(last.error)
@@ -157,7 +157,11 @@ def started() -> Generator[Front]:
     reading, writing = os.pipe()
     # Modules are found where this process finds them: `-m` would look in the current folder first,
     # where a file may have the name of one.
-    program = f"import sys; sys.path[:] = {sys.path!r}; import edge_trt.cli.front as f; f.run()"
+    # Until it compiles, Ctrl-C ends it without a word: this process says that it was interrupted.
+    program = (
+        "import signal; signal.signal(signal.SIGINT, signal.SIG_DFL); "
+        f"import sys; sys.path[:] = {sys.path!r}; import edge_trt.cli.front as f; f.run()"
+    )
     command = [sys.executable, "-c", program, str(writing)]
     with (
         os.fdopen(reading, "rb") as messages,
@@ -189,6 +193,7 @@ def main() -> int:
 
         warnings.showwarning = show_warning
         try:
+            signal.signal(signal.SIGINT, signal.default_int_handler)  # what it has is written
             _compile(request, out)
         except KeyboardInterrupt:
             return INTERRUPTED

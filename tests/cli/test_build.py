@@ -4,6 +4,8 @@
 from __future__ import annotations
 
 import json
+import signal
+import time
 from collections.abc import Callable
 from contextlib import nullcontext
 from pathlib import Path
@@ -13,7 +15,7 @@ import numpy as np
 import pytest
 
 from edge_trt.cli.console import progress_bar
-from edge_trt.cli.front import Request
+from edge_trt.cli.front import Request, started
 from tests.cli import bundles
 from tests.cli.conftest import Command, run_without
 
@@ -211,3 +213,16 @@ def test_files_of_the_current_folder_hide_no_module(
     monkeypatch.chdir(tmp_path)
     done = edge_trt("build", str(Path(model).name), "--input", "image=1x3x8x8", "-o", "m.edge")
     assert done.status == 0, done.err
+
+
+def test_the_compiling_process_is_interrupted_without_a_word(
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    with started() as front:
+        maps = Path(f"/proc/{front.process.pid}/maps")
+        while "libtorch" not in maps.read_text():  # it imports PyTorch, or waits for its request
+            assert front.process.poll() is None
+            time.sleep(0.02)
+        front.process.send_signal(signal.SIGINT)
+        assert front.process.wait(20) == -signal.SIGINT
+    assert capfd.readouterr().err == ""
