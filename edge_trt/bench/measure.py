@@ -47,6 +47,8 @@ class Plan:
         cool_down: degrees Celsius to wait for before it starts; None does not wait.
         interval: seconds between two looks at the sensors.
         root: below which the files of the kernel are read.
+        dla_cores: of the first bundle, the second, and so on, for plans that run on a DLA; the core
+            that they were built on by default.
     """
 
     seconds: float = 10.0
@@ -56,15 +58,22 @@ class Plan:
     cool_down: float | None = None
     interval: float = 0.1
     root: str = "/"
+    dla_cores: tuple[int, ...] = ()
+
+    def open(self, path: str, index: int) -> Session:
+        """Loads a bundle, which is one of several."""
+        core = self.dla_cores[index] if self.dla_cores else None
+        return load(path, device=self.device, frames=max(2, self.callers), dla_core=core)
 
 
-def measure(path: str, plan: Plan, told: Told) -> Record:
+def measure(path: str, plan: Plan, told: Told, index: int = 0) -> Record:
     """Measures a bundle.
 
     Args:
         path: the bundle.
         plan: how.
         told: called with (stage, fraction of it, note).
+        index: which of several it is.
 
     Raises:
         EngineError: no engine runs here, or a run fails.
@@ -73,7 +82,7 @@ def measure(path: str, plan: Plan, told: Told) -> Record:
     with Sampler(plan.interval, root=plan.root) as sampler:
         before = _rested(sampler, plan, told)
         start = time.monotonic()
-        with load(path, device=plan.device, frames=max(2, plan.callers)) as session:
+        with plan.open(path, index) as session:
             load_ms = (time.monotonic() - start) * 1e3
             inputs = sample_inputs(session)
             first = time.perf_counter()
@@ -101,14 +110,13 @@ def measure(path: str, plan: Plan, told: Told) -> Record:
 def together(paths: Sequence[str], plan: Plan, told: Told) -> list[Load]:
     """Runs several bundles at once, each with its own callers; gives the load of each.
 
-    GPU and DLA work at the same time this way: one bundle for each.
+    GPU and DLA work at the same time this way, one bundle for each, or both cores of the DLA.
 
     Raises:
         EdgeTrtError: as `measure`.
     """
     with ExitStack() as opened:
-        frames = max(2, plan.callers)
-        loaded = (load(path, device=plan.device, frames=frames) for path in paths)
+        loaded = (plan.open(path, index) for index, path in enumerate(paths))
         sessions = [opened.enter_context(session) for session in loaded]
         inputs = [sample_inputs(session) for session in sessions]
         pairs = zip(sessions, inputs, strict=True)

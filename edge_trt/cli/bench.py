@@ -5,8 +5,10 @@ Measures with one caller (each run begins when the one before has ended) and wit
 device is never idle), the energy of a run where the board tells its power, and says what makes the
 figures worth less: clocks that move, throttling, other programs.
 
-Several bundles are measured one by one and then together, so that GPU and DLA share the work:
+Several bundles are measured one by one and then together, so that GPU and DLA share the work, or
+both cores of the DLA:
   edge_trt bench gpu.edge dla.edge
+  edge_trt bench dla.edge dla.edge --dla-core 0 --dla-core 1
 
 Two records are compared with confidence intervals:
   edge_trt bench model.edge --json a.json; ...; edge_trt bench --compare a.json b.json
@@ -41,6 +43,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--callers", type=int, default=2, metavar="N", help="that saturate it (default 2)"
     )
+    parser.add_argument(
+        "--dla-core", type=int, choices=(0, 1), action="append", metavar="N",
+        help="DLA core, 0 or 1, of a bundle's plans for one; once for each bundle, in their order"
+        " (default: the core that they were built on)",
+    )  # fmt: skip
     parser.add_argument("--json", metavar="FILE", help="write the record")
     parser.add_argument("--chart", metavar="FILE", help="draw it, as .png, .html or .svg")
     parser.add_argument(
@@ -73,9 +80,9 @@ def run(arguments: argparse.Namespace) -> int:
     records: list[Record] = []
     loads: list[Load] = []
     with held(arguments.mode, lock=arguments.lock_clocks):
-        for path in arguments.bundle:
+        for index, path in enumerate(arguments.bundle):
             with progress_bar() as progress:
-                records.append(measure(path, plan, progress))
+                records.append(measure(path, plan, progress, index))
         if len(records) > 1:
             with progress_bar() as progress:
                 loads = together(arguments.bundle, plan, progress)
@@ -112,13 +119,19 @@ def _checked(arguments: argparse.Namespace) -> Plan:
         raise OptionError(f"--cool-down is {arguments.cool_down}", hint="give degrees Celsius")
     if len(arguments.bundle) > 1 and (arguments.json or arguments.chart):
         raise OptionError("--json and --chart take one bundle", hint="measure them one by one")
+    cores: list[int] = arguments.dla_core or []
+    if len(cores) not in (0, len(arguments.bundle)):
+        raise OptionError(
+            f"--dla-core is given {len(cores)} times for {len(arguments.bundle)} bundles",
+            hint="give it once for each bundle, in their order",
+        )
     if arguments.json:
         check_place(arguments.json)
     if arguments.chart:
         chart.check(arguments.chart)
     return Plan(
         arguments.seconds, arguments.warm_up, arguments.callers, arguments.device,
-        arguments.cool_down,
+        arguments.cool_down, dla_cores=tuple(cores),
     )  # fmt: skip
 
 

@@ -4,9 +4,11 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 import time
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
@@ -15,7 +17,9 @@ from edge_trt.bench import chart, machine, record
 from edge_trt.bench.measure import Plan, _concurrently, _energy, measure, together
 from edge_trt_jetson.telemetry.sample import Memory, Sample
 from edge_trt_jetson.telemetry.sampler import Sampler
+from edge_trt_runtime import opening
 from edge_trt_runtime.errors import EdgeTrtError, EngineError
+from edge_trt_runtime.session import Session
 from tests.cli import bundles
 from tests.jetson import telemetry_trees
 
@@ -140,13 +144,15 @@ def test_an_interrupt_waits_for_runs_in_work() -> None:
     said: list[str] = []
 
     def call() -> None:
-        signal.raise_signal(signal.SIGINT)  # which the main thread gets, while it waits
-        time.sleep(0.1)
+        said.append("begun")
+        if len(said) == 1:
+            os.kill(os.getpid(), signal.SIGINT)  # which the main thread gets, while it waits
+        time.sleep(0.15)
         said.append("ended")
 
     with pytest.raises(KeyboardInterrupt):
         _concurrently([call], 5.0, "x", quiet)
-    assert said == ["ended"]
+    assert said[-1] == "ended"
 
 
 def test_files_that_are_not_there(orin: record.Record, tmp_path: Path) -> None:
@@ -177,6 +183,20 @@ def test_several_at_once(bundle: Path) -> None:
     loads = together([str(bundle), str(bundle)], SHORT, quiet)
     assert [load.callers for load in loads] == [2, 2]
     assert all(load.runs >= 10 for load in loads)
+
+
+def test_each_bundle_has_its_dla_core(bundle: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    cores: list[int | None] = []
+
+    def loading(*words: Any, dla_core: int | None, **more: Any) -> Session:
+        cores.append(dla_core)
+        return opening.load(*words, **more)
+
+    monkeypatch.setattr("edge_trt.bench.measure.load", loading)
+    plan = Plan(0.01, 0.0, device="cpu", interval=0.02, dla_cores=(0, 1))
+    together([str(bundle), str(bundle)], plan, quiet)
+    measure(str(bundle), plan, quiet, 1)
+    assert cores == [0, 1, 1]
 
 
 def test_a_run_that_fails_ends_it(bundle: Path, monkeypatch: pytest.MonkeyPatch) -> None:

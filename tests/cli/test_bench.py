@@ -46,6 +46,7 @@ def test_several_bundles(edge_trt: Command, bundle: Path) -> None:
         (["{bundle}", "--cool-down", "nan"], "--cool-down is nan: give degrees"),
         (["{bundle}", "--json", "{bundle}/no/a.json"], "there is no folder"),
         (["{bundle}", "--json", "{bundle}"], "it is a folder"),
+        (["{bundle}", "{bundle}", "--dla-core", "1"], "--dla-core is given 1 times for 2 bundles"),
         (["{bundle}", "--chart", "a.bmp"], "known are .png, .html, .svg"),
         (["{bundle}", "--compare", "a.json", "a.json"], "leave out bundles"),
         (["--compare", "no.json", "no.json"], "'no.json' can't be read"),

@@ -39,6 +39,10 @@ def parser() -> argparse.ArgumentParser:
     parser.add_argument("--socket", metavar="PATH", help="a Unix socket in place of a port")
     parser.add_argument("--device", default="auto", help="auto, cpu, or a GPU such as cuda:0")
     parser.add_argument(
+        "--dla-core", type=int, choices=(0, 1), metavar="N",
+        help="DLA core, 0 or 1, of plans for one (default: the core that they were built on)",
+    )  # fmt: skip
+    parser.add_argument(
         "--watchdog", type=float, metavar="S", help="seconds that a run may take (default: any)"
     )
     parser.add_argument("--waiting", type=_count, default=16, help="runs in work and in the queue")
@@ -81,7 +85,11 @@ def main(arguments: list[str] | None = None) -> int:
 def _serve(options: argparse.Namespace) -> int:
     frames = max(2, min(4, options.waiting))
     with load(
-        options.bundle, device=options.device, frames=frames, watchdog=options.watchdog
+        options.bundle,
+        device=options.device,
+        frames=frames,
+        watchdog=options.watchdog,
+        dla_core=options.dla_core,
     ) as session:
         service = Service(session, waiting=options.waiting)
         service.metrics.watch_board()
