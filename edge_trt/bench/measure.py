@@ -10,7 +10,7 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from itertools import pairwise
 from statistics import median
@@ -180,6 +180,45 @@ def _call(
     _concurrently([partial(session.run, inputs)], seconds, name, told, least=3)
 
 
+@dataclass(slots=True)
+class _Callers:
+    """Threads that call until a time has come and each has called often enough, or one fails.
+
+    Attributes:
+        begin: when they began, by the performance counter.
+        end: when none begins another call.
+        least: calls of each in any case.
+        stop: ends them before.
+        left: one for each that has ended.
+        entered: one for each that has begun.
+        failures: what calls raised.
+    """
+
+    begin: float
+    end: float
+    least: int
+    stop: threading.Event = field(default_factory=threading.Event)
+    left: threading.Semaphore = field(default_factory=lambda: threading.Semaphore(0))
+    entered: list[bool] = field(default_factory=list[bool])
+    failures: list[BaseException] = field(default_factory=list[BaseException])
+
+    def work(self, call: Callable[[], object], mine: list[tuple[float, float]]) -> None:
+        """What one thread does; start and length of each run go into `mine`."""
+        self.entered.append(True)  # before it looks at `stop`: what enters later calls nothing
+        try:
+            while not self.stop.is_set():
+                start = time.perf_counter()
+                if start >= self.end and len(mine) >= self.least:
+                    break
+                call()
+                mine.append((start - self.begin, time.perf_counter() - start))
+        except BaseException as error:
+            self.failures.append(error)
+            self.stop.set()
+        finally:
+            self.left.release()
+
+
 def _concurrently(
     calls: Sequence[Callable[[], object]],
     seconds: float,
@@ -189,43 +228,26 @@ def _concurrently(
 ) -> tuple[list[list[tuple[float, float]]], float]:
     """Calls each in a thread of its own, again and again; start and length of each run."""
     times: list[list[tuple[float, float]]] = [[] for _ in calls]
-    failures: list[BaseException] = []
-    stop, left = threading.Event(), threading.Semaphore(0)
     begin = time.perf_counter()
-    end = begin + seconds
-
-    def work(call: Callable[[], object], mine: list[tuple[float, float]]) -> None:
-        try:
-            while not stop.is_set():
-                start = time.perf_counter()
-                if start >= end and len(mine) >= least:
-                    break
-                call()
-                mine.append((start - begin, time.perf_counter() - start))
-        except BaseException as error:
-            failures.append(error)
-            stop.set()
-        finally:
-            left.release()
-
+    callers = _Callers(begin, begin + seconds, least)
     threads = [
-        threading.Thread(target=work, args=pair, daemon=True)
+        threading.Thread(target=callers.work, args=pair, daemon=True)
         for pair in zip(calls, times, strict=True)
     ]
-    for thread in threads:
-        thread.start()
-    waiting = len(threads)
+    ended = 0
     try:
-        while waiting:
+        for thread in threads:
+            thread.start()
+        while ended < len(threads):
             told(name, min(1.0, (time.perf_counter() - begin) / max(seconds, 1e-9)), "")
-            waiting -= left.acquire(timeout=0.1)
+            ended += callers.left.acquire(timeout=0.1)
     finally:  # also after Ctrl-C: the session is closed next, and the interpreter may end
-        stop.set()
+        callers.stop.set()
         # Not by Thread.join, which takes a thread for ended once it was interrupted (bpo-46726).
-        for _ in range(waiting):
-            left.acquire()
-    if failures:
-        raise failures[0]
+        while ended < len(callers.entered):
+            ended += callers.left.acquire()
+    if callers.failures:
+        raise callers.failures[0]
     told(name, 1.0, "")
     return times, time.perf_counter() - begin
 
