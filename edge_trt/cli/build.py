@@ -67,8 +67,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--remote-command",
         metavar="COMMAND",
-        default="edge_trt",
-        help="what this program is called there, such as '~/venv/bin/edge_trt'",
+        help="what this program is called there (default: edge_trt), such as '~/venv/bin/edge_trt'",
     )
     add_option_arguments(parser.add_argument_group("compile options"))
 
@@ -79,6 +78,12 @@ def run(arguments: argparse.Namespace) -> int:
     extends = is_bundle(arguments.model)
     if extends:
         arguments.output = arguments.output or arguments.model
+    if arguments.remote_command and not arguments.on:
+        raise OptionError("--remote-command is about --on", hint="add --on user@board")
+    if arguments.untested and not extends:
+        raise OptionError(
+            f"--untested is about a bundle, and {arguments.model} is none", hint="leave it out"
+        )
     if arguments.output is None and not options.dryrun:
         raise OptionError("no place for the bundle is given", hint="add -o model.edge, or --dryrun")
     start = time.perf_counter()

@@ -147,7 +147,7 @@ def _connection(arguments: argparse.Namespace) -> Generator[Board]:
             "-o", "ControlMaster=auto", "-o", f"ControlPath={folder}/%C",
             "-o", "ControlPersist=60",
         )  # fmt: skip
-        board = Board(arguments.on, arguments.remote_command, options)
+        board = Board(arguments.on, arguments.remote_command or "edge_trt", options)
         try:
             yield board
         finally:
