@@ -82,3 +82,15 @@ ROWS = [
 @pytest.mark.parametrize("row", ROWS, ids=lambda row: row.name)
 def test_attention(row):
     check_row(row)
+
+
+@pytest.mark.parametrize("shapes", [((1, 2, 0, 4), (1, 2, 3, 4)), ((1, 2, 3, 4), (1, 2, 0, 4))])
+def test_nothing_to_attend_to_falls_back(shapes):
+    from edge_trt.conversion.converters.attention import _attention_ok
+
+    nodes = []
+    for shape in (*shapes, shapes[1]):
+        node = torch.fx.Graph().placeholder("x")
+        node.meta["val"] = torch.empty(shape)
+        nodes.append(node)
+    assert "a size of its inputs is 0" in (_attention_ok(*nodes, 0.0, None) or "")

@@ -18,7 +18,11 @@ from edge_trt.network.types import DType
 aten = torch.ops.aten
 
 
-def _attention_ok(query: fx.Node, dropout_p: float, scale: float | None) -> str | None:
+def _attention_ok(
+    query: fx.Node, key: fx.Node, value: fx.Node, dropout_p: float, scale: float | None
+) -> str | None:
+    if any(0 in tuple(node.meta["val"].shape) for node in (query, key, value)):
+        return "attention has nothing to attend to: a size of its inputs is 0"
     if dropout_p:
         return f"attention drops {dropout_p} of its weights: call model.eval() before export"
     if scale is None and not isinstance(query.meta["val"].shape[-1], int):
@@ -28,7 +32,7 @@ def _attention_ok(query: fx.Node, dropout_p: float, scale: float | None) -> str 
 
 @converter(
     aten.scaled_dot_product_attention.default, when=_attention_ok,
-    note="no dropout; known embedding size or scale",
+    note="no dropout; known embedding size or scale; nothing empty",
 )  # fmt: skip
 def attention(
     ctx: Context,
