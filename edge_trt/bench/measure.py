@@ -20,7 +20,8 @@ import numpy as np
 from edge_trt.bench import machine
 from edge_trt.bench.record import Block, Energy, Load, Record, Summary
 from edge_trt_jetson.telemetry.sampler import Sampler
-from edge_trt_runtime.bench import STAGES, sample_inputs
+from edge_trt_runtime.bench import LEAST_RUNS, breakdown, sample_inputs
+from edge_trt_runtime.bench import Summary as Times
 from edge_trt_runtime.checksums import file_entry
 from edge_trt_runtime.opening import load
 from edge_trt_runtime.paths import MANIFEST_NAME
@@ -28,11 +29,8 @@ from edge_trt_runtime.session import Session
 
 Told = Callable[[str, float, str], None]
 
-LEAST_RUNS = 10
 BLOCKS = 30
 """Parts that a measurement is cut into; what it is worth is judged by how much they differ."""
-PROFILED = 20
-"""Runs in which each operation is waited for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +89,7 @@ def measure(path: str, plan: Plan, told: Told, index: int = 0) -> Record:
             _call(session, inputs, plan.warm_up, "warm-up", told)
             single = _measured(sampler, session, inputs, plan.seconds, 1, told)
             saturated = _measured(sampler, session, inputs, plan.seconds, plan.callers, told)
-            stages, segments = _profiles(session, inputs)
+            parts = breakdown(session, inputs)
             places = {p.segment: p.lane for p in session.places}
             bundle = _subject(session)
         after = sampler.latest() or before
@@ -102,7 +100,8 @@ def measure(path: str, plan: Plan, told: Told, index: int = 0) -> Record:
         bundle=bundle, places=places, machine=machine.describe(plan.root), conditions=facts,
         doubts=machine.still_hot(before, plan.cool_down)
         + machine.doubts(facts, samples, [single, saturated]), load_ms=load_ms,
-        first_ms=first_ms, single=single, saturated=saturated, stages=stages, segments=segments,
+        first_ms=first_ms, single=single, saturated=saturated, stages=_records(parts[0]),
+        segments=_records(parts[1]),
         readings=[machine.reading(sample, start) for sample in samples],
     )  # fmt: skip
 
@@ -256,8 +255,13 @@ def _load(
     times: Sequence[Sequence[tuple[float, float]]], seconds: float, energy: Energy | None
 ) -> Load:
     runs = sorted(run for caller in times for run in caller)
-    lengths = np.array([length for _, length in runs]) * 1e3
-    return Load(len(times), len(runs), seconds, _summary(lengths), _blocks(runs), energy)
+    latency = Summary(*Times.of([length for _, length in runs]))
+    return Load(len(times), len(runs), seconds, latency, _blocks(runs), energy)
+
+
+def _records(found: dict[str, Times]) -> dict[str, Summary]:
+    """The same as a record keeps it: with its names."""
+    return {name: Summary(*times) for name, times in found.items()}
 
 
 def _blocks(runs: Sequence[tuple[float, float]]) -> list[Block]:
@@ -269,29 +273,6 @@ def _blocks(runs: Sequence[tuple[float, float]]) -> list[Block]:
         Block(b - a, begins[b] - begins[a], median(length for _, length in runs[a:b]) * 1e3)
         for a, b in pairwise(bounds)
     ]
-
-
-def _summary(milliseconds: np.ndarray) -> Summary:
-    middle, p90, p95, p99 = np.percentile(milliseconds, [50, 90, 95, 99])
-    low, mean, high = milliseconds.min(), milliseconds.mean(), milliseconds.max()
-    return Summary(*map(float, (low, mean, middle, p90, p95, p99, high)))
-
-
-def _profiles(
-    session: Session, inputs: dict[str, np.ndarray]
-) -> tuple[dict[str, Summary], dict[str, Summary]]:
-    profiles = [session.profile(inputs) for _ in range(PROFILED)]
-    stages = {
-        name: [sum(t.seconds for t in profile if t.kind in kinds) for profile in profiles]
-        for name, kinds in STAGES.items()
-    }
-    segments: dict[str, list[float]] = {}
-    for timing in (t for profile in profiles for t in profile if t.kind == "segment"):
-        segments.setdefault(f"{timing.name} ({timing.lane})", []).append(timing.seconds)
-    return (
-        {n: _summary(np.array(v) * 1e3) for n, v in stages.items() if any(v)},
-        {n: _summary(np.array(v) * 1e3) for n, v in segments.items()},
-    )
 
 
 def _subject(session: Session) -> dict[str, str]:

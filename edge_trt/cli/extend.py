@@ -21,11 +21,12 @@ from edge_trt.bundle.reader import read_bundle
 from edge_trt.bundle.writer import BundleWriter
 from edge_trt.cli.console import print_warning, progress_or_silence
 from edge_trt.cli.tested import save_tested
-from edge_trt.engines.board import native_target
+from edge_trt.engines.board import native_target, why_not_here
 from edge_trt.errors import EdgeTrtError, OptionError
 from edge_trt.options import CompileOptions, option_of
 from edge_trt.pipeline import Bundle, add_engines
 from edge_trt_jetson.board_checks import check_clocks, check_power_mode
+from edge_trt_jetson.boards import find
 from edge_trt_runtime.errors import EngineError
 
 if TYPE_CHECKING:
@@ -50,6 +51,7 @@ def extend(arguments: argparse.Namespace, options: CompileOptions) -> Bundle:
     check_flags(arguments, options)
     if arguments.target is None and (board := native_target()):
         options = dataclasses.replace(options, target=(board,))
+    if any(find(target) and not why_not_here(target) for target in options.targets):
         for check in (check_power_mode(Path("/")), check_clocks(Path("/"))):
             if check.status == "ok" and check.fix:  # kernels are measured at these clocks
                 print_warning(f"{check.name}: {check.found}; {check.fix}")

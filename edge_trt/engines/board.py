@@ -53,7 +53,7 @@ def why_not_here(target: str) -> str:
     """
     found, board = this_board(), boards.find(target)
     if found is None:
-        if board is not None and platform.machine() == "aarch64" and _gpu() == board.sm:
+        if board is not None and platform.machine() == "aarch64" and this_gpu() == board.sm:
             return ""
         return (
             "TensorRT measures kernels, so its plans are built on the board; the bundle is portable"
@@ -65,7 +65,11 @@ def why_not_here(target: str) -> str:
     return f"TensorRT measures kernels, so its plans are built on that board, and this is {here}"
 
 
-def _gpu() -> str:
+def this_gpu() -> str:
+    """Compute capability of the GPU that the builder measures kernels on.
+
+    Empty where nothing tells it: the runtime then leaves it to TensorRT to refuse another GPU.
+    """
     try:
         return ".".join(map(str, open_device().capability))
     except EngineError:

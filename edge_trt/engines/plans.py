@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
-from edge_trt.engines.board import why_not_here
+from edge_trt.engines.board import this_gpu, why_not_here
 from edge_trt.engines.kept_plans import KeptFile, KeptPlans
 from edge_trt.engines.plan_file import PlanFile
 from edge_trt.engines.room import check_room
@@ -265,7 +265,7 @@ def _plan(
     progress: Callable[[str, float, str], None],
     kept: KeptPlans | None,
 ) -> Plan:
-    gpu = _gpu() if flavour.needs_gpu else ""
+    gpu = this_gpu() if flavour.needs_gpu else ""
     name = fingerprint(target, flavour, settings, gpu=gpu)
     settings = with_timing_cache(settings, flavour, gpu)
     if kept is None:
@@ -329,18 +329,7 @@ def _inspected(result: PlanResult, flavour: Flavour) -> dict[str, Detail]:
 
 def _dla_cores(flavour: Flavour) -> int | None:
     """How many DLA cores a TensorRT offers; None where it can't be asked."""
-    if not _gpu():  # without a driver its objects are hollow
+    if not this_gpu():  # without a driver its objects are hollow
         return None
     with logging_to(flavour.module, Messages()) as log:
         return int(flavour.module.Runtime(log).num_DLA_cores)
-
-
-def _gpu() -> str:
-    """Compute capability of the GPU that the builder measures kernels on.
-
-    Empty where nothing tells it: the runtime then leaves it to TensorRT to refuse another GPU.
-    """
-    try:
-        return ".".join(map(str, open_device().capability))
-    except EngineError:
-        return ""

@@ -7,13 +7,13 @@ is used up is seldom an error: the kernel ends the build, or the desktop beside 
 
 from __future__ import annotations
 
-import re
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
 from edge_trt.errors import BuildError
 from edge_trt.network.graph import Network
+from edge_trt_jetson.telemetry.cpu import read_memory
 from edge_trt_runtime.describe import format_size
 
 BESIDE = 1 << 30
@@ -27,14 +27,14 @@ STOP = (
 
 
 def check_room(
-    networks: Sequence[Network], folder: Path | None, meminfo: Path = Path("/proc/meminfo")
+    networks: Sequence[Network], folder: Path | None, root: Path = Path("/")
 ) -> list[str]:
     """Compares what a build needs at least with what there is.
 
     Args:
         networks: what is built, one after the other.
         folder: where plans are written, or None for memory.
-        meminfo: where Linux tells of its memory.
+        root: below which Linux tells of its memory.
 
     Returns:
         A sentence where it will be tight.
@@ -44,7 +44,8 @@ def check_room(
             as it reads them and in the plan, and the disk gets all plans.
     """
     sizes = [_weights(network) for network in networks]
-    free = _available(meminfo)
+    memory = read_memory(root)
+    free = None if memory is None else memory.free + memory.swap_free
     least = 2 * max(sizes, default=0)
     if folder is not None and (disk := shutil.disk_usage(folder).free) < sum(sizes):
         raise BuildError(
@@ -63,13 +64,3 @@ def check_room(
 def _weights(network: Network) -> int:
     """Bytes of a network's constants."""
     return sum(t.data.nbytes for t in network.constants() if t.data is not None)
-
-
-def _available(meminfo: Path) -> int | None:
-    """Bytes that programs can still get, swap space included; None where nothing tells it."""
-    try:
-        text = meminfo.read_text()
-    except OSError:
-        return None
-    found = dict(re.findall(r"^(MemAvailable|SwapFree):\s+(\d+) kB", text, re.MULTILINE))
-    return sum(int(kb) << 10 for kb in found.values()) if "MemAvailable" in found else None

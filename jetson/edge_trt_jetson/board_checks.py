@@ -3,13 +3,12 @@
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 
 from edge_trt_jetson import clocks, power_modes
 from edge_trt_jetson.checks import Check
 from edge_trt_jetson.errors import BoardError
-from edge_trt_jetson.files import text
+from edge_trt_jetson.telemetry.cpu import read_memory
 from edge_trt_jetson.telemetry.reader import Reader
 
 LITTLE_MEMORY = 1 << 30
@@ -26,12 +25,11 @@ def check_board_state(root: str | Path) -> list[Check]:
 def check_memory(root: Path) -> Check:
     """What programs and the GPU can still get: they share it."""
     allows = "building and running engines"
-    found = dict(re.findall(r"^(\w+):\s+(\d+) kB", text(root / "proc/meminfo"), re.MULTILINE))
-    if not {"MemTotal", "MemAvailable"} <= found.keys():
+    found = read_memory(root)
+    if found is None:
         return Check("memory", "missing", "not told", allows, "mount /proc in the container")
-    free = int(found["MemAvailable"]) << 10
-    swap = int(found.get("SwapFree", "0")) << 10
-    told = f"{free / 1e9:.1f} of {int(found['MemTotal']) * 1024 / 1e9:.1f} GB free"
+    free, swap = found.free, found.swap_free
+    told = f"{free / 1e9:.1f} of {found.total / 1e9:.1f} GB free"
     told += f", and {swap / 1e9:.1f} GB of swap" if swap else ", no swap"
     if free >= LITTLE_MEMORY:
         return Check("memory", "ok", told, allows)

@@ -93,6 +93,20 @@ def measure(session: Session, seconds: float = 3.0) -> Bench:
     begin = time.perf_counter()
     times = _repeat(session, inputs, seconds, LEAST_RUNS)
     elapsed = time.perf_counter() - begin
+    return Bench(len(times), len(times) / elapsed, Summary.of(times), *breakdown(session, inputs))
+
+
+def breakdown(
+    session: Session, inputs: dict[str, np.ndarray]
+) -> tuple[dict[str, Summary], dict[str, Summary]]:
+    """Run some times, waiting for each operation; sum up what stages and segments take.
+
+    Returns:
+        By trtexec's name of a stage, and by name and lane of a segment.
+
+    Raises:
+        EngineError: When a segment fails.
+    """
     profiles = [session.profile(inputs) for _ in range(PROFILED)]
     stages = {
         name: [sum(t.seconds for t in profile if t.kind in kinds) for profile in profiles]
@@ -101,10 +115,7 @@ def measure(session: Session, seconds: float = 3.0) -> Bench:
     segments: dict[str, list[float]] = {}
     for timing in (t for profile in profiles for t in profile if t.kind == "segment"):
         segments.setdefault(f"{timing.name} ({timing.lane})", []).append(timing.seconds)
-    return Bench(
-        len(times),
-        len(times) / elapsed,
-        Summary.of(times),
+    return (
         {name: Summary.of(values) for name, values in stages.items() if any(values)},
         {name: Summary.of(values) for name, values in segments.items()},
     )

@@ -16,6 +16,8 @@ from tests.cli.conftest import Command
 from tests.jetson import telemetry_trees
 from tests.jetson.trees import TREES, plant
 
+LITTLE = "MemTotal: 4000000 kB\nMemAvailable: 500000 kB\n"
+
 
 def test_boards_lists_all_with_their_certainty(edge_trt: Command) -> None:
     done = edge_trt("boards")
@@ -98,8 +100,13 @@ def test_doctor_on_boards(
     ("meminfo", "status", "found"),
     [
         ("MemTotal: 8000000 kB\nMemAvailable: 3000000 kB\n", "ok", "3.1 of 8.2 GB free, no swap"),
-        ("MemTotal: 4000000 kB\nMemAvailable: 500000 kB\nSwapFree: 4000000 kB", "ok", "of swap"),
-        ("MemTotal: 4000000 kB\nMemAvailable: 500000 kB\n", "broken", "0.5 of 4.1 GB free"),
+        (
+            LITTLE + "SwapTotal: 4000000 kB\nSwapFree: 4000000 kB",
+            "ok",
+            "of swap",
+        ),
+        (LITTLE, "broken", "0.5 of 4.1 GB free"),
+        ("MemTotal: 4000000 kB\n", "missing", "not told"),
         ("", "missing", "not told"),
     ],
 )

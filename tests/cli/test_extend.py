@@ -77,14 +77,16 @@ def test_engines_of_this_board_without_a_target(
     assert compiler.load(portable).missing == {}
 
 
+@pytest.mark.parametrize("target", [[], ["--target", TARGET]])
 def test_a_slow_power_mode_is_told(
-    jetson: Jetson, portable: Path, edge_trt: Command, monkeypatch: pytest.MonkeyPatch
-) -> None:
+    jetson: Jetson, portable: Path, edge_trt: Command, monkeypatch: pytest.MonkeyPatch,
+    target: list[str],
+) -> None:  # fmt: skip
     slow = Check("power mode", "ok", "15W (id 0)", "speed", "MAXN (id 2) is faster")
     monkeypatch.setattr("edge_trt.cli.extend.check_power_mode", lambda root: slow)
-    assert (
-        "warning: power mode: 15W (id 0); MAXN (id 2) is faster" in edge_trt("build", portable).err
-    )
+    told = "warning: power mode: 15W (id 0); MAXN (id 2) is faster"
+    assert told in edge_trt("build", portable, *target).err
+    assert told not in edge_trt("build", portable, "--target", "cpu").err
 
 
 def test_wrong_results_are_not_written(jetson: Jetson, portable: Path, edge_trt: Command) -> None:
@@ -217,22 +219,28 @@ def test_a_container_without_the_files_of_a_board(
     assert (board.why_not_here(TARGET) == "") == here
 
 
+TOTAL = "MemTotal: 16000000 kB\n"
+
+
 def test_memory_and_disk(portable: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     networks = compiler.load(portable).networks
     monkeypatch.setattr(room, "_weights", MagicMock(return_value=2 << 30))
-    meminfo = tmp_path / "meminfo"
+    meminfo = tmp_path / "proc/meminfo"
+    meminfo.parent.mkdir()
     told: list[object] = []
     for available, swap in ((9 << 20, 0), (3 << 20, 3 << 20), (4 << 20, 1 << 18)):
-        meminfo.write_text(f"MemAvailable: {available} kB\nSwapFree: {swap} kB\n")
-        told.append(room.check_room(networks, None, meminfo))
+        meminfo.write_text(
+            f"{TOTAL}MemAvailable: {available} kB\nSwapTotal: {swap} kB\nSwapFree: {swap} kB\n"
+        )
+        told.append(room.check_room(networks, None, tmp_path))
     assert told[:2] == [[], []]
     assert "4.6 GB of memory are free, and the build needs 4.3 GB" in str(told[2])
-    meminfo.write_text("MemAvailable: 4000000 kB\n")
+    meminfo.write_text(f"{TOTAL}MemAvailable: 4000000 kB\n")
     with pytest.raises(BuildError, match=r"4\.1 GB of memory are free, .* 4\.3 GB for weights"):
-        room.check_room(networks, None, meminfo)
+        room.check_room(networks, None, tmp_path)
     monkeypatch.setattr("shutil.disk_usage", MagicMock(return_value=MagicMock(free=1 << 30)))
     with pytest.raises(BuildError, match=r"plans need about 8\.6 GB on the disk, and 1\.1 GB"):
-        room.check_room([*networks, *networks], tmp_path / "x", meminfo)
+        room.check_room([*networks, *networks], tmp_path / "x", tmp_path)
 
 
 def test_a_folder_that_can_not_be_made(tmp_path: Path) -> None:

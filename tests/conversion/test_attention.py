@@ -7,6 +7,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 
+import edge_trt
 from tests.conversion.checking import check_row
 from tests.conversion.rows import Row, boolean, f
 
@@ -84,13 +85,13 @@ def test_attention(row):
     check_row(row)
 
 
-@pytest.mark.parametrize("shapes", [((1, 2, 0, 4), (1, 2, 3, 4)), ((1, 2, 3, 4), (1, 2, 0, 4))])
-def test_nothing_to_attend_to_falls_back(shapes):
-    from edge_trt.conversion.converters.attention import _attention_ok
+@pytest.mark.parametrize("causal", [False, True])
+def test_nothing_to_attend_to_falls_back(causal):
+    class Attention(torch.nn.Module):
+        def forward(self, q, k):
+            return F.scaled_dot_product_attention(q, k, k, is_causal=causal)
 
-    nodes = []
-    for shape in (*shapes, shapes[1]):
-        node = torch.fx.Graph().placeholder("x")
-        node.meta["val"] = torch.empty(shape)
-        nodes.append(node)
-    assert "a size of its inputs is 0" in (_attention_ok(*nodes, 0.0, None) or "")
+    inputs = (torch.ones(1, 2, 3, 4), torch.ones(1, 2, 0, 4))
+    with pytest.warns(edge_trt.EdgeTrtWarning, match=r"attention has nothing to attend to: a size"):
+        bundle = edge_trt.compile(Attention().eval(), inputs)
+    torch.testing.assert_close(bundle.module()(*inputs), Attention()(*inputs))

@@ -205,7 +205,7 @@ def plant(tree: Tree, root: Path) -> Path:
     if tree.compatible:
         write("proc/device-tree/compatible", "\0".join(tree.compatible).encode() + b"\0")
     if tree.memory_kb:
-        write("proc/meminfo", f"MemTotal:       {tree.memory_kb} kB\nMemFree: 1 kB\n".encode())
+        write("proc/meminfo", f"MemTotal:       {tree.memory_kb} kB\n".encode())
     if tree.release:
         write("etc/nv_tegra_release", tree.release.encode())
     if tree.package:

@@ -203,7 +203,7 @@ def test_a_plan_says_for_which_gpu_it_is(
     built = PlanResult(memoryview(b"ftrt"), 3, 0.0, 0.0, "", ())
     monkeypatch.setattr(plans, "load_flavour", lambda name: Flavour(name, None, "10.3.0"))
     monkeypatch.setattr(plans, "build_plan", lambda *_, **__: built)
-    monkeypatch.setattr(plans, "open_device", MagicMock(side_effect=[gpu]))
+    monkeypatch.setattr("edge_trt.engines.board.open_device", MagicMock(side_effect=[gpu]))
     path = edge_trt.compile(net(), (IMAGE,), target=("cpu", "cuda")).save(tmp_path / "m.edge")
     engine = edge_trt_runtime.open_bundle(path).manifest.engines[-1]
     assert engine.details.get("compute_capability") == expected

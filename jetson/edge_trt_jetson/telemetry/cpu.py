@@ -92,8 +92,10 @@ class MemoryReader:
         total = found.get(b"MemTotal")
         if total is None:
             return None
-        reclaimable = (found.get(key, 0) for key in (b"MemFree", b"Buffers", b"Cached"))
-        available = found.get(b"MemAvailable") or sum(reclaimable)
+        reclaimable = [found[k] for k in (b"MemFree", b"Buffers", b"Cached") if k in found]
+        if b"MemAvailable" not in found and not reclaimable:
+            return None  # and not that all of it is in use
+        available = found.get(b"MemAvailable", sum(reclaimable))
         swap, free = found.get(b"SwapTotal"), found.get(b"SwapFree")
         used = None if swap is None or free is None else swap - free
         return Memory(total, total - available, swap, used)
@@ -101,3 +103,12 @@ class MemoryReader:
     def close(self) -> None:
         """Give the descriptor back."""
         self._source.close()
+
+
+def read_memory(root: Path) -> Memory | None:
+    """One look at memory and swap; None if they can't be read."""
+    reader = MemoryReader(root)
+    try:
+        return reader.read()
+    finally:
+        reader.close()

@@ -90,6 +90,16 @@ class Memory:
     swap_total: int | None = None
     swap_used: int | None = None
 
+    @property
+    def free(self) -> int:
+        """Bytes that programs can still get without swap."""
+        return self.total - self.used
+
+    @property
+    def swap_free(self) -> int:
+        """Bytes of swap that are left; 0 where none is told."""
+        return (self.swap_total or 0) - (self.swap_used or 0)
+
 
 @dataclass(frozen=True, slots=True)
 class Fan:

@@ -9,7 +9,7 @@ nothing, and waits for devices only where the host needs what they made.
 from __future__ import annotations
 
 from itertools import accumulate
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from numpy import copyto
 
@@ -33,6 +33,8 @@ if TYPE_CHECKING:
     from edge_trt_runtime.timing import Timing
 
     _Call = Callable[[], object]
+
+_T = TypeVar("_T")
 
 KEPT_SHAPES = 8
 """How many lists of calls, for as many sets of input shapes, a frame keeps."""
@@ -171,19 +173,12 @@ class Frame:
         Raises:
             EngineError: When a segment fails.
         """
-        inputs = self._exchange.on_host(inputs)
-        self.run(inputs)  # makes the list of calls, where there is none yet
-        recipe = self._recipes[tuple([array.shape for array in inputs])]
-        try:
-            self._values[: len(inputs)] = inputs
-            return timings_of_walk(
+        return self._walked(
+            inputs,
+            lambda recipe: timings_of_walk(
                 self._device, self._prepared, recipe, self._streams, self._values
-            )
-        except BaseException:
-            self._settle()
-            raise
-        finally:
-            self._values[:] = self._blank
+            ),
+        )
 
     def layers(self, inputs: Sequence[Any], runs: int) -> dict[str, list[RawTime]]:
         """Run, and tell by segment what its layers take at the median of some runs.
@@ -191,12 +186,21 @@ class Frame:
         Raises:
             EngineError: When a segment fails.
         """
+        return self._walked(
+            inputs,
+            lambda recipe: layers_of_walk(
+                self._prepared, recipe, self._streams, self._values, runs
+            ),
+        )
+
+    def _walked(self, inputs: Sequence[Any], walk: Callable[[Recipe], _T]) -> _T:
+        """Walk through the calls of a run of these inputs, and give what the walk finds."""
         inputs = self._exchange.on_host(inputs)
         self.run(inputs)  # makes the list of calls, where there is none yet
         recipe = self._recipes[tuple([array.shape for array in inputs])]
         try:
             self._values[: len(inputs)] = inputs
-            return layers_of_walk(self._prepared, recipe, self._streams, self._values, runs)
+            return walk(recipe)
         except BaseException:
             self._settle()
             raise
