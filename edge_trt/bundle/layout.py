@@ -29,6 +29,7 @@ def onnx_path(segment: str) -> str:
     return f"engines/cpu/{segment}.onnx"
 
 
-def plan_path(segment: str, fingerprint: str) -> str:
-    """The TensorRT engine of a segment."""
-    return f"engines/{fingerprint}/{segment}.plan"
+def plan_path(segment: str, fingerprint: str, stream: int = 1) -> str:
+    """The TensorRT engine of a segment, in one of the streams that run side by side."""
+    suffix = f".stream{stream}" if stream > 1 else ""
+    return f"engines/{fingerprint}/{segment}{suffix}.plan"

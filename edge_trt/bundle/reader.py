@@ -175,7 +175,10 @@ def _mapped(path: str) -> memoryview:
 
 def _plans(opened: OpenBundle) -> list[Plan]:
     return [
-        Plan(e.segment, e.target, e.flavour, e.fingerprint, _mapped(opened.path(e.path)), e.details)
+        Plan(
+            e.segment, e.target, e.flavour, e.fingerprint, _mapped(opened.path(e.path)), e.details,
+            stream=e.stream,
+        )
         for e in opened.manifest.engines
         if e.flavour != "onnx"
-    ]
+    ]  # fmt: skip

@@ -149,7 +149,7 @@ def _write_onnx(
 
 def _write_plans(bundle: Bundle, writer: BundleWriter) -> Iterator[Engine]:
     for plan in bundle.plans:
-        path = plan_path(plan.segment, plan.fingerprint)
+        path = plan_path(plan.segment, plan.fingerprint, plan.stream)
         if plan.file is None:
             writer.add_bytes(path, memoryview(plan.data))
         else:
@@ -161,6 +161,7 @@ def _write_plans(bundle: Bundle, writer: BundleWriter) -> Iterator[Engine]:
             fingerprint=plan.fingerprint,
             path=path,
             details=plan.details,
+            stream=plan.stream,
         )
 
 

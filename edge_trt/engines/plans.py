@@ -55,6 +55,7 @@ class Plan:
         data: its bytes.
         details: figures of the build.
         file: where it lies already, in a folder that is deleted after the build.
+        stream: which of the placements that run side by side it belongs to.
     """
 
     segment: str
@@ -64,6 +65,7 @@ class Plan:
     data: bytes | memoryview
     details: dict[str, Detail] = field(default_factory=dict[str, Detail])
     file: PlanFile | KeptFile | None = None
+    stream: int = 1
 
 
 @dataclass(frozen=True, slots=True)

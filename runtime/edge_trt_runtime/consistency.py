@@ -68,6 +68,8 @@ def _problems(manifest: Manifest) -> Iterator[str]:
     for engine in manifest.engines:
         if engine.segment not in names:
             yield f"the engine {engine.path!r} is for an unknown segment {engine.segment!r}"
+        if engine.stream < 1:
+            yield f"the engine {engine.path!r} is of stream {engine.stream}, and the first is 1"
 
 
 def _file_problems(manifest: Manifest) -> Iterator[str]:

@@ -52,7 +52,10 @@ def _lines(bundle: OpenBundle) -> Iterator[str]:
     yield "engines"
     for engine in manifest.engines:
         size = format_size(files[engine.path].size)
-        yield f"  {engine.segment}  {engine.target} ({engine.flavour}), {engine.path}, {size}"
+        stream = f", stream {engine.stream}" if engine.stream > 1 else ""
+        yield (
+            f"  {engine.segment}  {engine.target} ({engine.flavour}{stream}), {engine.path}, {size}"
+        )
     if not manifest.engines:
         yield "  none yet: finish the bundle with `edge_trt build`"
     if manifest.self_test is not None:

@@ -112,7 +112,13 @@ class Segment(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Engine(msgspec.Struct, frozen=True, kw_only=True):
-    """A segment compiled for a target. ``flavour`` names the library that runs it."""
+    """A segment compiled for a target. ``flavour`` names the library that runs it.
+
+    ``stream`` says which of the placements that share the accelerators it belongs to; stream 1 is
+    what a session runs by default. A segment without an engine of another stream runs that of
+    stream 1 in it. Where there are two, ``details`` has ``runs_per_second``: how often the plan
+    runs the stream (an estimate, the same for all segments), beside the other one.
+    """
 
     segment: str
     target: str
@@ -120,6 +126,7 @@ class Engine(msgspec.Struct, frozen=True, kw_only=True):
     fingerprint: str
     path: str
     details: dict[str, Detail] = {}
+    stream: int = 1
 
 
 class FileEntry(msgspec.Struct, frozen=True):

@@ -95,14 +95,20 @@ def test_a_board_on_the_command_line(command: Command, tmp_path: Path) -> None:
 def test_a_plan_from_the_board_is_kept(tmp_path: Path) -> None:
     """A host that can't build for a board leaves alone what the board has built."""
     bundle = edge_trt.compile(net(), (IMAGE,), target=BOARD)
-    bundle.plans = [Plan("block0", BOARD, "tensorrt", "abc", b"from the board", {"layers": 3})]
+    bundle.plans = [
+        Plan("block0", BOARD, "tensorrt", "abc", b"from the board", {"layers": 3}),
+        Plan("block0", BOARD, "tensorrt", "abc", b"beside it", stream=2),
+    ]
     bundle.missing = {}
     again = edge_trt.load(bundle.save(tmp_path / "m.edge"))
     add_engines(again, CompileOptions(target=("cpu", BOARD)))
-    assert [(plan.target, bytes(plan.data)) for plan in again.plans] == [(BOARD, b"from the board")]
+    assert [(plan.target, plan.stream, bytes(plan.data)) for plan in again.plans] == [
+        (BOARD, 1, b"from the board"), (BOARD, 2, b"beside it"),
+    ]  # fmt: skip
     assert again.notes == []
     again.save(tmp_path / "m.edge")
     assert (tmp_path / "m.edge/engines/abc/block0.plan").read_bytes() == b"from the board"
+    assert (tmp_path / "m.edge/engines/abc/block0.stream2.plan").read_bytes() == b"beside it"
     assert (tmp_path / "m.edge/engines/cpu/block0.onnx").exists()
 
 

@@ -198,6 +198,7 @@ CONTRADICTIONS: list[tuple[tuple[Any, ...], Any, str]] = [
     (("segments", 0, "kind"), "torch", "is a program of kind torch without a file"),
     (("segments", 0, "kind"), "onnx", "is a program of kind onnx without a file"),
     (("engines", 0, "segment"), "other", "is for an unknown segment 'other'"),
+    (("engines", 0, "stream"), 0, "is of stream 0, and the first is 1"),
 ]
 
 

@@ -84,7 +84,8 @@ class Draft:
     def plan(self, segment: str, data: bytes, **engine: Any) -> Draft:
         """Add a TensorRT plan to a segment that is there already."""
         chosen = {"target": "cuda", "flavour": "tensorrt", **engine}
-        path = f"engines/{chosen['target']}/{segment}.plan"
+        stream = f".stream{chosen['stream']}" if "stream" in chosen else ""
+        path = f"engines/{chosen['target']}/{segment}{stream}.plan"
         self.files[path] = data
         self.engines.append(Engine(segment=segment, fingerprint="f", path=path, **chosen))
         return self

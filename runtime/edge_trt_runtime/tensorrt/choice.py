@@ -31,7 +31,7 @@ def find_plan(bundle: OpenBundle, segment: Segment, device: Device) -> tuple[Eng
         The plan and the library that runs it, or why there is none, as a sentence.
     """
     engines = [e for e in bundle.manifest.engines if e.segment == segment.name]
-    plans = [engine for engine in engines if engine.flavour != "onnx"]
+    plans = [engine for engine in engines if engine.flavour != "onnx" and engine.stream == 1]
     if not plans:
         return f"the bundle has no plan for {device.describe()}"
     reasons: list[str] = []

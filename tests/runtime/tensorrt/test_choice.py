@@ -76,6 +76,19 @@ def test_the_first_plan_that_fits_is_taken(machine: Callable[..., Machine], tmp_
     assert here.trt.deserialized == [None]
 
 
+def test_stream_1_is_the_default(machine: Callable[..., Machine], tmp_path: Path) -> None:
+    """An engine of stream 2 is left alone, wherever it stands in the manifest."""
+    here = machine(cores=2)
+    draft = relu_draft().plan("main", PLAN, stream=2).plan("main", PLAN, details={"dla_core": 1})
+    path = draft.write(tmp_path / "both.edge")
+    with edge_trt_runtime.load(path, device="cuda") as session:
+        assert session.places[0].lane == "dla:1"
+    assert here.trt.deserialized == [1]
+    path = relu_draft().plan("main", PLAN, stream=2).write(tmp_path / "second.edge")
+    with pytest.raises(EngineError, match="has no plan for cuda:0"):
+        edge_trt_runtime.load(path, device="cuda")
+
+
 def test_a_newer_tensorrt_takes_what_was_built_for_that(
     machine: Callable[..., Machine], tmp_path: Path
 ) -> None:
