@@ -38,6 +38,17 @@ UNREACHABLE = 255
 UNKNOWN = 127
 """Exit status of a shell that does not find a command."""
 
+WATCHED = """\
+exec 3<&0
+{command} </dev/null 3<&- & build=$!
+(cat <&3; kill $build) >/dev/null 2>&1 & watch=$!
+exec 3<&-
+wait $build; status=$?
+kill $watch 2>/dev/null
+exit $status
+"""
+"""Ends a command when its input ends: without a terminal, that is how it hears that we are gone."""
+
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Board:
@@ -53,15 +64,23 @@ class Board:
     program: str
     options: tuple[str, ...]
 
-    def run(self, command: str, *, interactive: bool = False) -> int:
+    def run(self, command: str, *, bound: bool = False) -> int:
         """Runs a shell command there, its output here; returns its exit status.
+
+        Args:
+            command: for its shell.
+            bound: whether it ends when we are interrupted or lose the connection.
 
         Raises:
             EdgeTrtError: ssh can't reach the board.
         """
-        # With a terminal there, Ctrl-C here ends the command there.
-        terminal = ["-tt"] if interactive and sys.stdin.isatty() else []
-        status = subprocess.call(["ssh", *self.options, *terminal, self.host, command])
+        ssh = ["ssh", *self.options]
+        if not bound:
+            status = subprocess.call([*ssh, self.host, command])
+        elif sys.stdin.isatty():  # with a terminal there, Ctrl-C here is Ctrl-C there
+            status = subprocess.call([*ssh, "-tt", self.host, command])
+        else:
+            status = _held([*ssh, self.host, WATCHED.format(command=command)])
         if status == UNREACHABLE:
             raise EdgeTrtError(
                 f"ssh can't reach {self.host}, or lost it; its own words are above",
@@ -84,6 +103,16 @@ class Board:
                 hint=f"check the connection, and that rsync is installed on {self.host} and its "
                 "disk has room",
             )
+
+
+def _held(command: Sequence[str]) -> int:
+    """Runs a command whose input stays open as long as we wait for it; returns its exit status."""
+    with subprocess.Popen(command, stdin=subprocess.PIPE) as process:
+        try:
+            return process.wait()
+        except BaseException:
+            process.kill()
+            raise
 
 
 def build_remotely(arguments: argparse.Namespace, options: CompileOptions) -> Bundle:
@@ -118,7 +147,7 @@ def build_remotely(arguments: argparse.Namespace, options: CompileOptions) -> Bu
         board.copy(source, there, "--delete", "--partial")
         words = " ".join(shlex.quote(word) for word in _forwarded(arguments))
         command = f"{board.program} build {shlex.quote(f'{place}/model.edge')} {words}"
-        _checked(board.run(command.rstrip(), interactive=True), board, "build it")
+        _checked(board.run(command.rstrip(), bound=True), board, "build it")
         finished = os.path.join(folder, "model.edge")
         os.mkdir(finished)
         board.copy(there, finished, f"--link-dest={source}")

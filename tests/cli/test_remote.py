@@ -8,8 +8,12 @@ fail where a test wants it. That a board answers is not shown.
 from __future__ import annotations
 
 import os
+import signal
 import stat
+import subprocess
 import sys
+import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -29,7 +33,7 @@ while words and words[0].startswith("-"):
         if flag == "-O":
             sys.exit(0)
 host, *command = words
-calls.write(f"ssh {host} {' '.join(command)}\\n")
+calls.write(f"ssh {host} {' '.join(command)}".replace("\\n", "; ") + "\\n")
 if os.environ.get("FAIL") and os.environ["FAIL"] in " ".join(command):
     sys.exit(255)
 home = os.environ["BOARD"]
@@ -113,7 +117,7 @@ def test_a_bundle_is_built_over_there(bundle: Path, network: Network, edge_trt: 
     assert sent.count("weights.safetensors") == 1  # there, and not back
     assert any(name.endswith(".plan") for name in sent)
     (build,) = [call for call in network.calls("ssh") if " build " in call]
-    assert build.endswith("model.edge --target rtx --optimization-level 0")
+    assert "model.edge --target rtx --optimization-level 0 <" in build
     assert [*network.home.rglob("*.edge")] == []
     assert {p.name for p in bundle.parent.iterdir()} == {"model.edge", "bin", "home", "calls"}
 
@@ -151,6 +155,36 @@ def test_what_can_not_be_removed_there_is_a_warning(
     done = edge_trt("build", bundle, "--on", "me@orin", "--target", "cpu")
     assert done.status == 0, done.err
     assert "the bundle is complete here; me@orin keeps ~/.cache/edge_trt/remote/" in done.err
+
+
+@pytest.mark.parametrize("signal_sent", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
+def test_without_a_terminal_the_build_there_ends_with_ours(
+    signal_sent: signal.Signals, bundle: Path, network: Network
+) -> None:
+    slow = network.home / "edge_trt"
+    slow.write_text(
+        f'#!/bin/sh\ntest "$1" = build || exec echo edge_trt {__version__}\n'
+        "echo $$ > ~/pid\nexec sleep 60\n"
+    )
+    slow.chmod(0o755)
+    words = ["build", str(bundle), "--on", "me@orin", "--remote-command", "~/edge_trt"]
+    command = [sys.executable, "-m", "edge_trt", *words]
+    with subprocess.Popen(command, stdin=subprocess.DEVNULL, stderr=subprocess.PIPE) as ours:
+        pid = network.home / "pid"
+        _wait_until(lambda: pid.exists() and bool(pid.read_text()))
+        ours.send_signal(signal_sent)
+        ours.communicate(timeout=30)
+    there = int(pid.read_text())
+    _wait_until(lambda: not Path("/proc", str(there)).exists())
+    open_bundle(bundle).verify()
+
+
+def _wait_until(true: Callable[[], bool]) -> None:
+    for _ in range(600):
+        if true():
+            return
+        time.sleep(0.05)
+    raise AssertionError("it does not happen")
 
 
 def test_a_build_that_fails_there(bundle: Path, network: Network, edge_trt: Command) -> None:
