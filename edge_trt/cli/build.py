@@ -92,6 +92,9 @@ def run(arguments: argparse.Namespace) -> int:
         from edge_trt.cli.remote import build_remotely
 
         build_remotely(arguments, options)
+        if not arguments.quiet:  # the board has summed it up, under the name that it has there
+            print(f"back from {arguments.on}:")
+            _print_written(arguments.output, time.perf_counter() - start)
         return 0
     bundle = work(arguments, options)
     if not arguments.quiet:
@@ -206,11 +209,15 @@ def _sum_up(bundle: Bundle, output: str | None, seconds: float, *, dryrun: bool)
     if dryrun:
         print("Nothing was built or written (--dryrun).")
         return
+    _print_written(str(output), seconds)
+
+
+def _print_written(output: str, seconds: float) -> None:
     from edge_trt_runtime.bundle import open_bundle
     from edge_trt_runtime.describe import format_size
 
-    manifest = open_bundle(str(output)).manifest
+    manifest = open_bundle(output).manifest
     size = format_size(sum(entry.size for entry in manifest.files.values()))
     built = sorted({engine.target for engine in manifest.engines})
-    print(f"{os.fspath(str(output))}: {size}, {manifest.precision}, built in {seconds:.1f} s")
+    print(f"{output}: {size}, {manifest.precision}, built in {seconds:.1f} s")
     print(f"engines: {', '.join(built) or 'none'}")

@@ -109,6 +109,7 @@ def test_a_bundle_is_built_over_there(bundle: Path, network: Network, edge_trt: 
         "build", bundle, "--on", "me@orin", "--target", "rtx", "--optimization-level", "0"
     )
     assert done.status == 0, done.err
+    assert f"back from me@orin:\n{bundle}: " in done.out
     engines = open_bundle(bundle).manifest.engines
     assert {e.target for e in engines} == {"cpu", "rtx"}
     open_bundle(bundle).verify()
