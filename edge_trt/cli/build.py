@@ -94,7 +94,7 @@ def run(arguments: argparse.Namespace) -> int:
         build_remotely(arguments, options)
         if not arguments.quiet:  # the board has summed it up, under the name that it has there
             print(f"back from {arguments.on}:")
-            _print_written(arguments.output, time.perf_counter() - start)
+            _print_written(str(arguments.output), time.perf_counter() - start)
         return 0
     bundle = work(arguments, options)
     if not arguments.quiet:
