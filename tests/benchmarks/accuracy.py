@@ -1,17 +1,19 @@
 # SPDX-License-Identifier: Apache-2.0
 """Accuracy of int8 by every method of ours, and by ONNX Runtime's quantizer on the same data.
 
-    python tests/benchmarks/accuracy.py build/accuracy [MODEL ...]
+    python tests/benchmarks/accuracy.py build/accuracy [MODEL ...] [--images N]
 
 The folder holds the weights that accuracy_train.py left there. 512 images calibrate, 2048 others
-are judged. Target: the default method loses at most 0.5 points on the ResNet and 1.0 on the others,
-and never more than a maximum or one of ONNX Runtime's methods. All judge the same images, so a
-second table compares them image by image with the default: how many either one alone has right, the
-difference with its interval of 95 % (Bonett and Price, 2012), and the exact p of McNemar's test.
+are judged, or N: more of them tell smaller differences. Target: the default method loses at most
+0.5 points on the ResNet and 1.0 on the others, and never more than a maximum or one of ONNX
+Runtime's methods. All judge the same images, so a second table compares them image by image with
+the default: how many either one alone has right, the difference with its interval of 95 % (Bonett
+and Price, 2012), and the exact p of McNemar's test.
 """
 
 from __future__ import annotations
 
+import argparse
 import math
 import sys
 import tempfile
@@ -35,28 +37,35 @@ from tests.benchmarks.accuracy_task import CLASSES, SIDE, batch
 
 OURS = ("mse", "max", "percentile", "entropy", "entropy2", "best")
 THEIRS = ("MinMax", "Percentile", "Entropy")
-HELD_OUT = [batch(seed, 512) for seed in range(4)]
-IMAGES = sum(len(labels) for _, labels in HELD_OUT)
+BATCH = 512
+
+Judge = Callable[[Callable[[np.ndarray], np.ndarray]], np.ndarray]
+"""Takes what gives scores of images; returns which of the held-out ones come out right."""
 
 
 def main() -> None:
     """Prints a table with a row for each model, and one with a row for each pair of columns."""
-    folder, *names = sys.argv[1:]
-    table = Table(title=f"percent right of {IMAGES} held-out images")
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("folder", help="where the weights are")
+    parser.add_argument("models", nargs="*", help=f"of {', '.join(MODELS)} (default: all)")
+    parser.add_argument("--images", type=int, default=2048, help=f"a multiple of {BATCH}")
+    arguments = parser.parse_args()
+    folder, judged = arguments.folder, _judge(arguments.images)
+    table = Table(title=f"percent right of {arguments.images} held-out images")
     pairs = Table(title="the default method against the others, image by image")
     columns = ["eager", "fp32", *OURS, *(f"ORT {m}" for m in THEIRS)]
     for name in ("model", *columns):
         table.add_column(name, justify="left" if name == "model" else "right")
     for name in ("model", "against", "mse alone", "other alone", "points", "95 %", "p"):
         pairs.add_column(name, justify="left" if name in ("model", "against") else "right")
-    for name in names or MODELS:
+    for name in arguments.models or MODELS:
         model = MODELS[name](CLASSES)
         state = torch.load(Path(folder, f"{name}.pt"), weights_only=True)
         model.load_state_dict(
             {k: v.float() if v.is_floating_point() else v for k, v in state.items()}
         )
         right: dict[str, np.ndarray] = {}
-        for column, found in zip(columns, _row(model.eval()), strict=True):
+        for column, found in zip(columns, _row(model.eval(), judged), strict=True):
             right[column] = found
             print(f"{name}, {column}: {100 * found.mean():.2f} %", file=sys.stderr)
         table.add_row(name, *(f"{100 * found.mean():.2f}" for found in right.values()))
@@ -83,7 +92,7 @@ def paired(ours: np.ndarray, other: np.ndarray) -> list[str]:
     return [str(gained), str(lost), f"{points:+.2f}", interval, f"{chance:.2f}"]
 
 
-def _row(model: nn.Module) -> Iterator[np.ndarray]:
+def _row(model: nn.Module, judged: Judge) -> Iterator[np.ndarray]:
     with torch.inference_mode():
         yield judged(lambda x: model(torch.from_numpy(x)).numpy())
     image = edge_trt.Input(("b", 3, SIDE, SIDE), min=1, opt=32, max=64, name="image")
@@ -111,13 +120,18 @@ def samples() -> Iterator[np.ndarray]:
         yield batch(50_000 + seed, 32)[0].numpy()
 
 
-def judged(run: Callable[[np.ndarray], np.ndarray]) -> np.ndarray:
-    """Which of the held-out images come out right."""
-    found: list[np.ndarray] = []
-    for images, labels in HELD_OUT:
-        for part, wanted in zip(images.split(32), labels.split(32), strict=True):
-            found.append(run(part.numpy()).argmax(1) == wanted.numpy())
-    return np.concatenate(found)
+def _judge(images: int) -> Judge:
+    """What judges so many images, the same ones every time."""
+    held_out = [batch(seed, BATCH) for seed in range(images // BATCH)]
+
+    def judged(run: Callable[[np.ndarray], np.ndarray]) -> np.ndarray:
+        found: list[np.ndarray] = []
+        for images, labels in held_out:
+            for part, wanted in zip(images.split(32), labels.split(32), strict=True):
+                found.append(run(part.numpy()).argmax(1) == wanted.numpy())
+        return np.concatenate(found)
+
+    return judged
 
 
 def _bundle(bundle: edge_trt.Bundle) -> Callable[[np.ndarray], np.ndarray]:
