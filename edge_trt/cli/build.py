@@ -202,13 +202,14 @@ def _sum_up(bundle: Bundle, output: str | None, seconds: float, *, dryrun: bool)
     from edge_trt.cli.report import print_report
 
     print_report(bundle.report)
-    if bundle.placement:
-        from edge_trt.cli.placement import print_placement
-
-        print_placement(bundle.placement)
     if dryrun:
         print("Nothing was built or written (--dryrun).")
         return
+    if bundle.placement:
+        from edge_trt.cli.placement import print_placement
+        from edge_trt_runtime.bundle import open_bundle
+
+        print_placement(bundle.placement, open_bundle(str(output)).manifest.engines)
     _print_written(str(output), seconds)
 
 

@@ -46,7 +46,7 @@ def run(arguments: argparse.Namespace) -> int:
     elif arguments.placement:
         from edge_trt.cli.placement import print_placement, read_placement
 
-        print_placement(read_placement(bundle))
+        print_placement(read_placement(bundle), bundle.manifest.engines)
     elif arguments.network:
         _print_networks(bundle)
     else:

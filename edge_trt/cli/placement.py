@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from edge_trt.cli.console import print_table
@@ -12,6 +12,7 @@ from edge_trt_runtime.errors import BundleError, EdgeTrtError
 
 if TYPE_CHECKING:
     from edge_trt_runtime.bundle import OpenBundle
+    from edge_trt_runtime.manifest import Engine
 
 UNSURE = {
     "default": "the power mode it starts in",
@@ -49,14 +50,15 @@ def read_placement(bundle: OpenBundle) -> dict[str, Any]:
         ) from error
 
 
-def print_placement(placement: Mapping[str, Any]) -> None:
-    """Print the placement of every target."""
+def print_placement(placement: Mapping[str, Any], engines: Sequence[Engine] = ()) -> None:
+    """Print the placement of every target, and what became of it in the engines."""
     targets: Mapping[str, Mapping[str, Any]] = placement.get("targets", {})
     for name, target in targets.items():
         if not target["networks"]:
             print(f"DLA on {name}: none, {target['reason']}")
             continue
         _print_target(name, target)
+        _print_engines(name, target, [engine for engine in engines if engine.target == name])
     if any(target["networks"] for target in targets.values()):
         print(placement["estimates"])
 
@@ -155,6 +157,49 @@ def _row(mode: str, alternative: Mapping[str, Any], *, best: bool) -> tuple[obje
         f"{1e3 * alternative['joules_saturated']:.3g}", alternative["loadables"],
         alternative["transitions"], "; ".join(notes),
     )  # fmt: skip
+
+
+def _print_engines(name: str, target: Mapping[str, Any], engines: Sequence[Engine]) -> None:
+    """Print what is planned for each engine beside what it has, where that says anything."""
+    found = {(engine.segment, engine.stream): engine for engine in engines}
+    rows = [row for entry in target["networks"] for row in _engine_rows(entry, found)]
+    if engines or any(network["streams"] for network in target["networks"]):
+        columns = ["network", "stream", "#runs/s planned", "#layers on DLA planned",
+                   "#loadables planned", "engine", "#layers on DLA", "#loadables",
+                   "not as planned"]  # fmt: skip
+        print_table(f"Engines for {name}", columns, rows)
+
+
+def _engine_rows(
+    network: Mapping[str, Any], found: Mapping[tuple[str, int], Engine]
+) -> Iterator[tuple[object, ...]]:
+    from edge_trt.placement.side_by_side import assignments, planned_rates
+
+    streams, rates = assignments(network), planned_rates(network)
+    for number, assignment in enumerate(streams, 1):
+        rate = f"{rates[number - 1]:g}" if rates else ""
+        on_dla = sum(device != "gpu" for device in assignment.devices.values())
+        engine = found.get((network["network"], number))
+        yield (
+            network["network"], number if rates else "1, alone", rate, on_dla,
+            assignment.loadables, *_built(engine),
+        )  # fmt: skip
+
+
+def _built(engine: Engine | None) -> tuple[object, ...]:
+    """What an engine says of itself: whether it is there, layers, loadables, what moved."""
+    if engine is None:
+        return "not built yet", "", "", ""
+    details = engine.details
+    moved = [
+        f"{words} {details[key]}"
+        for key, words in (("dla_refused", "refused:"), ("dla_fell_back", "moved to the GPU:"))
+        if key in details
+    ]
+    fell_back = str(details.get("dla_fell_back", ""))
+    on_dla = int(details.get("dla_layers", 0)) - len([*filter(None, fell_back.split(", "))])
+    loadables = details.get("dla_loadables", "" if "dla_core" in details else 0)
+    return "built", on_dla, loadables, "; ".join(moved)
 
 
 def _alternative(mode: Mapping[str, Any], name: str) -> Mapping[str, Any]:

@@ -67,12 +67,17 @@ class KeptPlans:
     networks: Mapping[str, str] = field(default_factory=dict[str, str])
     check: Callable[[], None] | None = None
 
-    def begin(self, segment: str, fingerprint: str) -> PlanFile:
+    def begin(self, segment: str, fingerprint: str, stream: int = 1) -> PlanFile:
         """The file that a plan grows in; it counts as complete after `keep`."""
-        return PlanFile(self._path(segment, fingerprint).with_suffix(".partial"))
+        return PlanFile(self._path(segment, fingerprint, stream).with_suffix(".partial"))
 
     def keep(
-        self, file: PlanFile, segment: str, fingerprint: str, details: dict[str, Detail]
+        self,
+        file: PlanFile,
+        segment: str,
+        fingerprint: str,
+        details: dict[str, Detail],
+        stream: int = 1,
     ) -> None:
         """Gives a complete plan its name, with a record beside it.
 
@@ -80,7 +85,7 @@ class KeptPlans:
             OSError: the record can't be written.
             BundleError: the weights were damaged.
         """
-        path = self._path(segment, fingerprint)
+        path = self._path(segment, fingerprint, stream)
         file.path = file.path.rename(path)
         if segment in self.networks:
             if self.check is not None:
@@ -88,9 +93,11 @@ class KeptPlans:
             record = msgspec.json.encode(Record(file.entry(), details))
             path.with_suffix(".json").write_bytes(record)
 
-    def find(self, segment: str, fingerprint: str) -> tuple[KeptFile, dict[str, Detail]] | None:
+    def find(
+        self, segment: str, fingerprint: str, stream: int = 1
+    ) -> tuple[KeptFile, dict[str, Detail]] | None:
         """A plan that was kept, and its details; None where there is none, or it was damaged."""
-        path = self._path(segment, fingerprint)
+        path = self._path(segment, fingerprint, stream)
         if segment not in self.networks:
             return None
         with suppress(OSError, msgspec.DecodeError):
@@ -99,6 +106,7 @@ class KeptPlans:
                 return KeptFile(path, record.file), record.details
         return None
 
-    def _path(self, segment: str, fingerprint: str) -> Path:
+    def _path(self, segment: str, fingerprint: str, stream: int) -> Path:
         text = f"{__version__} {segment} {fingerprint} {self.networks.get(segment, '')}"
+        text += f" stream {stream}" if stream > 1 else ""
         return self.folder / f"{hashlib.sha256(text.encode()).hexdigest()[:32]}.plan"

@@ -70,12 +70,22 @@ class Plan:
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """A plan that is to be built: of a network, for a target, with what of it goes to a DLA."""
+    """A plan that is to be built: of a network, for a target, with what of it goes to a DLA.
+
+    `stream` and `rate` say that it is one of two that run side by side, and how often.
+    """
 
     target: str
     flavour: Flavour
     network: Network
     dla: OnDla | None = None
+    stream: int = 1
+    rate: float | None = None
+
+    @property
+    def told(self) -> dict[str, Detail]:
+        """What the plan is told of, whoever built it."""
+        return {} if self.rate is None else {"runs_per_second": float(f"{self.rate:.3g}")}
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,17 +142,19 @@ def build_plans(
     )
     flavours, missing = _flavours(options.targets)
     measuring = any(flavour.needs_gpu for flavour in flavours.values())
-    remarks = check_room(networks, kept.folder if kept else None) if measuring else []
     jobs, told = _jobs(networks, flavours, placed)
+    forms = [job.network for job in jobs]
+    remarks = check_room(forms, kept.folder if kept else None) if measuring else []
     plans: list[Plan] = []
     for i, job in enumerate(jobs):
 
         def share(stage: str, fraction: float, note: str, i: int = i, job: Job = job) -> None:
             done = 0.0 if stage == "emit" else fraction
-            step((i + done) / len(jobs), f"{job.target}: {note or stage}")
+            stream = f", stream {job.stream}" if job.rate is not None else ""
+            step((i + done) / len(jobs), f"{job.target}{stream}: {note or stage}")
 
         chosen = replace(settings, dla=job.dla)
-        plans.append(_plan(job.network, job.target, job.flavour, chosen, share, kept))
+        plans.append(_plan(job, chosen, share, kept))
         _check_moved(job, plans[-1])
     told += _not_as_planned(plans)
     return Plans(plans, missing, [*remarks, *told, *_without_effect(options, flavours)])
@@ -180,11 +192,16 @@ _MOVED = {
 def _not_as_planned(plans: Sequence[Plan]) -> list[str]:
     """Sentences on layers that were meant for a DLA, and are not there."""
     return [
-        f"{plan.segment}: {words} {plan.details[key]}"
+        f"{plan.segment}{_stream(plan)}: {words} {plan.details[key]}"
         for plan in plans
         for key, words in _MOVED.items()
         if key in plan.details
     ]
+
+
+def _stream(plan: Plan) -> str:
+    """Which of two streams a plan is of, for sentences."""
+    return f" in stream {plan.stream}" if "runs_per_second" in plan.details else ""
 
 
 def _jobs(
@@ -199,8 +216,11 @@ def _jobs(
             continue
         here = placed(target, flavour, _dla_cores(flavour))
         remarks += here.remarks
-        forms = [here.networks.get(network.name, network) for network in networks]
-        jobs += [Job(target, flavour, form, here.dla.get(form.name)) for form in forms]
+        for network in networks:  # stream 1 first: runtimes that know no streams take that
+            forms = here.forms.get(network.name, ())
+            jobs += [Job(target, flavour, f.network, f.dla, f.stream, f.rate) for f in forms]
+            if not forms:
+                jobs.append(Job(target, flavour, network))
     return jobs, remarks
 
 
@@ -260,30 +280,37 @@ def _without_effect(options: CompileOptions, flavours: Mapping[str, Flavour]) ->
 
 
 def _plan(
-    network: Network,
-    target: str,
-    flavour: Flavour,
+    job: Job,
     settings: BuildSettings,
     progress: Callable[[str, float, str], None],
     kept: KeptPlans | None,
 ) -> Plan:
+    network, flavour = job.network, job.flavour
     gpu = this_gpu() if flavour.needs_gpu else ""
-    name = fingerprint(target, flavour, settings, gpu=gpu)
+    name = fingerprint(job.target, flavour, settings, gpu=gpu)
     settings = with_timing_cache(settings, flavour, gpu)
+
+    def made(
+        data: bytes | memoryview,
+        details: dict[str, Detail],
+        file: PlanFile | KeptFile | None = None,
+    ) -> Plan:
+        told = {**details, **job.told}
+        return Plan(network.name, job.target, flavour.name, name, data, told, file, job.stream)
+
     if kept is None:
         result = build_plan(network, flavour=flavour, settings=settings, progress=progress)
-        details = _details(result, flavour, gpu)
-        return Plan(network.name, target, flavour.name, name, result.plan, details)
-    if (found := kept.find(network.name, name)) is not None:
+        return made(result.plan, _details(result, flavour, gpu))
+    if (found := kept.find(network.name, name, job.stream)) is not None:
         progress("build", 1.0, f"{network.name} was built before")
-        return Plan(network.name, target, flavour.name, name, found[0].read(), found[1], found[0])
-    with kept.begin(network.name, name) as file:
+        return made(found[0].read(), found[1], found[0])
+    with kept.begin(network.name, name, job.stream) as file:
         result = build_plan(
             network, flavour=flavour, settings=settings, progress=progress, file=file
         )
     details = _details(result, flavour, gpu)
-    kept.keep(file, network.name, name, details)
-    return Plan(network.name, target, flavour.name, name, result.plan, details, file)
+    kept.keep(file, network.name, name, details, job.stream)
+    return made(result.plan, details, file)
 
 
 def _details(result: PlanResult, flavour: Flavour, gpu: str) -> dict[str, Detail]:
@@ -298,10 +325,11 @@ def _details(result: PlanResult, flavour: Flavour, gpu: str) -> dict[str, Detail
         details["timing_cache"] = result.timing_cache
     if gpu:
         details["compute_capability"] = gpu
-    if result.placed is not None and result.placed.layers:
-        details["dla_core"] = result.placed.core
-        details["dla_layers"] = len(result.placed.layers)
-        details |= _inspected(result, flavour)
+    if result.placed is not None:
+        if result.placed.layers:
+            details["dla_core"] = result.placed.core
+            details["dla_layers"] = len(result.placed.layers)
+            details |= _inspected(result, flavour)
         if refused := [node.name for node in result.placed.refused]:
             details["dla_refused"] = ", ".join(refused)
     return details

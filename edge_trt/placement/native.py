@@ -20,13 +20,31 @@ from edge_trt.network.graph import Network
 from edge_trt.network.layers import Dequantize, Quantize
 from edge_trt.placement.assignment import Assignment
 from edge_trt.placement.implicit import in_float32, without_quantization
-from edge_trt.placement.place import Wish, placed
+from edge_trt.placement.place import Wish, batch_of, placed
 from edge_trt.placement.regimes import Decision
 from edge_trt.placement.report import of_site
+from edge_trt.placement.side_by_side import assignments, rates_of
 from edge_trt.placement.site import Site, site_of
 from edge_trt.placement.step import int8_steps
 from edge_trt.precision import Patterns, to_fp16
 from edge_trt_jetson.versions import numbers
+
+
+@dataclass(frozen=True, slots=True)
+class Form:
+    """What one engine of a network is built from.
+
+    Attributes:
+        network: in the form that the regime of the DLA takes.
+        dla: what of it goes to a DLA; None is nothing.
+        stream: which of the placements that run side by side it is.
+        rate: how often the stream runs in a second by the plan; None where there is one only.
+    """
+
+    network: Network
+    dla: OnDla | None = None
+    stream: int = 1
+    rate: float | None = None
 
 
 @dataclass(slots=True)
@@ -34,13 +52,11 @@ class OnBoard:
     """What a board builds in place of the networks of a bundle.
 
     Attributes:
-        networks: by name, in the form that the regime of its DLA takes.
-        dla: what of each goes to a DLA; a network without has none.
+        forms: by network, one for each engine of it; a network that is built as it is has none.
         remarks: sentences on what is not as planned.
     """
 
-    networks: dict[str, Network] = field(default_factory=dict[str, Network])
-    dla: dict[str, OnDla] = field(default_factory=dict[str, OnDla])
+    forms: dict[str, list[Form]] = field(default_factory=dict[str, list[Form]])
     remarks: list[str] = field(default_factory=list[str])
 
 
@@ -82,10 +98,16 @@ def on_board(
         )
         planned = bundle.placement["targets"][target] = _again(bundle, planned, site)
     ready = {network.name: network for network in finished}
+    rates = rates_of(planned["networks"], {n.name: batch_of(n) for n in finished})
     for entry in planned["networks"]:
-        assignment = Assignment.from_dict(entry["assignment"])
-        if assignment.loadables:
-            _add(result, bundle, assignment, ready[assignment.network], planned["policy"])
+        streams = assignments(entry)
+        for number, assignment in enumerate(streams, 1):
+            name = assignment.network
+            rate = rates[number - 1] if len(streams) > 1 else None
+            network, dla = ready[name], None
+            if assignment.loadables:
+                network, dla = _on_dla(bundle, assignment, network, planned["policy"])
+            result.forms.setdefault(name, []).append(Form(network, dla, number, rate))
     return result
 
 
@@ -114,23 +136,16 @@ def _precision(bundle: Bundle) -> Any:
     return cast("Any", bundle.options.precision)
 
 
-def _add(
-    result: OnBoard, bundle: Bundle, assignment: Assignment, finished: Network, policy: str
-) -> None:
-    """Adds one network with what of it goes to the DLA."""
+def _on_dla(
+    bundle: Bundle, assignment: Assignment, finished: Network, policy: str
+) -> tuple[Network, OnDla]:
+    """The form of one network, and what of it goes to the DLA."""
     layers = {name for name, device in assignment.devices.items() if device != "gpu"}
-    name = assignment.network
-    if assignment.cores == "pipeline":
-        result.remarks.append(
-            f"{name} is built for one DLA core, where the plan passes runs from one to the other"
-        )
     insist = policy == "only"
     if assignment.regime != "weak":
         around = _quantization_around(finished, layers)
-        wanted = OnDla(frozenset(layers | around), weak=False, insist=insist)
-        result.networks[name], result.dla[name] = finished, wanted
-        return
-    (source,) = (n for n in bundle.networks if n.name == name)
+        return finished, OnDla(frozenset(layers | around), weak=False, insist=insist)
+    (source,) = (n for n in bundle.networks if n.name == assignment.network)
     if bundle.options.precision == "int8":
         network, scales = without_quantization(source)
         steps = int8_steps(network, bundle.ranges, many=len(bundle.networks) > 1)
@@ -139,8 +154,7 @@ def _add(
         network, scales = in_float32(source), {}
     rules = Patterns(cast("tuple[str, ...]", bundle.options.fp32_layers))
     exact = {kept.layer for kept in to_fp16(network, keep_fp32=rules)[1]}
-    result.networks[name] = network
-    result.dla[name] = OnDla(
+    return network, OnDla(
         frozenset(layers), insist=insist, scales=scales, float32=frozenset(exact - layers)
     )
 

@@ -178,7 +178,7 @@ def planned(
         allowed,
         border,
         site.decision.cores,
-        _batch(network),
+        batch_of(network),
         wish.objective,
         wish.policy == "only",
         _obstacle(refused),
@@ -246,7 +246,7 @@ def _obstacle(refused: Sequence[Verdict]) -> str:
     return f"{layers} refused ({rules}); the first: {refused[0].sentence}"
 
 
-def _batch(network: Network) -> int:
+def batch_of(network: Network) -> int:
     """Inferences of one run: the leading size of the first input."""
     sizes = [t.shape[0] for t in network.inputs if t.rank > 1]
     return sizes[0] if sizes and isinstance(sizes[0], int) else 1
@@ -277,4 +277,13 @@ def _assignment(
     return Assignment(network.name, regime, wish.precision, cores, tuple(parts))
 
 
-__all__ = ["Placed", "Rewritten", "Wish", "placed", "planned", "rewritten", "with_whole"]
+__all__ = [
+    "Placed",
+    "Rewritten",
+    "Wish",
+    "batch_of",
+    "placed",
+    "planned",
+    "rewritten",
+    "with_whole",
+]

@@ -33,8 +33,9 @@ error with the reasons; `off` is the default. The table shows the layers on GPU,
 refusals by rule, and estimates for every power mode beside the alternatives: all on the GPU, a mix,
 all on DLA. "above idle" is the energy of a run beyond what the idle board takes anyway, and what
 `energy` makes small; "saturated" has its share of that, at as many runs as the accelerators take.
-The board builds one engine that follows the plan; where two placements side by side have the
-greatest throughput, the other one is an estimate. A batch is not cut: cores take whole runs.
+The board builds an engine that follows the plan. Where two placements side by side have the
+greatest throughput, it builds both: stream 1, with most on DLA, and stream 2, usually all on the
+GPU. `inspect --placement` has a row for each. A batch is not cut: cores take whole runs.
 int8 with `--dla` gives every tensor a scale, which takes some accuracy.
 
 Boards without DLA (Orin Nano, Thor) and TensorRT without it (JetPack 7.0 to 7.2.1) have none here.

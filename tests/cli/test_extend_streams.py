@@ -1,0 +1,196 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Two placements that share GPU and DLA, each built as an engine of its own on a made-up board."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import nn
+
+import edge_trt as compiler
+from edge_trt_runtime.bundle import open_bundle
+from edge_trt_runtime.manifest import Engine
+from tests.cli.conftest import Command
+from tests.cli.made_up_jetson import TARGET, Jetson, make_jetson
+from tests.runtime.tensorrt import conftest
+from tests.support.fake_tensorrt import FakeTensorRt
+
+machine = conftest.machine
+SHAPE = (1, 16, 64, 64)
+Make = Callable[..., Jetson]
+
+
+def layers(first: int) -> nn.Module:
+    return nn.Sequential(
+        nn.Conv2d(first, 64, 3, padding=1), nn.ReLU(), nn.Conv2d(64, 64, 3, padding=1), nn.ReLU()
+    )
+
+
+class Parts(nn.Module):
+    """Two networks that DLAs take, a fallback between, and one that is nothing for them."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.second = layers(16), layers(64)
+
+    def forward(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Computes something."""
+        middle = torch.erf(self.first(x))
+        last = torch.erf(self.second(middle))
+        return middle, torch.softmax(last, 1)
+
+
+def compiled(model: nn.Module, folder: Path, **options: Any) -> Path:
+    torch.manual_seed(0)
+    given: dict[str, Any] = {"target": TARGET, "precision": "fp16", "dla": "auto"}
+    given |= {"dla_objective": "throughput", "self_test": 0, **options}
+    return compiler.compile(model.eval(), (torch.zeros(SHAPE),), **given).save(folder / "m.edge")
+
+
+@pytest.fixture(scope="module")
+def placed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return compiled(layers(16), tmp_path_factory.mktemp("streams"))
+
+
+@pytest.fixture(scope="module")
+def hybrid(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("hybrid")
+    return compiled(Parts(), folder, fallback_ops=("aten.erf.default",), min_block_size=1)
+
+
+@pytest.fixture
+def bundle(placed: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(placed, tmp_path / "m.edge"))
+
+
+@pytest.fixture
+def make(tmp_path: Path, machine: Callable[..., Any], monkeypatch: pytest.MonkeyPatch) -> Make:
+    def board(bundle: Path, **more: Any) -> Jetson:
+        return make_jetson(bundle, tmp_path, machine, monkeypatch, **more)
+
+    return board
+
+
+def engines(bundle: Path) -> list[Engine]:
+    return open_bundle(bundle).manifest.engines
+
+
+def summary(bundle: Path) -> list[tuple[str, int, bool]]:
+    """Segment, stream, and whether a DLA is used, of each engine in the order of the manifest."""
+    return [(e.segment, e.stream, "dla_core" in e.details) for e in engines(bundle)]
+
+
+def rows(text: str, title: str) -> list[list[str]]:
+    """The words of each row of a table that was printed."""
+    lines = text.partition(title)[2].partition("All figures are estimates")[0].splitlines()
+    return [line.split() for line in lines if line.strip().startswith("block")]
+
+
+def test_both_are_built(make: Make, bundle: Path, edge_trt: Command) -> None:
+    (planned,) = compiler.load(bundle).placement["targets"][TARGET]["networks"]
+    rate = {len(s["assignment"]["regions"]): s["runs_per_second"] for s in planned["streams"]}
+    title = f"Engines for {TARGET}"
+    before = rows(edge_trt("inspect", bundle, "--placement").out, title)
+    assert [row[-3:] for row in before] == [["not", "built", "yet"]] * 2
+    jetson = make(bundle, cores=2)
+    done = edge_trt("build", bundle, "--untested")
+    assert done.status == 0, done.err
+    assert len(jetson.built) == 2
+    assert summary(bundle) == [("block0", 1, True), ("block0", 2, False)]
+    first, second = engines(bundle)
+    assert first.details["runs_per_second"] == rate[3]
+    assert second.details["runs_per_second"] == rate[1]
+    for shown in (done.out, edge_trt("inspect", bundle, "--placement").out):
+        assert rows(shown, title) == [
+            ["block0", "1", f"{rate[3]:g}", "3", "1", "built", "3"],
+            ["block0", "2", f"{rate[1]:g}", "0", "0", "built", "0", "0"],
+        ]
+
+
+def test_a_network_without_a_second_placement_has_one_engine(
+    make: Make, hybrid: Path, tmp_path: Path, edge_trt: Command
+) -> None:
+    bundle = Path(shutil.copytree(hybrid, tmp_path / "m.edge"))
+    make(bundle, cores=2)
+    done = edge_trt("build", bundle, "--untested")
+    assert done.status == 0, done.err
+    assert summary(bundle) == [
+        ("block0", 1, True), ("block0", 2, False),
+        ("block1", 1, True), ("block1", 2, False),
+        ("block2", 1, False),
+    ]  # fmt: skip
+    rates = [{e.details.get("runs_per_second") for e in engines(bundle) if e.stream == n}
+             for n in (1, 2)]  # fmt: skip
+    assert len(rates[0] - {None}) == len(rates[1]) == 1  # those of the bundle, not of a segment
+    assert "runs_per_second" not in engines(bundle)[-1].details
+
+
+def test_a_plan_that_is_made_again_has_two(make: Make, bundle: Path, edge_trt: Command) -> None:
+    before = compiler.load(bundle).placement["targets"][TARGET]["networks"][0]["streams"]
+    make(bundle, cores=1)
+    done = edge_trt("build", bundle, "--untested")
+    assert done.status == 0, done.err
+    assert "layers are placed again" in done.out
+    assert summary(bundle) == [("block0", 1, True), ("block0", 2, False)]
+    planned = min(s["runs_per_second"] for s in before)
+    assert engines(bundle)[0].details["runs_per_second"] == pytest.approx(planned / 2, rel=0.01)
+
+
+@pytest.mark.parametrize(("objective", "cores"), [("latency", 2), ("energy", 2), ("throughput", 0)])
+def test_one_engine_where_nothing_runs_beside_it(
+    make: Make, tmp_path: Path, edge_trt: Command, objective: str, cores: int
+) -> None:
+    bundle = compiled(layers(16), tmp_path, dla_objective=objective)
+    make(bundle, cores=cores)
+    done = edge_trt("build", bundle, "--untested")
+    assert done.status == 0, done.err
+    (engine,) = engines(bundle)
+    assert engine.stream == 1
+    assert "runs_per_second" not in engine.details
+
+
+def test_an_interrupted_build_goes_on_with_the_second(
+    make: Make, bundle: Path, edge_trt: Command
+) -> None:
+    jetson = make(bundle, cores=2)
+    jetson.interrupt_at = 1
+    assert edge_trt("build", bundle, "--untested").status == 130
+    jetson.interrupt_at = None
+    done = edge_trt("build", bundle, "--untested")
+    assert done.status == 0, done.err
+    assert len(jetson.built) == 2
+    assert summary(bundle) == [("block0", 1, True), ("block0", 2, False)]
+    assert all("runs_per_second" in engine.details for engine in engines(bundle))
+
+
+def test_what_moved_is_told_of_its_stream(make: Make, bundle: Path, edge_trt: Command) -> None:
+    jetson = make(bundle, cores=2)
+    inside = "{ForeignNode[conv2d...relu]}"
+    jetson.layers = {inside: "aten.conv2d", "conv2d_1": "aten.conv2d"}
+    jetson.on_dla = [inside]
+    done = edge_trt("build", bundle, "--untested")
+    assert done.status == 0, done.err
+    first, second = engines(bundle)
+    assert (first.details["dla_loadables"], first.details["dla_fell_back"]) == (1, "conv2d_1")
+    assert not {"dla_loadables", "dla_fell_back"} & second.details.keys()
+    assert "block0 in stream 1: TensorRT moved to the GPU while it built conv2d_1" in done.out
+    assert "block0 in stream 2" not in done.out
+    shown, _ = rows(done.out, f"Engines for {TARGET}")
+    assert " ".join(shown[5:]) == "built 2 1 moved to the GPU: conv2d_1"
+
+
+def test_what_is_refused_altogether_is_told(
+    make: Make, bundle: Path, edge_trt: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make(bundle, cores=2)
+    monkeypatch.setattr(FakeTensorRt, "_can_run_on_DLA", lambda *_, **__: False, raising=False)
+    done = edge_trt("build", bundle, "--untested")
+    assert done.status == 0, done.err
+    assert summary(bundle) == [("block0", 1, False), ("block0", 2, False)]
+    refused = "block0 in stream 1: TensorRT refuses on the DLA, so the GPU runs conv2d, relu,"
+    assert refused in done.out
