@@ -228,7 +228,7 @@ class CompileOptions:
         None,
         "--dla",
         "layers on the deep learning accelerators of the target: where that is best (auto), all of "
-        "them or an error (only), none (off, the default)",
+        "them or an error (only), none (off, the default; a bundle's default is its own plan)",
         choices=DLA_POLICIES,
     )
     dla_objective: str = _field(

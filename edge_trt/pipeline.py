@@ -264,8 +264,13 @@ def add_engines(
     options = replace(options, **builder)
     stages = Stages(progress)
     check_dla(options, bundle.options.precision)
-    place_for_more(bundle, options)
-    stages.run("engines", _build_engines, bundle, options, folder, on_step=True)
+    placement = bundle.placement
+    try:
+        place_for_more(bundle, options)
+        stages.run("engines", _build_engines, bundle, options, folder, on_step=True)
+    except BaseException:
+        bundle.placement = placement
+        raise
     bundle.seconds["engines"] = bundle.seconds.get("engines", 0.0) + stages.seconds["engines"]
     bundle.options = replace(before, target=(*before.targets, *options.targets), **builder)
     bundle.path = None

@@ -96,9 +96,13 @@ def run(arguments: argparse.Namespace) -> int:
             print(f"back from {arguments.on}:")
             _print_written(str(arguments.output), time.perf_counter() - start)
         return 0
+    if extends:
+        from edge_trt.cli.extend import for_this_board
+
+        options = for_this_board(arguments, options)
     bundle = work(arguments, options)
     if not arguments.quiet:
-        _sum_up(bundle, arguments.output, time.perf_counter() - start, dryrun=options.dryrun)
+        _sum_up(bundle, options, arguments.output, time.perf_counter() - start)
     return 0
 
 
@@ -198,18 +202,23 @@ def _extend(arguments: argparse.Namespace, options: CompileOptions) -> Bundle:
     return extend(arguments, options)
 
 
-def _sum_up(bundle: Bundle, output: str | None, seconds: float, *, dryrun: bool) -> None:
+def _sum_up(bundle: Bundle, options: CompileOptions, output: str | None, seconds: float) -> None:
     from edge_trt.cli.report import print_report
 
     print_report(bundle.report)
-    if dryrun:
+    if options.dryrun:
         print("Nothing was built or written (--dryrun).")
         return
     if bundle.placement:
         from edge_trt.cli.placement import print_placement
         from edge_trt_runtime.bundle import open_bundle
 
-        print_placement(bundle.placement, open_bundle(str(output)).manifest.engines)
+        told = " ".join(bundle.remarks)  # a reason that is a note already is not said again
+        there = bundle.placement["targets"]
+        built = {t: there[t] for t in options.targets if t in there}
+        new = {t: p for t, p in built.items() if p["networks"] or p["reason"] not in told}
+        engines = open_bundle(str(output)).manifest.engines
+        print_placement({**bundle.placement, "targets": new}, engines)
     _print_written(str(output), seconds)
 
 

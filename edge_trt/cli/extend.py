@@ -40,17 +40,25 @@ SHAPING = ("precision", "fp32_layers", "fallback", "fallback_ops", "fallback_mod
 FLAGS = {field.name: option_of(field).flag for field in dataclasses.fields(CompileOptions)}
 
 
+def for_this_board(arguments: argparse.Namespace, options: CompileOptions) -> CompileOptions:
+    """The options of a build of a bundle: on a Jetson its own engines, unless others are named.
+
+    Raises:
+        OptionError: an option shapes networks, which are made already.
+    """
+    check_flags(arguments, options)
+    if arguments.target is None and (board := native_target()):
+        return dataclasses.replace(options, target=(board,))
+    return options
+
+
 def extend(arguments: argparse.Namespace, options: CompileOptions) -> Bundle:
     """Adds engines to a bundle, without torch.
 
     Raises:
-        OptionError: an option shapes networks, which are made already.
         EngineError: engines of this machine fail the recorded cases; the bundle stays as it was.
         EdgeTrtError: as `add_engines` and `Bundle.save`.
     """
-    check_flags(arguments, options)
-    if arguments.target is None and (board := native_target()):
-        options = dataclasses.replace(options, target=(board,))
     if any(find(target) and not why_not_here(target) for target in options.targets):
         for check in (check_power_mode(Path("/")), check_clocks(Path("/"))):
             if check.status == "ok" and check.fix:  # kernels are measured at these clocks

@@ -68,7 +68,7 @@ def _print_target(name: str, target: Mapping[str, Any]) -> None:
     print(f"DLA on {name}: {target['reason']}{unsure}")
     print(
         f"Planned for L4T {target['l4t']}, {target['mode']}, best {target['objective']}; another "
-        "JetPack or mode is planned again on the board"
+        "JetPack is planned for on the board, another mode with --dla-mode"
     )
     if target["unsure"]:
         words = [UNSURE.get(str(name), str(name)) for name in target["unsure"]]
@@ -119,6 +119,12 @@ def _print_network(network: Mapping[str, Any], target: Mapping[str, Any]) -> Non
         print(
             f"{what} an int8 scale around it and would compute in fp16 on a DLA, far slower (G10): "
             "build from the model with --dla, which gives every tensor one"
+        )
+    if count := network.get("not_rewritten", 0):
+        what = "1 layer stays as it is" if count == 1 else f"{count} layers stay as they are"
+        print(
+            f"{what} that a DLA may take in another form: a finished bundle is not rewritten, a "
+            "build from the model with --dla does it where that is better"
         )
     for doubt in network["doubts"]:
         print(

@@ -35,10 +35,12 @@ def start(bundle: Bundle, options: CompileOptions) -> Placement:
 def place_for_more(bundle: Bundle, options: CompileOptions) -> None:
     """Places the layers of a finished bundle for targets that it was not placed for like this.
 
+    Without `dla` the bundle's own plans stay; `off` sets them aside for these targets.
+
     Raises:
         OptionError: everything was to be on DLA, and can't be.
     """
-    if not options.places_dla:
+    if options.dla is None or (options.dla == "off" and not bundle.placement):
         return
     there: Mapping[str, Any] = bundle.placement.get("targets", {})
     more = [t for t in options.targets if t not in there or not _as_wanted(there[t], t, options)]
@@ -47,9 +49,17 @@ def place_for_more(bundle: Bundle, options: CompileOptions) -> None:
     from edge_trt.placement.step import Placement
 
     wanted = replace(options, target=more, precision=bundle.options.precision)
-    recipes = {target: dict(there.get(target, {}).get("rewritten", {})) for target in more}
-    found = Placement(wanted, recipes).place(bundle.networks, bundle.ranges)
+    recipes = {target: rewrites(bundle.placement, target) for target in more}
+    found = Placement(wanted, recipes, finished=True).place(bundle.networks, bundle.ranges)
     bundle.placement = {**found, "targets": {**there, **found["targets"]}}
+
+
+def rewrites(placement: Mapping[str, Any], target: str) -> dict[str, str]:
+    """Recipes of the layers that a bundle has in another form: its networks keep them."""
+    there: Mapping[str, Mapping[str, Any]] = placement.get("targets", {})
+    if target in there:
+        return dict(there[target].get("rewritten", {}))
+    return {n: recipe for t in there.values() for n, recipe in t.get("rewritten", {}).items()}
 
 
 def placed_here(
@@ -74,10 +84,11 @@ def placed_here(
 
 def _as_wanted(placed: Mapping[str, Any], target: str, options: CompileOptions) -> bool:
     """Whether a target was placed by the same policy, for the same objective and power mode."""
-    if not placed["networks"]:
-        return True
-    from edge_trt.placement.site import Site, site_of
+    mode = options.dla_mode or ""
+    if placed["networks"]:
+        from edge_trt.placement.site import Site, site_of
 
-    site = site_of(target, mode=options.dla_mode)
-    wanted = (options.dla, options.dla_objective, site.mode if isinstance(site, Site) else "")
-    return wanted == (placed["policy"], placed["objective"], placed["mode"])
+        site = site_of(target, mode=options.dla_mode)
+        mode = site.mode if isinstance(site, Site) else ""
+    wanted = (options.dla, options.dla_objective, mode)
+    return wanted == tuple(placed.get(name) for name in ("policy", "objective", "mode"))

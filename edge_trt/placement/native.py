@@ -2,13 +2,14 @@
 """A placement where it is built: on the board, by the TensorRT that is there.
 
 The plan of the bundle is followed where the board is as the host expected it. Where its TensorRT is
-another one, or it offers fewer cores, layers are placed again for what is there.
+another one, it offers fewer cores, or the plan was for another board, layers are placed again for
+what is there, by the same wish.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, cast
 
 from edge_trt.bundle.bundle import Bundle
@@ -18,15 +19,17 @@ from edge_trt.engines.tensorrt.dla import OnDla
 from edge_trt.errors import BuildError
 from edge_trt.network.graph import Network
 from edge_trt.network.layers import Dequantize, Quantize
+from edge_trt.options import CompileOptions
 from edge_trt.placement.assignment import Assignment
+from edge_trt.placement.build import rewrites
 from edge_trt.placement.implicit import in_float32, without_quantization
-from edge_trt.placement.place import Wish, batch_of, placed
+from edge_trt.placement.place import batch_of
 from edge_trt.placement.regimes import Decision
-from edge_trt.placement.report import of_site
 from edge_trt.placement.side_by_side import assignments, rates_of
 from edge_trt.placement.site import Site, site_of
-from edge_trt.placement.step import int8_steps
+from edge_trt.placement.step import Placement, int8_steps
 from edge_trt.precision import Patterns, to_fp16
+from edge_trt_jetson import boards
 from edge_trt_jetson.versions import numbers
 
 
@@ -74,41 +77,53 @@ def on_board(
 
     Raises:
         BuildError: everything was to be on DLA, and there is none.
+        OptionError: there is one, and it can't take everything.
     """
-    planned: dict[str, Any] = bundle.placement.get("targets", {}).get(target, {})
-    if not planned.get("networks"):
+    wish = _wish(bundle, target)
+    if wish is None or not finished:
         return OnBoard()
+    own: Mapping[str, Any] = bundle.placement["targets"].get(target, {})
     found = this_board()
     site = site_of(
-        target, mode=planned["mode"], tensorrt=flavour.version,
+        target, mode=wish.dla_mode, tensorrt=flavour.version,
         l4t=found.l4t if found else None, offered=offered,
     )  # fmt: skip
-    result = OnBoard()
-    if isinstance(site, Decision):
-        if planned["policy"] == "only":
-            raise BuildError(
-                f"dla='only' can't be here: {site.reason}", hint="build it with --dla auto"
-            )
-        result.remarks.append(f"everything runs on the GPU: {site.reason}")
-        return result
-    if _differs(planned, site):
-        result.remarks.append(
-            f"layers are placed again: the plan was for TensorRT {planned['tensorrt']}, and here is"
-            f" {site.tensorrt}: {site.decision.reason}"
+    if isinstance(site, Decision) and wish.dla == "only":
+        raise BuildError(
+            f"dla='only' can't be here: {site.reason}", hint="build it with --dla auto"
         )
-        planned = bundle.placement["targets"][target] = _again(bundle, planned, site)
+    result, plan = OnBoard(), own
+    if not own.get("networks") or isinstance(site, Decision) or _differs(own, site):
+        plan = _again(bundle, wish, site)
+        result.remarks += _what_changed(bundle, own, plan)
+        targets = {**bundle.placement["targets"], target: plan}
+        bundle.placement = {**bundle.placement, "targets": targets}
     ready = {network.name: network for network in finished}
-    rates = rates_of(planned["networks"], {n.name: batch_of(n) for n in finished})
-    for entry in planned["networks"]:
+    rates = rates_of(plan["networks"], {n.name: batch_of(n) for n in finished})
+    for entry in plan["networks"]:
         streams = assignments(entry)
         for number, assignment in enumerate(streams, 1):
             name = assignment.network
             rate = rates[number - 1] if len(streams) > 1 else None
             network, dla = ready[name], None
             if assignment.loadables:
-                network, dla = _on_dla(bundle, assignment, network, planned["policy"])
+                network, dla = _on_dla(bundle, assignment, network, plan["policy"])
             result.forms.setdefault(name, []).append(Form(network, dla, number, rate))
     return result
+
+
+def _wish(bundle: Bundle, target: str) -> CompileOptions | None:
+    """What was wished for a board, or else for the others; None where nothing is to be placed."""
+    targets: Mapping[str, Mapping[str, Any]] = bundle.placement["targets"]
+    own = targets.get(target, {})
+    wishes = [t for t in targets.values() if t.get("policy") not in (None, "off")]
+    wish = own if "policy" in own else next(iter(wishes), None)
+    if boards.find(target) is None or wish is None or wish["policy"] == "off":
+        return None
+    return replace(
+        bundle.options, target=target, dla=wish["policy"], dla_objective=wish["objective"],
+        dla_mode=own.get("mode") or None,  # that of another board may not exist here
+    )  # fmt: skip
 
 
 def _differs(planned: Mapping[str, Any], site: Site) -> bool:
@@ -121,19 +136,31 @@ def _differs(planned: Mapping[str, Any], site: Site) -> bool:
     )
 
 
-def _again(bundle: Bundle, planned: Mapping[str, Any], site: Site) -> dict[str, Any]:
+def _again(bundle: Bundle, wish: CompileOptions, site: Site | Decision) -> Mapping[str, Any]:
     """The placement for what is here. Rewrites stay as they are: int8 was measured with them."""
-    wish = Wish(planned["policy"], planned["objective"], _precision(bundle))
-    networks = bundle.networks
-    many = len(networks) > 1
-    plans = [
-        placed(n, site, wish, ranged=int8_steps(n, bundle.ranges, many=many)) for n in networks
-    ]
-    return of_site(site, wish, plans, planned["rewritten"])
+    (target,) = wish.targets
+    recipes = {target: rewrites(bundle.placement, target)}
+    placement = Placement(wish, recipes, sites={target: site}, finished=True)
+    return placement.place(bundle.networks, bundle.ranges)["targets"][target]
 
 
-def _precision(bundle: Bundle) -> Any:
-    return cast("Any", bundle.options.precision)
+def _what_changed(bundle: Bundle, own: Mapping[str, Any], plan: Mapping[str, Any]) -> list[str]:
+    """One sentence on a plan that takes the place of another, or none if they say the same."""
+    reason = plan["reason"]
+    if not plan["networks"]:
+        same = not own.get("networks") and own.get("reason") == reason
+        return [] if same else [f"everything runs on the GPU: {reason}"]
+    if own.get("networks"):
+        before = f"for TensorRT {own['tensorrt']}, and here is {plan['tensorrt']}"
+    elif own:
+        before = f"without DLA, since {own['reason']}"
+    else:
+        others = bundle.placement["targets"].values()
+        names = [other["board"] for other in others if other["networks"]]
+        if not names:
+            return [f"layers are placed for {plan['board']}: {reason}"]
+        before = f"for {' and '.join(names)}, and this is {plan['board']}"
+    return [f"layers are placed again: the plan was {before}: {reason}"]
 
 
 def _on_dla(

@@ -75,7 +75,7 @@ def decide(
             "install JetPack 6.1 or newer",
         )
     if board is None or board.dla_cores == 0:
-        return Decision("strong", f"{where} has no DLA: everything runs on the GPU")
+        return Decision("strong", f"{where} has no DLA")
     return _on_dla_board(board, tensorrt, l4t, offered)
 
 

@@ -8,7 +8,8 @@
                       "refused": [...], "doubts": [...], "modes": [...],
                       "streams": [{"runs_per_second": 1500, "assignment": {...}}]}]}}}
 
-A target without DLA has board, regime and reason, and no networks.
+A target where nothing is placed has no networks, and neither board nor versions; with the policy
+`off` it was wanted so. The wish stays there, so that a board that has DLA can follow it.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from edge_trt.options import CompileOptions
 from edge_trt.placement.place import Placed, Wish
 from edge_trt.placement.planner import Alternative, ModePlan
 from edge_trt.placement.regimes import Decision
@@ -37,25 +39,46 @@ def report(targets: Mapping[str, dict[str, Any]]) -> dict[str, Any]:
     return {"estimates": ESTIMATES, "targets": dict(targets)}
 
 
-def without_dla(decision: Decision, reason: str = "") -> dict[str, Any]:
+def without_dla(
+    decision: Decision, options: CompileOptions, rewritten: Mapping[str, str], reason: str = ""
+) -> dict[str, Any]:
     """What is said of a target where nothing is placed.
 
     Args:
         decision: why it has no DLA.
+        options: what was wished for.
+        rewritten: recipe by the name of each layer that was rewritten nevertheless.
         reason: another reason, where it has.
     """
     return {
         "regime": decision.regime,
         "reason": reason or decision.reason,
         "certain": decision.certain,
+        "policy": options.dla,
+        "objective": options.dla_objective,
+        "mode": options.dla_mode or "",
+        "rewritten": dict(rewritten),
         "networks": [],
     }
 
 
 def of_site(
-    site: Site, wish: Wish, networks: Sequence[Placed], rewritten: Mapping[str, str]
+    site: Site,
+    wish: Wish,
+    networks: Sequence[Placed],
+    rewritten: Mapping[str, str],
+    *,
+    finished: bool = False,
 ) -> dict[str, Any]:
-    """What is said of a target with DLA."""
+    """What is said of a target with DLA.
+
+    Args:
+        site: where it is.
+        wish: what was asked for.
+        networks: their plans.
+        rewritten: recipe by the name of each rewritten layer.
+        finished: whether the networks are those of a bundle, which are not rewritten any more.
+    """
     mode = site.caps.modes[site.mode]
     return {
         "board": site.board.title,
@@ -69,11 +92,11 @@ def of_site(
         "mode": site.mode,
         "unsure": [*site.caps.unsure, *mode.unsure],
         "rewritten": dict(rewritten),
-        "networks": [_network(placed) for placed in networks],
+        "networks": [_network(placed, finished=finished) for placed in networks],
     }
 
 
-def _network(placed: Placed) -> dict[str, Any]:
+def _network(placed: Placed, *, finished: bool) -> dict[str, Any]:
     assignment = placed.assignment
     devices = Counter(assignment.devices.values())
     best = placed.modes[0]
@@ -83,6 +106,7 @@ def _network(placed: Placed) -> dict[str, Any]:
         "layers": {device: devices[device] for device in ("gpu", "dla:0", "dla:1")},
         "not_worth_it": allowed - len(placed.labels),
         "without_scale": _without_scale(placed),
+        "not_rewritten": _recipes(placed) if finished else 0,
         "loadables": assignment.loadables,
         "exact": best.chosen.exact,
         "chosen": best.chosen.name,
@@ -103,6 +127,12 @@ def _without_scale(placed: Placed) -> int:
         return 0
     found = placed.verdicts.values()
     return sum(v.allowed and v.precision == "fp16" and v.kind in WEIGHTED for v in found)
+
+
+def _recipes(placed: Placed) -> int:
+    """How many refused layers a DLA may take in another form."""
+    found = placed.verdicts.values()
+    return sum(v.rule is not None and bool(v.rule.recipe) for v in found)
 
 
 def _refused(verdicts: Any) -> list[dict[str, Any]]:

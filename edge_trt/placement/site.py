@@ -120,5 +120,5 @@ def check_targets(
         raise OptionError(
             "dla='only' can't be: a DLA computes in int8 or fp16, and precision is 'fp32'",
             option="dla",
-            hint="add precision='int8' with calibration data, or precision='fp16'",
+            hint="build from the model with precision='int8' and calibration data, or 'fp16'",
         )

@@ -22,6 +22,12 @@ NO_PRECISION = (
     "a DLA computes in int8 or fp16, and precision is 'fp32': add precision='int8' with "
     "calibration data"
 )
+NO_PRECISION_LEFT = (
+    "a DLA computes in int8 or fp16, and this bundle is in fp32: build it from the model with "
+    "--precision int8 and calibration data"
+)
+
+SET_ASIDE = Decision("strong", "it was built with --dla off")
 
 
 @dataclass(slots=True)
@@ -29,9 +35,11 @@ class Placement:
     """The placement of one build.
 
     Attributes:
-        options: of the build; `dla` is `auto` or `only`.
+        options: of the build; `dla` is not None.
         recipes: recipe by the name of each rewritten layer, by target.
         whole: what every rewrite would make possible, by target and network.
+        sites: where targets are, in place of what a host can know of them.
+        finished: whether the networks are those of a bundle, which are not rewritten any more.
     """
 
     options: CompileOptions
@@ -39,6 +47,8 @@ class Placement:
     whole: dict[tuple[str, str], Mapping[str, Alternative]] = field(
         default_factory=dict[tuple[str, str], Mapping[str, Alternative]]
     )
+    sites: dict[str, Site | Decision] = field(default_factory=dict[str, "Site | Decision"])
+    finished: bool = False
 
     def rewrite(self, network: Network) -> Network:
         """The network in the form that the targets with DLA need, one after the other."""
@@ -76,10 +86,14 @@ class Placement:
         """
         found: dict[str, dict[str, Any]] = {}
         for target, site in self._sites():
-            if isinstance(site, Decision):
-                found[target] = without_dla(site)
+            recipes = self.recipes.get(target, {})
+            if self.options.dla == "off":
+                found[target] = without_dla(SET_ASIDE, self.options, recipes)
+            elif isinstance(site, Decision):
+                found[target] = without_dla(site, self.options, recipes)
             elif self._wish is None:
-                found[target] = without_dla(site.decision, NO_PRECISION)
+                why = NO_PRECISION if not self.finished else NO_PRECISION_LEFT
+                found[target] = without_dla(site.decision, self.options, recipes, why)
             else:
                 many = len(networks) > 1
                 plans = [
@@ -94,8 +108,7 @@ class Placement:
                 ]
                 if self.options.dla == "only":
                     self._only(target, plans)
-                recipes = self.recipes.get(target, {})
-                found[target] = of_site(site, self._wish, plans, recipes)
+                found[target] = of_site(site, self._wish, plans, recipes, finished=self.finished)
         return report(found)
 
     @property
@@ -110,7 +123,7 @@ class Placement:
 
     def _sites(self) -> list[tuple[str, Site | Decision]]:
         mode = self.options.dla_mode
-        return [(target, site_of(target, mode=mode)) for target in self.options.targets]
+        return [(t, self.sites.get(t) or site_of(t, mode=mode)) for t in self.options.targets]
 
     def _only(self, target: str, plans: Sequence[Placed]) -> None:
         for plan in plans:

@@ -7,18 +7,22 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+import torch
+from torch import nn
 
 import edge_trt as compiler
 from edge_trt.engines import board, plans
 from edge_trt.network.graph import Network
 from edge_trt_jetson.detect import detect
-from tests.jetson.trees import TREES, plant
+from tests.jetson.trees import plant, tree
 from tests.support.fake_tensorrt import FakeTensorRt, plan_bytes
 from tests.support.trt_contract import Plan, tensor_types
 
 ORIN = "agx orin 64gb devkit, JetPack 6.2.1"
 TARGET = "agx-orin-64gb"
+SHAPE = (1, 16, 64, 64)
 
 
 class Jetson:
@@ -48,10 +52,10 @@ def make_jetson(
     *,
     version: str = "10.3.0",
     cores: int = 0,
+    board_tree: str = ORIN,
 ) -> Jetson:
     """Makes this machine the board, with a TensorRT of that version and so many DLA cores."""
-    tree = next(tree for tree in TREES if tree.name == ORIN)
-    found = detect(plant(tree, folder / "root"))
+    found = detect(plant(tree(board_tree), folder / "root" / board_tree))
     made = machine(version, cores=cores)
     for module in (board, plans):
         monkeypatch.setattr(module, "open_device", lambda: made.device)
@@ -69,3 +73,29 @@ def make_jetson(
 
     monkeypatch.setattr(plans, "build_plan", build_plan)
     return jetson
+
+
+def network(*, gelu: bool) -> nn.Module:
+    torch.manual_seed(0)
+    middle = nn.GELU() if gelu else nn.Identity()
+    layers = [nn.Conv2d(16, 64, 3, padding=1), nn.ReLU(), middle, nn.Conv2d(64, 64, 3, padding=1)]
+    return nn.Sequential(*layers, nn.ReLU()).eval()
+
+
+def compiled(folder: Path, **options: Any) -> Path:
+    samples = np.random.default_rng(0).standard_normal((4, *SHAPE[1:])).astype(np.float32)
+    given: dict[str, Any] = {"target": TARGET, "precision": "int8", "calibration": samples}
+    given |= {"dla": "auto", "dla_objective": "throughput", "self_test": 0} | options
+    if given["precision"] != "int8":
+        del given["calibration"]
+    gelu = given.pop("gelu", False)
+    bundle = compiler.compile(network(gelu=gelu), (torch.zeros(SHAPE),), **given)
+    return bundle.save(folder / "m.edge")
+
+
+def configuration(jetson: Jetson) -> tuple[list[str], dict[str, str]]:
+    """Flags that were set, and the device that each layer was given last."""
+    calls = jetson.trt.log
+    flags = [a["flag"].name for m, a in calls if m == "set_flag"]
+    devices = {a["layer"].name: a["device_type"].name for m, a in calls if m == "set_device_type"}
+    return flags, devices

@@ -11,40 +11,18 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
-import torch
-from torch import nn
 
 import edge_trt as compiler
 from edge_trt_runtime.bundle import open_bundle
 from tests.cli.conftest import Command
-from tests.cli.made_up_jetson import TARGET, Jetson, make_jetson
+from tests.cli.made_up_jetson import TARGET, Jetson, compiled, configuration, make_jetson
 from tests.runtime.tensorrt import conftest
 from tests.support.fake_tensorrt import FakeTensorRt
 
 machine = conftest.machine
 pytestmark = pytest.mark.filterwarnings("ignore:.*samples? set the ranges.*")
-SHAPE = (1, 16, 64, 64)
 Make = Callable[..., Jetson]
-
-
-def network(*, gelu: bool) -> nn.Module:
-    torch.manual_seed(0)
-    middle = nn.GELU() if gelu else nn.Identity()
-    layers = [nn.Conv2d(16, 64, 3, padding=1), nn.ReLU(), middle, nn.Conv2d(64, 64, 3, padding=1)]
-    return nn.Sequential(*layers, nn.ReLU()).eval()
-
-
-def compiled(folder: Path, **options: Any) -> Path:
-    samples = np.random.default_rng(0).standard_normal((4, *SHAPE[1:])).astype(np.float32)
-    given: dict[str, Any] = {"target": TARGET, "precision": "int8", "calibration": samples}
-    given |= {"dla": "auto", "dla_objective": "throughput", "self_test": 0} | options
-    if given["precision"] != "int8":
-        del given["calibration"]
-    gelu = given.pop("gelu", False)
-    bundle = compiler.compile(network(gelu=gelu), (torch.zeros(SHAPE),), **given)
-    return bundle.save(folder / "m.edge")
 
 
 @pytest.fixture(scope="module")
@@ -67,14 +45,6 @@ def make(
         return make_jetson(bundle, tmp_path, machine, monkeypatch, **more)
 
     return board
-
-
-def configuration(jetson: Jetson) -> tuple[list[str], dict[str, str]]:
-    """Flags that were set, and the device that each layer was given last."""
-    calls = jetson.trt.log
-    flags = [a["flag"].name for m, a in calls if m == "set_flag"]
-    devices = {a["layer"].name: a["device_type"].name for m, a in calls if m == "set_device_type"}
-    return flags, devices
 
 
 def test_the_plan_is_followed(make: Make, bundle: Path, edge_trt: Command) -> None:

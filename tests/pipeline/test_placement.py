@@ -180,6 +180,15 @@ def test_a_sparse_bundle_says_why_nothing_of_it_is_for_dla(
     assert placed["networks"][0]["layers"]["dla:0"] == 0
 
 
+def test_a_finished_bundle_is_not_rewritten(command: Command, tmp_path: Path) -> None:
+    given: dict[str, Any] = {"dla": None, "target": "cpu", "self_test": 0, "int8_scheme": "dense"}
+    dense = build(Net(), **given).save(tmp_path / "m.edge")
+    done = command("build", dense, "--target", BOARD, "--dla", "auto")
+    assert done.status == 0
+    assert "4 layers stay as they are that a DLA may take in another form" in done.out
+    assert json.loads((dense / "placement.json").read_text())["targets"][BOARD]["rewritten"] == {}
+
+
 def test_ranges_of_a_calibration_for_dla_fit_the_build(tmp_path: Path) -> None:
     options = {"target": BOARD, "dla": "only"}
     ranges = edge_trt.calibrate(Net().eval(), (IMAGE,), calibration=SAMPLES, **options)
