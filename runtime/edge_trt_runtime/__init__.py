@@ -30,6 +30,9 @@ if TYPE_CHECKING:
     )
     from edge_trt_runtime.metrics import Metrics
     from edge_trt_runtime.opening import load
+    from edge_trt_runtime.pool.lanes import Lane, LaneInfo
+    from edge_trt_runtime.pool.opening import load_pool
+    from edge_trt_runtime.pool.pool import Pool
     from edge_trt_runtime.selftest import SelfTestResult, run_self_test
     from edge_trt_runtime.session import Session
     from edge_trt_runtime.streaming import Stream, StreamResult
@@ -42,6 +45,8 @@ __all__ = [  # noqa: RUF022 (grouped by use)
     # running
     "load", "Session", "Stream", "StreamResult", "DeviceArray", "engines", "EngineInfo",
     "Metrics",
+    # running on all accelerators at once
+    "load_pool", "Pool", "Lane", "LaneInfo",
     # proving
     "verify_bundle", "run_self_test", "SelfTestResult",
     # looking inside
@@ -55,6 +60,9 @@ __all__ = [  # noqa: RUF022 (grouped by use)
 _HOME = {
     "load": "opening",
     "Session": "session",
+    "load_pool": "pool.opening",
+    "Pool": "pool.pool",
+    **dict.fromkeys(("Lane", "LaneInfo"), "pool.lanes"),
     **dict.fromkeys(("Stream", "StreamResult"), "streaming"),
     **dict.fromkeys(("engines", "EngineInfo"), "tensorrt.shared"),
     "Metrics": "metrics",

@@ -101,10 +101,11 @@ def load_engines(bundle: OpenBundle, options: Options) -> Loaded:
     """Load an engine for every segment.
 
     Raises:
-        EngineError: When there is none for this machine, or a library is missing.
+        EngineError: When there is none for this machine or in this stream, or a library is missing.
     """
     manifest = bundle.manifest
     _check_types(manifest)
+    _check_stream(bundle, options.plans.stream)
     plan = make_plan(manifest)
     names = [result.name for result in plan.results]
     watchdog = None if options.watchdog is None else Watchdog(options.watchdog)
@@ -154,6 +155,17 @@ def _on_device(
             hint=f"finish it there with `edge_trt build {bundle.root}`, or use device='cpu'",
         )
     return places, HybridRunner(bundle, plan, placement, device, options, mark), device
+
+
+def _check_stream(bundle: OpenBundle, stream: int) -> None:
+    """Refuse a stream that no engine of the bundle is of; the first one is always there."""
+    streams = sorted({1, *(engine.stream for engine in bundle.manifest.engines)})
+    if stream not in streams:
+        raise EngineError(
+            f"{bundle.root} has no stream {stream}, its streams are {', '.join(map(str, streams))}",
+            hint="build it with --dla auto --dla-objective throughput, which makes a second one "
+            "where that pays",
+        )
 
 
 def _check_types(manifest: Manifest) -> None:

@@ -19,7 +19,7 @@ from edge_trt_runtime.tensorrt.budget import bytes_of, plan_options
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
 
     from edge_trt_runtime.keys import TrustedKey
 
@@ -35,6 +35,7 @@ def load(
     weight_streaming: int | str | None = None,
     persistent_cache: int | str | None = None,
     dla_core: int | None = None,
+    stream: int = 1,
     watchdog: float | None = None,
     nvtx: bool | None = None,
     verify: bool = True,
@@ -65,6 +66,9 @@ def load(
             in, likewise; GPUs without such a cache refuse it.
         dla_core: DLA core of the plans that run on one: 0 or 1. ``None`` is the one that they were
             built on. Two sessions of a bundle, one on each core, run at the same time.
+        stream: Which of the placements that share the accelerators, where the bundle has several
+            (see :func:`load_pool`, which runs all of them). A segment that has no plan of it that
+            can be used here runs that of stream 1.
         watchdog: Seconds that a run may take, its first one and what it loads included. The
             caller of one that takes longer gets an error that says what was in flight, and the
             session takes no more runs: see :attr:`Session.broken` and :meth:`Session.reload`.
@@ -85,8 +89,9 @@ def load(
     Raises:
         BundleError: When the bundle is damaged, unsafe, too new, not signed by a trusted key, or
             older than ``least_counter``.
-        EngineError: When the bundle has no engine for this machine, a library is missing, or an
-            option or a key is wrong, or something that a plan or this TensorRT lacks.
+        EngineError: When the bundle has no engine for this machine or no such stream, a library is
+            missing, or an option or a key is wrong, or something that a plan or this TensorRT
+            lacks.
     """
     options = Options(
         device,
@@ -94,11 +99,23 @@ def load(
         frames,
         graphs,
         bytes_of(memory_budget, "memory_budget"),
-        plan_options(weight_streaming, persistent_cache, dla_core),
+        plan_options(weight_streaming, persistent_cache, dla_core, stream),
         watchdog,
         asked_for(nvtx),
     )
     _check_options(options)
+    open_checked = checked_opener(trusted_keys, least_counter, verify=verify)
+    return Session(load_engines(open_checked(path), options), options, open_checked)
+
+
+def checked_opener(
+    trusted_keys: Iterable[TrustedKey] | None, least_counter: int, *, verify: bool
+) -> Callable[[str | os.PathLike[str] | OpenBundle], OpenBundle]:
+    """Return what opens a bundle and checks it, as :func:`load` says.
+
+    Raises:
+        EngineError: When a key in the environment is wrong.
+    """
     keys = named_by_environment() if trusted_keys is None else trusted_keys
     if isinstance(keys, Iterator):
         keys = [*keys]  # they are asked for again at a reload
@@ -113,7 +130,7 @@ def load(
             bundle.verify()
         return bundle
 
-    return Session(load_engines(open_checked(path), options), options, open_checked)
+    return open_checked
 
 
 def _check_options(options: Options) -> None:

@@ -101,7 +101,7 @@ def _with_plan(
     from edge_trt_runtime.tensorrt.choice import find_plan, lane_of, load_plan
     from edge_trt_runtime.tensorrt.engine import UnfitOptionError
 
-    found = find_plan(bundle, segment, device)
+    found = find_plan(bundle, segment, device, options.stream)
     if isinstance(found, str):
         return Place(segment.name, HOST, found), None
     where = where._replace(lane=lane_of(found[0], segment, options))

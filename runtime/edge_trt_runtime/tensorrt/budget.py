@@ -18,29 +18,35 @@ class PlanOptions(NamedTuple):
         weight_streaming: Bytes of weights that stay on the device, ``"auto"``, or None for all.
         persistent_cache: Bytes of the L2 cache, or None for TensorRT's own choice.
         dla_core: Core of the plans that run on a DLA, or None for the one that they were built on.
+        stream: Which of the placements that share the accelerators.
     """
 
     weight_streaming: int | Literal["auto"] | None = None
     persistent_cache: int | None = None
     dla_core: int | None = None
+    stream: int = 1
 
 
 def plan_options(
     weight_streaming: int | str | None,
     persistent_cache: int | str | None,
     dla_core: int | None = None,
+    stream: int = 1,
 ) -> PlanOptions:
     """Return options with their sizes in bytes.
 
     Raises:
-        EngineError: When one is no size, or the core is none.
+        EngineError: When one is no size, the core is none, or the stream is no number.
     """
+    if type(stream) is not int or stream < 1:
+        raise EngineError(f"stream is {stream!r}", hint="give 1 or more")
     if dla_core is not None and dla_core not in (0, 1):
         raise EngineError(f"dla_core is {dla_core!r}", hint="give 0 or 1, or None")
     return PlanOptions(
         "auto" if weight_streaming == "auto" else bytes_of(weight_streaming, "weight_streaming"),
         bytes_of(persistent_cache, "persistent_cache"),
         dla_core,
+        stream,
     )
 
 

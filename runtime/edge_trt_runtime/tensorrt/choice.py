@@ -22,16 +22,25 @@ _FAMILY = {"tensorrt_lean": "tensorrt", "tensorrt_dispatch": "tensorrt"}
 """Whose plans a flavour runs, where not its own."""
 
 
-def find_plan(bundle: OpenBundle, segment: Segment, device: Device) -> tuple[Engine, Library] | str:
+def find_plan(
+    bundle: OpenBundle, segment: Segment, device: Device, stream: int = 1
+) -> tuple[Engine, Library] | str:
     """Choose a plan of a segment for a device.
 
     The files are only looked at: nothing of them is given to TensorRT.
+
+    Args:
+        bundle: Where plans are.
+        segment: For which.
+        device: The GPU.
+        stream: Which of its placements; where none of its plans can be used, that of stream 1.
 
     Returns:
         The plan and the library that runs it, or why there is none, as a sentence.
     """
     engines = [e for e in bundle.manifest.engines if e.segment == segment.name]
-    plans = [engine for engine in engines if engine.flavour != "onnx" and engine.stream == 1]
+    plans = [e for e in engines if e.flavour != "onnx" and e.stream in (1, stream)]
+    plans.sort(key=lambda engine: engine.stream, reverse=True)  # its own before stream 1
     if not plans:
         return f"the bundle has no plan for {device.describe()}"
     reasons: list[str] = []

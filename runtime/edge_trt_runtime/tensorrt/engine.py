@@ -42,6 +42,12 @@ class Bounds(NamedTuple):
         return all(a <= n <= b for a, n, b in zip(self.least, shape, self.most, strict=True))
 
 
+def dla_cores(library: Library) -> int:
+    """Return how many DLA cores TensorRT offers here; the device must be current."""
+    with logging_to(library.module, Messages()) as logger:
+        return int(library.module.Runtime(logger).num_DLA_cores)
+
+
 class LoadedPlan:
     """A plan that TensorRT has deserialized; several threads may use it at once.
 

@@ -26,7 +26,9 @@ def machine(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Machine]]
         flavour = f"tensorrt_{kind}" if kind else "tensorrt"
         trt = FakeTensorRt(version, device, **more)
         monkeypatch.setitem(sys.modules, flavour, trt)
-        monkeypatch.setattr("edge_trt_runtime.loaded.find_device", MagicMock(return_value=device))
+        found = MagicMock(return_value=device)
+        monkeypatch.setattr("edge_trt_runtime.loaded.find_device", found)
+        monkeypatch.setattr("edge_trt_runtime.pool.lanes.find_device", found)
         return Machine(device, trt, flavour)
 
     yield make

@@ -89,6 +89,24 @@ def test_stream_1_is_the_default(machine: Callable[..., Machine], tmp_path: Path
         edge_trt_runtime.load(path, device="cuda")
 
 
+def test_another_stream(machine: Callable[..., Machine], tmp_path: Path) -> None:
+    """Its own plan where there is one that fits, else that of stream 1."""
+    here = machine(cores=2)
+    draft = relu_draft().plan("main", PLAN, details={"dla_core": 1}).plan("main", PLAN, stream=2)
+    path = draft.write(tmp_path / "both.edge")
+    with edge_trt_runtime.load(path, device="cuda", stream=2) as session:
+        assert session.places[0].lane == "gpu"
+    draft = relu_draft().plan("main", PLAN, details={"dla_core": 1})
+    path = draft.plan("main", NEWER, stream=2, target="orin-nano-8gb").write(tmp_path / "one.edge")
+    with edge_trt_runtime.load(path, device="cuda", stream=2) as session:
+        assert session.places[0].lane == "dla:1"
+    assert here.trt.deserialized == [None, 1]
+    with edge_trt_runtime.load(path, device="cpu", stream=2) as session:
+        assert session.run({"x": np.ones((1, 4), np.float32)})["output"].sum() == 4
+    with pytest.raises(EngineError, match=r"has no stream 3, its streams are 1, 2: build it with"):
+        edge_trt_runtime.load(path, device="cuda", stream=3)
+
+
 def test_a_newer_tensorrt_takes_what_was_built_for_that(
     machine: Callable[..., Machine], tmp_path: Path
 ) -> None:
