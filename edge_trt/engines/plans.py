@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
@@ -156,7 +157,7 @@ def build_plans(
         chosen = replace(settings, dla=job.dla)
         plans.append(_plan(job, chosen, share, kept))
         _check_moved(job, plans[-1])
-    told += _not_as_planned(plans)
+    told += [*_not_as_planned(plans), *_too_many_loadables(plans)]
     return Plans(plans, missing, [*remarks, *told, *_without_effect(options, flavours)])
 
 
@@ -196,6 +197,24 @@ def _not_as_planned(plans: Sequence[Plan]) -> list[str]:
         for plan in plans
         for key, words in _MOVED.items()
         if key in plan.details
+    ]
+
+
+def _too_many_loadables(plans: Sequence[Plan]) -> list[str]:
+    """Sentences on targets whose engines have more loadables than a core holds."""
+    found: Counter[str] = Counter()
+    for plan in plans:
+        found[plan.target] += int(plan.details.get("dla_loadables", 0))
+    if not found.total():
+        return []
+    from edge_trt.placement.rules import LOADABLES
+
+    return [
+        f"the engines for {target} have {count} loadables together, and a DLA core holds "
+        f"{LOADABLES}: if they can't be loaded, build again with --dla off or another "
+        "--dla-objective"
+        for target, count in found.items()
+        if count > LOADABLES
     ]
 
 

@@ -24,6 +24,7 @@ from edge_trt.placement.assignment import Assignment
 from edge_trt.placement.build import rewrites
 from edge_trt.placement.implicit import in_float32, without_quantization
 from edge_trt.placement.place import batch_of
+from edge_trt.placement.planner import LIMIT
 from edge_trt.placement.regimes import Decision
 from edge_trt.placement.side_by_side import assignments, rates_of
 from edge_trt.placement.site import Site, site_of
@@ -93,7 +94,8 @@ def on_board(
             f"dla='only' can't be here: {site.reason}", hint="build it with --dla auto"
         )
     result, plan = OnBoard(), own
-    if not own.get("networks") or isinstance(site, Decision) or _differs(own, site):
+    too_many = _loadables(own) > LIMIT
+    if not own.get("networks") or isinstance(site, Decision) or too_many or _differs(own, site):
         plan = _again(bundle, wish, site)
         result.remarks += _what_changed(bundle, own, plan)
         targets = {**bundle.placement["targets"], target: plan}
@@ -136,6 +138,14 @@ def _differs(planned: Mapping[str, Any], site: Site) -> bool:
     )
 
 
+def _loadables(planned: Mapping[str, Any]) -> int:
+    """How many a core would hold, with those of all networks and streams.
+
+    Older plans may have too many: for networks one by one, or for two cores as a pipeline.
+    """
+    return sum(a.loadables for entry in planned.get("networks", ()) for a in assignments(entry))
+
+
 def _again(bundle: Bundle, wish: CompileOptions, site: Site | Decision) -> Mapping[str, Any]:
     """The placement for what is here. Rewrites stay as they are: int8 was measured with them."""
     (target,) = wish.targets
@@ -150,7 +160,9 @@ def _what_changed(bundle: Bundle, own: Mapping[str, Any], plan: Mapping[str, Any
     if not plan["networks"]:
         same = not own.get("networks") and own.get("reason") == reason
         return [] if same else [f"everything runs on the GPU: {reason}"]
-    if own.get("networks"):
+    if own.get("networks") and _loadables(own) > LIMIT:
+        before = f"for {_loadables(own)} loadables, and {LIMIT} are planned for a core"
+    elif own.get("networks"):
         before = f"for TensorRT {own['tensorrt']}, and here is {plan['tensorrt']}"
     elif own:
         before = f"without DLA, since {own['reason']}"

@@ -13,23 +13,24 @@ from edge_trt.placement.assignment import Assignment, Device, Region, everything
 from edge_trt.placement.graph import describe
 from edge_trt.placement.implicit import without_quantization
 from edge_trt.placement.planner import (
+    LIMIT,
     Alternative,
     ModePlan,
     Objective,
     Question,
     in_mode,
     plan,
-    stages,
 )
 from edge_trt.placement.problem import Labels
 from edge_trt.placement.recipes import apply
-from edge_trt.placement.regions import in_order, regions
+from edge_trt.placement.regions import in_order
 from edge_trt.placement.rule import Precision, Verdict
 from edge_trt.placement.site import Site
 from edge_trt.placement.verdicts import judge
 
 ROUNDS = 4
 """How often rewrites that the plan leaves on the GPU are taken back."""
+FULL = "other networks of the bundle fill the DLA cores with their loadables (G5)"
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +66,12 @@ class Placed:
     modes: tuple[ModePlan, ...]
     labels: frozenset[str]
     streams: tuple[tuple[Assignment, float], ...] = ()
+
+    @property
+    def loadables(self) -> int:
+        """How many a core holds of it, with those of all streams."""
+        both = {self.assignment, *(assignment for assignment, _ in self.streams)}
+        return sum(assignment.loadables for assignment in both)
 
     @property
     def possible(self) -> bool:
@@ -125,6 +132,7 @@ def placed(
     *,
     ranged: Mapping[str, float] | None = None,
     whole: Mapping[str, Alternative] | None = None,
+    limit: int = LIMIT,
 ) -> Placed:
     """The plan of a finished network: of int8 with its quantization layers, or of fp16.
 
@@ -134,9 +142,10 @@ def placed(
         wish: what is asked for.
         ranged: int8 steps of tensors that no layer reads in int8, as results of the network.
         whole: what `rewritten` said of it with every rewrite.
+        limit: loadables that a core may hold of it.
     """
     plain, scales = without_quantization(network, values=False)
-    found = planned(plain, site, wish, {**(ranged or {}), **scales})
+    found = planned(plain, site, wish, {**(ranged or {}), **scales}, limit)
     return with_whole(found, whole)
 
 
@@ -157,7 +166,11 @@ def _with_whole(mode: ModePlan, other: Alternative | None) -> ModePlan:
 
 
 def planned(
-    network: Network, site: Site, wish: Wish, scales: Mapping[str, float] | None = None
+    network: Network,
+    site: Site,
+    wish: Wish,
+    scales: Mapping[str, float] | None = None,
+    limit: int = LIMIT,
 ) -> Placed:
     """The plan of a network without quantization layers.
 
@@ -166,6 +179,7 @@ def planned(
         site: where it is to run.
         wish: what is asked for.
         scales: int8 steps by tensor; None before calibration: every tensor will have one.
+        limit: loadables that a core may hold of it.
     """
     verdicts = _judged(network, site, wish, scales)
     nodes, graph = network.nodes, describe(network)
@@ -175,13 +189,14 @@ def planned(
     question = Question(
         graph,
         [verdicts[node.name].precision for node in nodes],
-        allowed,
+        allowed if limit else frozenset(),
         border,
         site.decision.cores,
         batch_of(network),
         wish.objective,
         wish.policy == "only",
-        _obstacle(refused),
+        _obstacle(refused) if limit else FULL,
+        limit,
     )
     best = plan(question, site.machine())
     others = [mode for mode in site.caps.modes if mode != site.mode]
@@ -264,17 +279,13 @@ def _assignment(
     regime = site.decision.regime
     if not labels:
         return everything_on_gpu(network.name, names, regime, wish.precision)
-    problem, cores = best.problem, best.chosen.cores
-    second: set[int] = set()
-    if cores == "pipeline":
-        second = {part[0] for part in stages(problem, regions(problem, labels))[1]}
     parts: list[Region] = []
-    for dla, part in in_order(problem, labels):
-        device: Device = "gpu" if not dla else "dla:1" if part[0] in second else "dla:0"
+    for dla, part in in_order(best.problem, labels):
+        device: Device = "dla:0" if dla else "gpu"
         layers = tuple(names[i] for i in part)
         wide = tuple(n for n in layers if verdicts[n].precision == "fp16")
         parts.append(Region(device, layers, wide if dla and wish.precision == "int8" else ()))
-    return Assignment(network.name, regime, wish.precision, cores, tuple(parts))
+    return Assignment(network.name, regime, wish.precision, best.chosen.cores, tuple(parts))
 
 
 __all__ = [

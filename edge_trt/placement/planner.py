@@ -10,7 +10,7 @@ from typing import Literal
 from edge_trt.placement.assignment import Cores
 from edge_trt.placement.cost import BYTES, Machine
 from edge_trt.placement.graph import Graph
-from edge_trt.placement.labelling import Found, cheapest, cut
+from edge_trt.placement.labelling import cheapest, cut
 from edge_trt.placement.problem import LATENCY, Labels, Problem, Weights, problem_of
 from edge_trt.placement.regions import regions, too_large
 from edge_trt.placement.rule import Precision
@@ -24,6 +24,11 @@ LIMIT = LOADABLES - SLACK
 """Loadables of an engine on one core."""
 
 ALL_GPU, MIXED, DLA_ONLY = "all GPU", "GPU + DLA", "DLA only"
+PIPELINE = "two cores as a pipeline"
+"""What one core can't hold, shared between two. It is estimated and never chosen: it takes an
+engine for each core, and a board builds one of a placement. Whole runs in turn on two cores, each
+with all loadables, have the throughput of a balanced pipeline without a tensor between the cores.
+"""
 _INSTANT = 1e-9
 """Seconds of a network that only passes its inputs on."""
 MOST_ON_DLA = Weights(1.0, 0.0, 0.0, 1.0)
@@ -57,7 +62,7 @@ class Alternative:
     """One way to run the network.
 
     Attributes:
-        name: `all GPU`, `GPU + DLA`, `DLA only`.
+        name: `all GPU`, `GPU + DLA`, `two cores as a pipeline`, `DLA only`.
         labels: layers on DLA.
         cores: how two cores are used.
         figures: estimates; None where it is not possible.
@@ -106,6 +111,7 @@ class Question:
         objective: what is best.
         only: whether everything has to be on DLA.
         obstacle: the first reason why something is not, for `DLA only`.
+        limit: loadables that a core may hold of it.
     """
 
     graph: Graph
@@ -117,6 +123,7 @@ class Question:
     objective: Objective
     only: bool = False
     obstacle: str = ""
+    limit: int = LIMIT
 
 
 def plan(question: Question, machine: Machine) -> ModePlan:
@@ -141,14 +148,14 @@ def in_mode(question: Question, machine: Machine, planned: ModePlan) -> ModePlan
 def _plan(question: Question, machine: Machine) -> ModePlan:
     problem = problem_of(question.graph, machine, question.precisions, question.allowed)
     planner = _Planner(question, machine, problem)
-    alternatives = (planner.all_gpu(), planner.mixed(), planner.dla_only())
+    alternatives = (planner.all_gpu(), planner.mixed(), *planner.pipeline(), planner.dla_only())
     return _chosen(question, machine, problem, alternatives)
 
 
 def _chosen(
     question: Question, machine: Machine, problem: Problem, alternatives: tuple[Alternative, ...]
 ) -> ModePlan:
-    possible = [a for a in alternatives if a.figures is not None]
+    possible = [a for a in alternatives if a.figures is not None and a.cores != "pipeline"]
     if question.only and alternatives[-1].figures is not None:
         possible = [alternatives[-1]]
     chosen = min(possible, key=_Planner(question, machine, problem).badness)
@@ -157,7 +164,8 @@ def _chosen(
 
 def _oversized(question: Question, found: ModePlan) -> Labels:
     width = max((BYTES[p] for p in question.precisions), default=1)
-    parts = regions(found.problem, found.chosen.labels)
+    placements = {found.chosen.labels, *(stream.labels for stream in found.chosen.streams)}
+    parts = [part for labels in placements for part in regions(found.problem, labels)]
     return frozenset(i for part in parts if too_large(found.problem, part, width) for i in part)
 
 
@@ -168,6 +176,7 @@ class _Planner:
         self._question = question
         self._machine = machine
         self._problem = problem
+        self._limit = question.limit
         # A cut takes 50 us a layer: large graphs get no more tries where the limit binds.
         self._effort = 1000 // max(1, len(problem.gpu)) * 4 if len(problem.gpu) <= 300 else 0
 
@@ -190,9 +199,24 @@ class _Planner:
         labels = self._question.allowed
         if not labels or every - labels - self._question.border:
             return Alternative(DLA_ONLY, why=self._question.obstacle or "no layer is for DLA")
-        if len(regions(self._problem, labels)) > LIMIT * self._question.cores:
-            return Alternative(DLA_ONLY, why=f"more than {LIMIT} loadables on a core (G5)")
+        if not self._fits(labels):
+            return Alternative(DLA_ONLY, why=f"more than {self._limit} loadables on a core (G5)")
         return self._alternative(DLA_ONLY, labels)
+
+    def pipeline(self) -> tuple[Alternative, ...]:
+        """What two cores could hold, where that is more than one can; else nothing."""
+        idle = self._problem.gpu_busy(frozenset()) < _INSTANT
+        if self._question.cores < 2 or not self._question.allowed or idle:
+            return ()
+        whole = self._question.objective == "throughput"
+        weights = MOST_ON_DLA if whole else self._weights()
+        if self._fits(cut(self._problem, weights)):
+            return ()
+        found = cheapest(self._problem, weights, 2 * self._limit, self._effort)
+        if self._fits(found.labels):
+            return ()
+        why = "not built: an engine runs on one core, which holds fewer loadables (G5)"
+        return (self._alternative(PIPELINE, found.labels, why=why, exact=found.exact),)
 
     def mixed(self) -> Alternative:
         """What is cheapest of all placements; the best with DLA where that has none."""
@@ -202,10 +226,10 @@ class _Planner:
             return Alternative(MIXED, why="there is nothing to compute")
         if self._question.objective == "throughput":
             return self._streams()
-        found = self._cheapest(self._weights())
+        found = cheapest(self._problem, self._weights(), self._limit, self._effort)
         if found.labels:
             return self._alternative(MIXED, found.labels, exact=found.exact)
-        most = cheapest(self._problem, MOST_ON_DLA, LIMIT, 0)
+        most = cheapest(self._problem, MOST_ON_DLA, self._limit, 0)
         if not most.labels:
             return Alternative(MIXED, why="no loadable is worth its transitions")
         why = "no loadable is worth its transitions; these are the figures of as much as possible"
@@ -217,16 +241,8 @@ class _Planner:
         gpu, dla = self._machine.gpu_watts, self._machine.dla_watts
         return Weights(gpu, dla, 0.0, gpu, self._machine.product_watts)
 
-    def _cheapest(self, weights: Weights) -> Found:
-        """Within the limit of a core; with two cores as a pipeline within twice that."""
-        found = cheapest(self._problem, weights, LIMIT, self._effort)
-        if self._question.cores < 2 or self._fits(cut(self._problem, weights)):
-            return found
-        wider = cheapest(self._problem, weights, 2 * LIMIT, self._effort)
-        return wider if wider.cost < found.cost else found
-
     def _fits(self, labels: Labels) -> bool:
-        return len(regions(self._problem, labels)) <= LIMIT
+        return len(regions(self._problem, labels)) <= self._limit
 
     def _streams(self) -> Alternative:
         """GPU and cores together, with one or two placements that share them."""
@@ -238,12 +254,17 @@ class _Planner:
                 lambda weights: cheapest(self._problem, weights, limit, self._effort),
             )
 
-        mix = best(LIMIT)
-        if sum(len(regions(self._problem, s.labels)) for s in mix.streams) > LIMIT:
-            mix = replace(best(LIMIT // 2), exact=False)  # a core holds the loadables of both
+        mix = best(self._limit)
+        if sum(len(regions(self._problem, s.labels)) for s in mix.streams) > self._limit:
+            # A core holds the loadables of both: fewer in each, or one of them beside the GPU.
+            gpu = [best_mix(self._problem, self._question.cores, [s.labels, frozenset()])
+                   for s in mix.streams]  # fmt: skip
+            fewer = best(self._limit // 2)
+            mix = max(fewer, *(Throughput(streams) for streams in gpu), key=lambda m: m.rate)
+            mix = replace(mix, exact=False)
         with_dla = max(mix.streams, key=lambda stream: len(stream.labels))
         if not with_dla.labels:
-            most = cheapest(self._problem, MOST_ON_DLA, LIMIT, 0)
+            most = cheapest(self._problem, MOST_ON_DLA, self._limit, 0)
             with_dla = Stream(most.labels, 0.0)
         single = self._alternative(MIXED, with_dla.labels, exact=mix.exact)
         return self._side_by_side(single, mix.streams)
@@ -282,7 +303,7 @@ class _Planner:
         parts = regions(self._problem, labels)
         cores: Cores = "one"
         if labels and self._question.cores > 1:
-            cores = "split" if len(parts) <= LIMIT else "pipeline"
+            cores = "split" if len(parts) <= self._limit else "pipeline"
         busy, gpu = self._core_busy(parts, cores), self._problem.gpu_busy(labels)
         runs = 1 / max(busy, gpu, _INSTANT)
         latency = self._problem.cost(labels)
@@ -293,7 +314,9 @@ class _Planner:
             rate=runs * batch,
             energy=(joules + idle / runs) / batch,
             own=joules / batch,
-            loadables=len(parts) if cores != "pipeline" else len(stages(self._problem, parts)[0]),
+            loadables=len(parts)
+            if cores != "pipeline"
+            else len(stages(self._problem, parts, self._limit)[0]),
             transitions=self._problem.transitions(labels),
         )
         return Alternative(name, labels, cores, figures, why, exact=exact)
@@ -305,18 +328,20 @@ class _Planner:
             return total / self._question.cores
         if cores == "one":
             return total
-        first = {i for part in stages(self._problem, parts)[0] for i in part}
+        first = {i for part in stages(self._problem, parts, self._limit)[0] for i in part}
         there = sum(self._problem.dla[i] for i in first)
         return max(there, total - there)
 
 
-def stages(problem: Problem, parts: list[list[int]]) -> tuple[list[list[int]], list[list[int]]]:
+def stages(
+    problem: Problem, parts: list[list[int]], limit: int = LIMIT
+) -> tuple[list[list[int]], list[list[int]]]:
     """Loadables of two cores that form a pipeline: the split in order that is best balanced.
 
     Each core gets at most its limit of loadables.
     """
     weights = [sum(problem.dla[i] for i in part) for part in parts]
-    most = max(LIMIT, -(-len(parts) // 2))
+    most = max(limit, -(-len(parts) // 2))
     places = [n for n in range(len(parts) + 1) if n <= most and len(parts) - n <= most]
     at = min(places, key=lambda n: max(sum(weights[:n]), sum(weights[n:])))
     return parts[:at], parts[at:]

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, cast
 
 from edge_trt.errors import OptionError
@@ -15,6 +16,7 @@ from edge_trt.placement.planner import Alternative, Objective
 from edge_trt.placement.regimes import Decision
 from edge_trt.placement.report import of_site, report, without_dla
 from edge_trt.placement.site import Site, site_of
+from edge_trt.placement.together import within_a_core
 from edge_trt.precision.range_names import key
 from edge_trt_calibration import Ranges
 
@@ -66,13 +68,12 @@ class Placement:
         Raises:
             OptionError: as `place`.
         """
-        if self.options.dla != "only" or self._wish is None:
+        wish = self._wish
+        if self.options.dla != "only" or wish is None:
             return
         for target, site in self._sites():
             if isinstance(site, Site):
-                whole = [self.whole.get((target, n.name)) for n in networks]
-                pairs = zip(networks, whole, strict=True)
-                self._only(target, [with_whole(planned(n, site, self._wish), w) for n, w in pairs])
+                self._only(target, self._first_plans(target, site, wish, networks))
 
     def place(self, networks: Sequence[Network], ranges: Ranges | None = None) -> dict[str, Any]:
         """What `placement.json` holds.
@@ -95,21 +96,40 @@ class Placement:
                 why = NO_PRECISION if not self.finished else NO_PRECISION_LEFT
                 found[target] = without_dla(site.decision, self.options, recipes, why)
             else:
-                many = len(networks) > 1
-                plans = [
-                    placed(
-                        network,
-                        site,
-                        self._wish,
-                        ranged=int8_steps(network, ranges, many=many),
-                        whole=self.whole.get((target, network.name)),
-                    )
-                    for network in networks
-                ]
+                plans = self._plans(target, site, self._wish, networks, ranges)
                 if self.options.dla == "only":
                     self._only(target, plans)
                 found[target] = of_site(site, self._wish, plans, recipes, finished=self.finished)
         return report(found)
+
+    def _first_plans(
+        self, target: str, site: Site, wish: Wish, networks: Sequence[Network]
+    ) -> list[Placed]:
+        """The plans of networks before calibration."""
+
+        def plan(network: Network, limit: int) -> Placed:
+            whole = self.whole.get((target, network.name))
+            return with_whole(planned(network, site, wish, limit=limit), whole)
+
+        return within_a_core([partial(plan, network) for network in networks])
+
+    def _plans(
+        self,
+        target: str,
+        site: Site,
+        wish: Wish,
+        networks: Sequence[Network],
+        ranges: Ranges | None,
+    ) -> list[Placed]:
+        """The plans of finished networks."""
+        many = len(networks) > 1
+
+        def plan(network: Network, limit: int) -> Placed:
+            steps = int8_steps(network, ranges, many=many)
+            whole = self.whole.get((target, network.name))
+            return placed(network, site, wish, ranged=steps, whole=whole, limit=limit)
+
+        return within_a_core([partial(plan, network) for network in networks])
 
     @property
     def _wish(self) -> Wish | None:

@@ -36,6 +36,14 @@ all on DLA. "above idle" is the energy of a run beyond what the idle board takes
 The board builds an engine that follows the plan. Where two placements side by side have the
 greatest throughput, it builds both: stream 1, with most on DLA, and stream 2, usually all on the
 GPU. `inspect --placement` has a row for each. A batch is not cut: cores take whole runs.
+
+Two cores hold the same loadables and take runs in turn. That has the throughput of a pipeline whose
+stages are perfectly balanced, and passes no tensor from core to core; so a pipeline could only gain
+where one core can't hold all loadables (G5). It would take an engine for each core, as an engine
+runs on one, and is not built: the plan stays within what one core holds, with the loadables of all
+networks and of both streams. Where that binds, the table has "two cores as a pipeline" as an
+estimate of what is left out.
+
 int8 with `--dla` gives every tensor a scale, which takes some accuracy.
 
 Boards without DLA (Orin Nano, Thor) and TensorRT without it (JetPack 7.0 to 7.2.1) have none here.

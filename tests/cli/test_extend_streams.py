@@ -194,3 +194,39 @@ def test_what_is_refused_altogether_is_told(
     assert summary(bundle) == [("block0", 1, False), ("block0", 2, False)]
     refused = "block0 in stream 1: TensorRT refuses on the DLA, so the GPU runs conv2d, relu,"
     assert refused in done.out
+
+
+def test_more_loadables_than_a_core_holds_are_told(
+    make: Make, bundle: Path, edge_trt: Command
+) -> None:
+    jetson = make(bundle, cores=2)
+    jetson.on_dla = [f"{{ForeignNode[part{n}]}}" for n in range(17)]
+    jetson.layers = dict.fromkeys(jetson.on_dla, "aten.conv2d")
+    done = edge_trt("build", bundle, "--untested")
+    assert done.status == 0, done.err
+    assert f"the engines for {TARGET} have 17 loadables together, and a DLA core holds 16" in (
+        " ".join(done.out.split())
+    )
+
+
+def test_an_older_plan_for_a_pipeline_is_made_again(
+    make: Make, bundle: Path, edge_trt: Command
+) -> None:
+    """One core held what two were to share."""
+    older = compiler.load(bundle)
+    (network,) = older.placement["targets"][TARGET]["networks"]
+    network["streams"] = []
+    names = [name for region in network["assignment"]["regions"] for name in region["layers"]]
+    parts = [{"device": f"dla:{n // 10}", "layers": [f"part{n}"]} for n in range(20 - len(names))]
+    parts += [{"device": "dla:1", "layers": [name]} for name in names]
+    network["assignment"] |= {"cores": "pipeline", "regions": parts}
+    older.save(bundle)
+    make(bundle, cores=2)
+    done = edge_trt("build", bundle, "--untested")
+    assert done.status == 0, done.err
+    assert "placed again: the plan was for 20 loadables, and 14 are planned for a core" in (
+        " ".join(done.out.split())
+    )
+    (after,) = compiler.load(bundle).placement["targets"][TARGET]["networks"]
+    assert (after["assignment"]["cores"], after["loadables"]) == ("split", 1)
+    assert summary(bundle) == [("block0", 1, True), ("block0", 2, False)]

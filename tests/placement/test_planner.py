@@ -17,6 +17,7 @@ from edge_trt.placement.planner import (
     LIMIT,
     MIXED,
     OBJECTIVES,
+    PIPELINE,
     Alternative,
     ModePlan,
     Objective,
@@ -141,21 +142,37 @@ def every_other(count: int) -> tuple[Graph, frozenset[int]]:
     return Graph(works, tuple(values)), frozenset(range(0, count, 2))
 
 
-@pytest.mark.parametrize(
-    ("layers", "cores", "scheme"), [(20, 2, "split"), (40, 2, "pipeline"), (90, 2, "pipeline"),
-                                    (40, 1, "one")]
-)  # fmt: skip
-def test_no_core_has_more_loadables_than_allowed(layers: int, cores: int, scheme: str) -> None:
+@pytest.mark.parametrize("objective", OBJECTIVES)
+@pytest.mark.parametrize(("layers", "cores"), [(20, 2), (40, 2), (90, 2), (40, 1)])
+def test_no_core_has_more_loadables_than_allowed(
+    layers: int, cores: int, objective: Objective
+) -> None:
+    """What an engine can't hold is not chosen, however fast; a pipeline of two is told of."""
     graph, allowed = every_other(layers)
-    found = plan(question(graph, allowed=allowed, cores=cores), machine(mode="15W"))
-    parts = regions(found.problem, found.chosen.labels)
-    assert found.chosen.cores == scheme
-    assert len(parts) <= LIMIT * (2 if scheme == "pipeline" else 1)
-    assert len(parts) == min(len(allowed), LIMIT * (2 if scheme == "pipeline" else 1))
-    if scheme == "pipeline":
+    found = plan(question(graph, objective, allowed=allowed, cores=cores), machine(mode="15W"))
+    for placement in (found.chosen, *found.chosen.streams):
+        assert len(regions(found.problem, placement.labels)) <= LIMIT
+    assert found.chosen.cores == ("split" if cores == 2 else "one")
+    if objective != "throughput":
+        assert len(regions(found.problem, found.chosen.labels)) == min(len(allowed), LIMIT)
+    both = by_name(found).get(PIPELINE)
+    assert (both is not None) == (cores == 2 and len(allowed) > LIMIT)
+    if both is not None:
+        parts = regions(found.problem, both.labels)
+        assert len(parts) == min(len(allowed), 2 * LIMIT)
         first, second = stages(found.problem, parts)
         assert max(len(first), len(second)) <= LIMIT
         assert [*first, *second] == parts
+        assert both.why.startswith("not built: an engine runs on one core")
+
+
+@pytest.mark.parametrize("cores", [1, 2])
+def test_only_is_not_possible_beyond_the_limit_of_a_core(cores: int) -> None:
+    graph, allowed = every_other(2 * LIMIT + 1)
+    border = frozenset(range(len(graph.works))) - allowed
+    asked = question(graph, allowed=allowed, border=border, cores=cores, only=True)
+    found = by_name(plan(asked, machine(mode="15W")))
+    assert found[DLA_ONLY].why == f"more than {LIMIT} loadables on a core (G5)"
 
 
 def test_stages_of_a_pipeline_are_balanced() -> None:
@@ -171,13 +188,16 @@ def test_regions_in_order_hold_every_layer_once() -> None:
     ]  # fmt: skip
 
 
-def test_a_loadable_that_is_too_large_stays_on_the_gpu() -> None:
+@pytest.mark.parametrize("objective", OBJECTIVES)
+def test_a_loadable_that_is_too_large_stays_on_the_gpu(objective: Objective) -> None:
+    """In the second of two placements as in the first."""
     graph, _ = every_other(4)
     heavy = tuple(replace(work, weights=300 << 20) for work in graph.works)
-    found = plan(question(Graph(heavy, graph.values), only=False), machine(mode="15W"))
-    parts = regions(found.problem, found.chosen.labels)
-    weights = [sum(found.problem.graph.works[i].weights for i in part) for part in parts]
-    assert all(total <= 512 << 20 for total in weights)
+    found = plan(question(Graph(heavy, graph.values), objective), machine(mode="15W"))
+    for placement in (found.chosen, *found.chosen.streams):
+        for part in regions(found.problem, placement.labels):
+            total = sum(found.problem.graph.works[i].weights for i in part)
+            assert total <= 512 << 20
 
 
 @pytest.mark.parametrize("layers", [20, 40])
@@ -197,6 +217,4 @@ def test_large_graphs_keep_the_limit(objective: Objective) -> None:
     found = plan(question(graph, objective, allowed=allowed), machine(mode="15W"))
     labels = found.chosen.labels
     assert labels <= allowed
-    parts = regions(found.problem, labels)
-    stages_of = stages(found.problem, parts) if found.chosen.cores == "pipeline" else (parts,)
-    assert all(len(part) <= LIMIT for part in stages_of)
+    assert len(regions(found.problem, labels)) <= LIMIT

@@ -26,7 +26,7 @@ STATEMENTS = (
     Statement(
         "G5", f"A core holds at most {LOADABLES} loadables (older documentation: 4); what is "
         "beyond goes to the GPU.", "docs-11 issues",
-        f"planner: at most {LOADABLES - SLACK} for an engine",
+        f"planner: at most {LOADABLES - SLACK} for all networks and streams of a bundle",
     ),
     Statement("G6", "All layers of a loadable have one batch size.", "docs-11", "planner: regions"),
     Statement(
