@@ -81,7 +81,8 @@ lint: $(STAMP)
 	$(BIN)/lint-imports
 	$(BIN)/basedpyright
 
-# PyCUDA is built on the board, against its CUDA: its source comes along, and what it needs for that.
+# PyCUDA is built on the board, against its CUDA: its source comes along, and what it needs for that. pip asks the
+# Python that runs it whether tomli is needed, and not that of the board.
 BOARD_PYTHON ?= 3.10
 ON_BOARD := --only-binary=:all: --python-version $(BOARD_PYTHON) --implementation cp \
   $(addprefix --platform ,manylinux_2_34_aarch64 manylinux_2_28_aarch64 manylinux_2_27_aarch64 \
@@ -91,7 +92,7 @@ wheels: $(STAMP)
 	rm -rf build/wheels
 	$(PIP) wheel --quiet --no-deps --wheel-dir build/wheels . ./runtime ./jetson
 	$(PIP) download --quiet --dest build/wheels --find-links build/wheels $(ON_BOARD) \
-	  'edge-trt[cpu]' 'edge-trt-runtime[cpu]' edge-trt-jetson psutil \
+	  'edge-trt[cpu]' 'edge-trt-runtime[cpu]' edge-trt-jetson tomli psutil \
 	  setuptools wheel pytools mako platformdirs siphash24
 	$(PIP) download --quiet --dest build/wheels --no-deps --no-binary pycuda pycuda
 	@ls build/wheels && echo "copy build/wheels to the board, and see docs/board.md"

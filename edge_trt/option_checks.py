@@ -90,9 +90,10 @@ def check_target(target: str) -> None:
         return
     from edge_trt_jetson import boards
 
-    if target in boards.targets():
+    board = boards.find(target)
+    if board is not None and board.supported:
         return
-    if board := boards.find(target):
+    if board is not None:
         newest = max(board.jetpack, default="none")
         raise OptionError(
             f"{board} can't be a target: its newest JetPack is {newest}",

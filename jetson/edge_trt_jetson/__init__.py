@@ -10,7 +10,7 @@ Modules:
     power_modes, clocks: which power modes there are and which is active; whether clocks are locked.
     power_control: changes modes, locks clocks, and puts both back.
 
-Only the standard library is imported.
+Only the standard library is imported, and tomli where Python is older than 3.11.
 """
 
 from __future__ import annotations

@@ -1,19 +1,19 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Jetson modules and what they have, read from `boards.json`.
+"""Jetson modules and what they have, each read from a file in `data/boards`.
 
-Every value there is written `[value, source]` or `[value, source, "unsure"]`; the sources are
-described at the top of that file. A board that only ran releases older than Python 3.10 is known,
-so that it can be named in a message, but it is not a target.
+Every value there names its source, which `data/index.toml` describes, and whether that confirms it.
+Files are read when they are asked for. A board that only ran releases older than Python 3.10 is
+known, so that it can be named in a message, but it is not a target.
 """
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
-from pathlib import Path
 from typing import Any, cast
+
+from edge_trt_jetson import tables
 
 Value = int | float | str | tuple[str, ...]
 
@@ -86,39 +86,30 @@ class Board:
         return f"{self.name} ({self.title})"
 
 
-NOT_FACTS = ("name", "title", "family")
-
-
-def _fact(raw: list[Any]) -> Fact:
-    value, source, *doubt = raw
+def _fact(raw: Mapping[str, Any]) -> Fact:
+    value = raw["value"]
     if isinstance(value, list):
         value = tuple(str(item) for item in cast("list[object]", value))
-    return Fact(value, source, doubt != ["unsure"])
-
-
-def _board(raw: dict[str, Any]) -> Board:
-    facts = {key: _fact(entry) for key, entry in raw.items() if key not in NOT_FACTS}
-    plain = {key: entry for key, entry in raw.items() if key not in facts}
-    values: dict[str, Any] = {key: fact.value for key, fact in facts.items()}
-    return Board(**plain, **values, facts=facts)
+    return Fact(value, raw["source"], raw["certain"])
 
 
 @cache
-def _data() -> dict[str, Any]:
-    text = Path(__file__).with_name("boards.json").read_text(encoding="utf-8")
-    return json.loads(text)
+def _board(name: str) -> Board:
+    raw = tables.board(name)
+    facts = {key: _fact(entry) for key, entry in raw["facts"].items()}
+    values: dict[str, Any] = {key: fact.value for key, fact in facts.items()}
+    return Board(name=name, title=raw["title"], family=raw["family"], **values, facts=facts)
 
 
 @cache
 def all_boards() -> tuple[Board, ...]:
     """Every known board, oldest first."""
-    return tuple(_board(raw) for raw in _data()["boards"])
+    return tuple(_board(name) for name in tables.board_names())
 
 
-@cache
 def sources() -> dict[str, str]:
-    """What each source tag in `boards.json` stands for."""
-    return dict(_data()["sources"])
+    """What the source of each fact stands for."""
+    return tables.sources("facts")
 
 
 def targets() -> tuple[str, ...]:
@@ -128,9 +119,11 @@ def targets() -> tuple[str, ...]:
 
 def find(name: str) -> Board | None:
     """The board of that name, or None."""
-    return next((board for board in all_boards() if board.name == name), None)
+    return _board(name) if name in tables.board_names() else None
 
 
+@cache
 def find_module(part: str) -> Board | None:
     """The board with that part number (`p3767-0000`), or None."""
-    return next((board for board in all_boards() if part in board.modules), None)
+    named = (_board(name) for name in tables.boards_naming(part))
+    return next((board for board in named if part in board.modules), None)

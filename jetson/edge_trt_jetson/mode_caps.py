@@ -2,18 +2,18 @@
 """Clocks that each power mode allows, for estimates on a machine that is not the board.
 
 The board itself has them in nvpmodel's configuration, where carriers and releases differ: what is
-read there is right, and this table (`mode_caps.json`) is only what a host can know. Every value is
-`[value, source]` or `[value, source, "unsure"]`.
+read there is right, and this (the table `power` of a file in `data/boards`) is only what a host can
+know.
 """
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
-from pathlib import Path
 from typing import Any
+
+from edge_trt_jetson import tables
 
 FIELDS = ("gpu_mhz", "gpu_sms", "dla_mhz", "emc_mhz")
 
@@ -56,35 +56,33 @@ class BoardCaps:
     unsure: tuple[str, ...] = ()
 
 
-@cache
-def _data() -> dict[str, Any]:
-    text = Path(__file__).with_name("mode_caps.json").read_text("utf-8")
-    return json.loads(text)
-
-
 def sources() -> dict[str, str]:
-    """What each source tag in `mode_caps.json` stands for."""
-    return dict(_data()["sources"])
+    """What the source of each value stands for."""
+    return tables.sources("power")
 
 
 def boards() -> tuple[str, ...]:
-    """Names of the boards in the table: those with DLA that can be a target."""
-    return tuple(_data()["boards"])
+    """Names of the boards whose modes are known: those with DLA that can be a target."""
+    return tuple(name for name in tables.board_names() if "power" in tables.board(name))
 
 
 @cache
 def caps_of(board: str) -> BoardCaps | None:
-    """The power modes of a board by its name, or None if the table lacks it."""
-    raw = _data()["boards"].get(board)
+    """The power modes of a board by its name, or None if they are not known."""
+    raw = tables.board(board).get("power") if board in tables.board_names() else None
     if raw is None:
         return None
     modes = {mode["name"]: _mode(mode) for mode in raw["modes"]}
-    unsure = tuple(name for name in ("default", "idle_watts") if len(raw[name]) > 2)
-    return BoardCaps(modes, raw["default"][0], raw["idle_watts"][0], unsure)
+    return BoardCaps(
+        modes, raw["default"]["value"], raw["idle_watts"]["value"],
+        _unsure(raw, ("default", "idle_watts")),
+    )  # fmt: skip
 
 
-def _mode(raw: dict[str, Any]) -> ModeCaps:
-    values = {name: raw[name][0] for name in FIELDS}
-    return ModeCaps(
-        raw["name"], **values, unsure=tuple(name for name in FIELDS if len(raw[name]) > 2)
-    )
+def _mode(raw: Mapping[str, Any]) -> ModeCaps:
+    values = {name: raw[name]["value"] for name in FIELDS}
+    return ModeCaps(raw["name"], **values, unsure=_unsure(raw, FIELDS))
+
+
+def _unsure(raw: Mapping[str, Any], names: tuple[str, ...]) -> tuple[str, ...]:
+    return tuple(name for name in names if not raw[name]["certain"])

@@ -1,17 +1,17 @@
 # SPDX-License-Identifier: Apache-2.0
 """What each L4T release ships: JetPack, Python, CUDA, TensorRT, and how DLA is served there.
 
-The table is `versions.json`. A release that is not in it gets the components of its nearest known
-relative and says so (`exact` is False): point releases appear more often than this package.
+The table is `data/versions.toml`. A release that is not in it gets the components of its nearest
+known relative and says so (`exact` is False): point releases appear more often than this package.
 """
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from functools import cache
-from pathlib import Path
 from typing import Any, Literal
+
+from edge_trt_jetson import tables
 
 DlaRegime = Literal["none", "weak", "strong"]
 
@@ -57,8 +57,7 @@ class Release:
 
 @cache
 def _data() -> dict[str, Any]:
-    text = Path(__file__).with_name("versions.json").read_text(encoding="utf-8")
-    return json.loads(text)
+    return tables.read("versions.toml")
 
 
 def _release(l4t: str, jetpack: str, exact: bool, line: dict[str, Any]) -> Release:

@@ -32,7 +32,7 @@ AT_ONCE = {
 LATER = {
     "edge_trt_runtime": {"onnxruntime", "torch"},
     "edge_trt_calibration": set(),
-    "edge_trt_jetson": set(),
+    "edge_trt_jetson": {"tomli"},  # before Python 3.11
 }
 
 # Import names whose distribution is called otherwise.

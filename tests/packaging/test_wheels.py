@@ -17,6 +17,7 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 from edge_trt._version import __version__
+from edge_trt_jetson import boards
 from tests.cli import bundles
 
 ROOT = Path(__file__).parents[2]
@@ -57,6 +58,14 @@ def base_requirements(wheel: Path) -> dict[str, str]:
     }
 
 
+def needs_before_311(wheel: Path) -> set[str]:
+    """What Python 3.10 needs and 3.11 does not."""
+    parsed = map(Requirement, read_metadata(wheel).get_all("Requires-Dist") or [])
+    marked = [r for r in parsed if r.marker and "extra" not in str(r.marker)]
+    old, new = ({"python_version": version} for version in ("3.10", "3.11"))
+    return {r.name for r in marked if r.marker and r.marker.evaluate(old) > r.marker.evaluate(new)}
+
+
 def test_wheels_pin_each_other(wheels: dict[str, Path]) -> None:
     base = base_requirements(wheels["edge-trt"])
     assert base["edge-trt-runtime"] == f"=={__version__}"
@@ -66,11 +75,14 @@ def test_wheels_pin_each_other(wheels: dict[str, Path]) -> None:
         "msgspec",
         "ml-dtypes",
         "rich",
+        "tomli",
         "edge-trt-runtime",
         "edge-trt-jetson",
     }
     assert set(base_requirements(wheels["edge-trt-runtime"])) == {"numpy", "msgspec"}
-    assert base_requirements(wheels["edge-trt-jetson"]) == {}
+    assert set(base_requirements(wheels["edge-trt-jetson"])) == {"tomli"}
+    for wheel in (wheels["edge-trt"], wheels["edge-trt-jetson"]):
+        assert needs_before_311(wheel) == {"tomli"}
 
 
 @pytest.mark.parametrize("name", FOLDERS)
@@ -102,8 +114,9 @@ def test_data_files_are_shipped(wheels: dict[str, Path]) -> None:
     assert "edge_trt_runtime/py.typed" in names(wheels["edge-trt-runtime"])
     assert {
         "edge_trt_jetson/py.typed",
-        "edge_trt_jetson/boards.json",
-        "edge_trt_jetson/versions.json",
+        "edge_trt_jetson/data/index.toml",
+        "edge_trt_jetson/data/versions.toml",
+        *(f"edge_trt_jetson/data/boards/{board.name}.toml" for board in boards.all_boards()),
     } <= set(names(wheels["edge-trt-jetson"]))
 
 
