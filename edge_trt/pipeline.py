@@ -17,7 +17,7 @@ from edge_trt.engines.kept_plans import KeptPlans
 from edge_trt.engines.plans import build_plans
 from edge_trt.option_checks import DLA, INT8, needs_data
 from edge_trt.options import CompileOptions
-from edge_trt.placement.build import place_for_more, placed_here, start
+from edge_trt.placement.build import placed_for_more, placed_here, start
 from edge_trt.precision import Patterns, to_fp16
 from edge_trt.precision.kept import keeping, measured
 from edge_trt.stages import Progress, Stages, Step
@@ -151,8 +151,8 @@ def tune(
     bundle = _in_fp32(model, inputs, chosen, stages)
 
     def finish(better: Bundle) -> None:
-        place_for_more(better, chosen)
-        _build_engines(better, chosen, None, lambda fraction, note: None)
+        with placed_for_more(better, chosen):
+            _build_engines(better, chosen, None, lambda fraction, note: None)
         better.save(output)
 
     return stages.run("tuning", tuned, bundle, chosen, drop, output, finish, warn, on_step=True)
@@ -264,13 +264,8 @@ def add_engines(
     options = replace(options, **builder)
     stages = Stages(progress)
     check_dla(options, bundle.options.precision)
-    placement = bundle.placement
-    try:
-        place_for_more(bundle, options)
+    with placed_for_more(bundle, options):
         stages.run("engines", _build_engines, bundle, options, folder, on_step=True)
-    except BaseException:
-        bundle.placement = placement
-        raise
     bundle.seconds["engines"] = bundle.seconds.get("engines", 0.0) + stages.seconds["engines"]
     bundle.options = replace(before, target=(*before.targets, *options.targets), **builder)
     bundle.path = None

@@ -3,7 +3,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -32,7 +33,23 @@ def start(bundle: Bundle, options: CompileOptions) -> Placement:
     return placement
 
 
-def place_for_more(bundle: Bundle, options: CompileOptions) -> None:
+@contextmanager
+def placed_for_more(bundle: Bundle, options: CompileOptions) -> Generator[None]:
+    """Places the layers of a finished bundle for more targets, and back if the block fails.
+
+    Raises:
+        OptionError: everything was to be on DLA, and can't be.
+    """
+    before = bundle.placement
+    try:
+        _place_for_more(bundle, options)
+        yield
+    except BaseException:
+        bundle.placement = before
+        raise
+
+
+def _place_for_more(bundle: Bundle, options: CompileOptions) -> None:
     """Places the layers of a finished bundle for targets that it was not placed for like this.
 
     Without `dla` the bundle's own plans stay; `off` sets them aside for these targets.
