@@ -65,6 +65,11 @@ def panels(record: Record) -> list[Panel]:
         Panel(f"Median latency of blocks of runs, {name} [ms]", [Curve("", _latency(load.blocks))])
         for name, load in (("one caller", record.single), ("saturated", record.saturated))
     ]
+    if record.lanes is not None:
+        for name in ("alone", "together"):
+            loads = [(lane.name, getattr(lane, name)) for lane in record.lanes.each]
+            curves = [Curve(lane, _rate(load.blocks)) for lane, load in loads]
+            found.append(Panel(f"Runs per second of each lane, {name}", curves))
     readings = record.readings
     rails = sorted({name for reading in readings for name in reading.rails})
     power = [Curve("board", [(r.seconds, r.watts) for r in readings if r.watts is not None])]
@@ -113,10 +118,18 @@ def _writer(path: str) -> Callable[[Record], bytes]:
 
 
 def _latency(blocks: Sequence[Block]) -> list[Point]:
+    return _over_time(blocks, lambda block: block.median)
+
+
+def _rate(blocks: Sequence[Block]) -> list[Point]:
+    return _over_time(blocks, lambda block: block.runs / block.seconds)
+
+
+def _over_time(blocks: Sequence[Block], figure: Callable[[Block], float]) -> list[Point]:
     points: list[Point] = []
     now = 0.0
     for block in blocks:
-        points.append((now + block.seconds / 2, block.median))
+        points.append((now + block.seconds / 2, figure(block)))
         now += block.seconds
     return points
 

@@ -66,7 +66,21 @@ def compare(before: Record, after: Record) -> list[Comparison]:
         rows.append(_resampled(f"median latency, {name} [ms]", a, b, _latency, -1))
         rows.append(_resampled(f"throughput, {name} [1/s]", a, b, _throughput, 1))
         rows += _energies(f"energy per run, {name} [J]", a, b)
+    if before.lanes is not None and after.lanes is not None:
+        there = {lane.name: lane for lane in before.lanes.each}
+        for lane in after.lanes.each:
+            if lane.name in there:
+                old = there[lane.name].alone
+                name = f"throughput, {lane.name} alone [1/s]"
+                rows.append(_resampled(name, old, lane.alone, _throughput, 1))
+        rows += together("all lanes", before.lanes.total, after.lanes.total)
     return rows
+
+
+def together(name: str, before: Load, after: Load) -> list[Comparison]:
+    """Throughput and energy of what ran side by side."""
+    rows = [_resampled(f"throughput, {name} [1/s]", before, after, _throughput, 1)]
+    return rows + _energies(f"energy per run, {name} [J]", before, after)
 
 
 def differences(before: Record, after: Record) -> list[str]:
@@ -75,6 +89,12 @@ def differences(before: Record, after: Record) -> list[str]:
     if before.bundle.get("manifest") != after.bundle.get("manifest"):
         names = [record.bundle.get("path", "not told") for record in (before, after)]
         found.append(f"bundle: {names[0]} before, {names[1]} after, which differ in what they hold")
+    names = [
+        " and ".join(lane.name for lane in record.lanes.each) if record.lanes else "no lanes"
+        for record in (before, after)
+    ]
+    if names[0] != names[1]:
+        found.append(f"lanes: {names[0]} before, {names[1]} after")
     for title in ("machine", "conditions"):
         a, b = getattr(before, title), getattr(after, title)
         keys = [k for k in {**a, **b} if k not in ("temperature", "memory", "cpu load before")]

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from typing import Any
 
 import msgspec
@@ -89,6 +90,36 @@ class Load(msgspec.Struct, frozen=True):
         return self.runs / self.seconds
 
 
+class Lane(msgspec.Struct, frozen=True):
+    """A lane of a bundle: a DLA core, or the GPU.
+
+    Attributes:
+        name: as of `edge_trt_runtime.Pool`.
+        stream: which of the bundle's placements.
+        places: where each segment runs.
+        alone: saturated, while the others were idle.
+        together: saturated, while the others were too; without energy.
+    """
+
+    name: str
+    stream: int
+    places: dict[str, str]
+    alone: Load
+    together: Load
+
+
+class Lanes(msgspec.Struct, frozen=True):
+    """Lanes alone and together.
+
+    Attributes:
+        each: the lanes.
+        total: all of them together as one load, with its energy.
+    """
+
+    each: list[Lane]
+    total: Load
+
+
 class Reading(msgspec.Struct, frozen=True):
     """One look at the board, for charts: seconds since the start, and what was told."""
 
@@ -116,6 +147,7 @@ class Record(msgspec.Struct, frozen=True, kw_only=True):
         saturated: so many callers that the device is never idle.
         stages: of runs in which each operation was waited for, by trtexec's names.
         segments: likewise, by segment.
+        lanes: where the bundle has several here: each alone, and all at once.
         readings: of the board while all this ran.
     """
 
@@ -133,6 +165,7 @@ class Record(msgspec.Struct, frozen=True, kw_only=True):
     stages: dict[str, Summary]
     segments: dict[str, Summary]
     readings: list[Reading]
+    lanes: Lanes | None = None
 
     def as_dict(self) -> dict[str, Any]:
         """JSON values, with trtexec's summary beside ours."""
@@ -149,7 +182,27 @@ TRTEXEC = {"H2D": "H2D Latency", "compute": "GPU Compute Time", "D2H": "D2H Late
 """trtexec's names of stages."""
 
 
-def write(record: Record, path: str) -> None:
+class Joint(msgspec.Struct, frozen=True, kw_only=True):
+    """Several bundles, measured one by one and then at once.
+
+    Attributes:
+        bundles: the record of each.
+        together: the load of each while the others ran too; without energy.
+        total: all of them as one load, with its energy.
+    """
+
+    schema: int = SCHEMA
+    bundles: list[Record]
+    together: list[Load]
+    total: Load
+
+    def as_dict(self) -> dict[str, Any]:
+        """JSON values."""
+        records = [record.as_dict() for record in self.bundles]
+        return {**msgspec.to_builtins(self), "bundles": records}
+
+
+def write(record: Record | Joint, path: str) -> None:
     """Writes a record.
 
     Raises:
@@ -158,7 +211,7 @@ def write(record: Record, path: str) -> None:
     write_whole(path, msgspec.json.format(msgspec.json.encode(record.as_dict()), indent=1))
 
 
-def read(path: str | os.PathLike[str]) -> Record:
+def read(path: str | os.PathLike[str]) -> Record | Joint:
     """Reads a record.
 
     Raises:
@@ -170,19 +223,34 @@ def read(path: str | os.PathLike[str]) -> Record:
     except OSError as error:
         raise EdgeTrtError(f"{os.fspath(path)!r} can't be read ({error.strerror})") from error
     try:
-        schema = msgspec.json.decode(data, type=dict[str, Any]).get("schema")
-        if schema != SCHEMA:
+        head = msgspec.json.decode(data, type=dict[str, Any])
+        if head.get("schema") != SCHEMA:
             raise EdgeTrtError(
-                f"{os.fspath(path)!r} has schema {schema!r}, and this edge_trt reads {SCHEMA}",
+                f"{os.fspath(path)!r} has schema {head.get('schema')!r}, and this edge_trt reads "
+                f"{SCHEMA}",
                 hint="measure again with edge_trt bench --json",
             )
-        record = msgspec.json.decode(data, type=Record)
-        for load in (record.single, record.saturated):
+        record = msgspec.json.decode(data, type=Joint if "bundles" in head else Record)
+        for load in _loads(record):
             if load.seconds <= 0 or not load.blocks or min(b.seconds for b in load.blocks) <= 0:
                 raise msgspec.ValidationError("it holds no runs")
+        if isinstance(record, Joint) and not len(record.bundles) == len(record.together) > 0:
+            raise msgspec.ValidationError("its bundles and loads are not as many")
         return record
     except msgspec.DecodeError as error:
         raise EdgeTrtError(
             f"{os.fspath(path)!r} is no record of edge_trt bench: {error}",
             hint="edge_trt bench BUNDLE --json FILE writes one",
         ) from error
+
+
+def _loads(record: Record | Joint) -> Iterator[Load]:
+    if isinstance(record, Joint):
+        yield from (*record.together, record.total)
+        for one in record.bundles:
+            yield from _loads(one)
+        return
+    yield from (record.single, record.saturated)
+    if record.lanes is not None:
+        yield record.lanes.total
+        yield from (load for lane in record.lanes.each for load in (lane.alone, lane.together))

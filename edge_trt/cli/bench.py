@@ -5,8 +5,11 @@ Measures with one caller (each run begins when the one before has ended) and wit
 device is never idle), the energy of a run where the board tells its power, and says what makes the
 figures worth less: clocks that move, throttling, other programs.
 
+A bundle with two placements, or one on a DLA with two cores, has several lanes on a board; each is
+measured alone and then all of them at once.
+
 Several bundles are measured one by one and then together, so that GPU and DLA share the work, or
-both cores of the DLA:
+both cores of the DLA; --json then writes one record with all of them:
   edge_trt bench gpu.edge dla.edge
   edge_trt bench dla.edge dla.edge --dla-core 0 --dla-core 1
 
@@ -24,8 +27,9 @@ from typing import TYPE_CHECKING
 from edge_trt.errors import OptionError
 
 if TYPE_CHECKING:
+    from edge_trt.bench.compare import Comparison
     from edge_trt.bench.measure import Plan
-    from edge_trt.bench.record import Load, Record
+    from edge_trt.bench.record import Joint, Lanes, Load, Record
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -78,20 +82,22 @@ def run(arguments: argparse.Namespace) -> int:
     from edge_trt_jetson.power_control import held
 
     records: list[Record] = []
-    loads: list[Load] = []
+    side: tuple[list[Load], Load] | None = None
     with held(arguments.mode, lock=arguments.lock_clocks):
         for index, path in enumerate(arguments.bundle):
             with progress_bar() as progress:
                 records.append(measure(path, plan, progress, index))
         if len(records) > 1:
             with progress_bar() as progress:
-                loads = together(arguments.bundle, plan, progress)
+                side = together(arguments.bundle, plan, progress)
     for found in records:
         _print(found)
-    if loads:
-        _print_together(records, loads)
+    result: Record | Joint = records[0]
+    if side is not None:
+        result = record.Joint(bundles=records, together=side[0], total=side[1])
+        _print_joint(result)
     if arguments.json:
-        record.write(records[0], arguments.json)
+        record.write(result, arguments.json)
     if arguments.chart:
         chart.save(records[0], arguments.chart)
     return 0
@@ -117,8 +123,8 @@ def _checked(arguments: argparse.Namespace) -> Plan:
         raise OptionError(f"--warm-up is {arguments.warm_up}", hint="give seconds, 0 for none")
     if arguments.cool_down is not None and not math.isfinite(arguments.cool_down):
         raise OptionError(f"--cool-down is {arguments.cool_down}", hint="give degrees Celsius")
-    if len(arguments.bundle) > 1 and (arguments.json or arguments.chart):
-        raise OptionError("--json and --chart take one bundle", hint="measure them one by one")
+    if len(arguments.bundle) > 1 and arguments.chart:
+        raise OptionError("--chart takes one bundle", hint="measure them one by one")
     cores: list[int] = arguments.dla_core or []
     if len(cores) not in (0, len(arguments.bundle)):
         raise OptionError(
@@ -132,6 +138,7 @@ def _checked(arguments: argparse.Namespace) -> Plan:
     return Plan(
         arguments.seconds, arguments.warm_up, arguments.callers, arguments.device,
         arguments.cool_down, dla_cores=tuple(cores),
+        lanes=len(arguments.bundle) == 1 and not cores,
     )  # fmt: skip
 
 
@@ -150,6 +157,8 @@ def _print(record: Record) -> None:
     columns = ["load", "#runs", "#per second", "#p50", "#p90", "#p95", "#p99", "#max",
                "#J per run", "#W"]  # fmt: skip
     print_table("Latency [ms], throughput, energy", columns, rows)
+    if record.lanes is not None:
+        _print_lanes(record.lanes)
     parts = [*record.stages.items(), *record.segments.items()]
     if parts:
         print_table(
@@ -173,43 +182,87 @@ def _energy(load: Load) -> tuple[str, str]:
     return f"{found.joules:.4g}{spread}", f"{found.watts:.2f}"
 
 
-def _print_together(records: Sequence[Record], loads: Sequence[Load]) -> None:
+def _print_lanes(lanes: Lanes) -> None:
+    names = [lane.name for lane in lanes.each]
+    loads = [(lane.alone, lane.together) for lane in lanes.each]
+    _print_side_by_side("Lanes, saturated", "lane", names, loads, lanes.total)
+
+
+def _print_joint(joint: Joint) -> None:
+    names = [record.bundle["path"] for record in joint.bundles]
+    alone = [record.saturated for record in joint.bundles]
+    loads = [*zip(alone, joint.together, strict=True)]
+    _print_side_by_side("All at once, saturated", "bundle", names, loads, joint.total)
+
+
+def _print_side_by_side(
+    title: str, what: str, names: Sequence[str], loads: Sequence[tuple[Load, Load]], total: Load
+) -> None:
+    """What ran alone and beside the others: how much of its throughput each kept."""
     from edge_trt.cli.console import print_table
 
     rows = [
         (
-            record.bundle["path"],
-            f"{record.saturated.throughput:.1f}",
-            f"{load.throughput:.1f}",
-            f"{load.throughput / record.saturated.throughput:.0%}",
-            f"{load.latency.median:.3f}",
+            name, f"{alone.throughput:.1f}", f"{beside.throughput:.1f}",
+            f"{beside.throughput / alone.throughput:.0%}", f"{beside.latency.median:.3f}",
+            _energy(alone)[0], "",
         )
-        for record, load in zip(records, loads, strict=True)
-    ]
-    columns = ["bundle", "#alone [1/s]", "#together [1/s]", "#kept", "#p50 together [ms]"]
-    print_table("All at once", columns, rows)
-    total = sum(load.throughput for load in loads)
-    print(f"together {total:.1f} runs per second")
+        for name, (alone, beside) in zip(names, loads, strict=True)
+    ]  # fmt: skip
+    best = sum(alone.throughput for alone, _ in loads)
+    share = f"{total.throughput / best:.0%}"
+    rows.append(
+        ("all", f"{best:.1f}", f"{total.throughput:.1f}", share, f"{total.latency.median:.3f}",
+         "", _energy(total)[0])
+    )  # fmt: skip
+    columns = [what, "#alone [1/s]", "#together [1/s]", "#kept", "#p50 together [ms]",
+               "#J per run alone", "#together"]  # fmt: skip
+    print_table(title, columns, rows)
 
 
 def _compare(before: str, after: str) -> int:
-    from edge_trt.bench.compare import compare, differences
-    from edge_trt.bench.record import read
-    from edge_trt.cli.console import print_table
+    from edge_trt.bench.compare import compare, together
+    from edge_trt.bench.record import Joint, read
 
     a, b = read(before), read(after)
+    files = f"{before} and {after}"
+    if not isinstance(a, Joint) and not isinstance(b, Joint):
+        _print_comparison(files, compare(a, b))
+        _print_remarks((before, a), (after, b))
+        return 0
+    counts = [len(found.bundles) if isinstance(found, Joint) else 1 for found in (a, b)]
+    if not isinstance(a, Joint) or not isinstance(b, Joint) or counts[0] != counts[1]:
+        raise OptionError(
+            f"{before!r} has {counts[0]} and {after!r} {counts[1]} measured bundles",
+            hint="compare records of as many bundles",
+        )
+    for number, (old, new) in enumerate(zip(a.bundles, b.bundles, strict=True), 1):
+        _print_comparison(f"{files}, bundle {number}: {new.bundle['path']}", compare(old, new))
+        _print_remarks((f"{before}, bundle {number}", old), (f"{after}, bundle {number}", new))
+    _print_comparison(f"{files}, all at once", together("all at once", a.total, b.total))
+    return 0
+
+
+def _print_comparison(title: str, comparisons: Sequence[Comparison]) -> None:
+    from edge_trt.cli.console import print_table
+
     rows = [
         (
             row.name, f"{row.before:.4g}", f"{row.after:.4g}", f"{row.ratio:.3f}",
             f"{row.low:.3f} to {row.high:.3f}", row.verdict,
         )
-        for row in compare(a, b)
+        for row in comparisons
     ]  # fmt: skip
     columns = ["figure", "#before", "#after", "#ratio", "95 % interval", "after is"]
-    print_table(f"{before} and {after}", columns, rows)
-    for sentence in differences(a, b):
+    print_table(title, columns, rows)
+
+
+def _print_remarks(before: tuple[str, Record], after: tuple[str, Record]) -> None:
+    """What else differs, and what is doubtful."""
+    from edge_trt.bench.compare import differences
+
+    for sentence in differences(before[1], after[1]):
         print(f"differs: {sentence}")
-    for name, record in ((before, a), (after, b)):
+    for name, record in (before, after):
         for doubt in record.doubts:
             print(f"{name}: {doubt}")
-    return 0

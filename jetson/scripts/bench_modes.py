@@ -97,7 +97,10 @@ def terminated(number: int, frame: FrameType | None) -> None:
 
 def print_table(out: Path) -> None:
     """All records of a folder, a row for each."""
-    print(f"{'mode':16} {'p50 ms':>9} {'1/s':>9} {'1/s sat.':>9} {'W sat.':>8} {'mJ/run':>9}")
+    print(
+        f"{'mode':16} {'p50 ms':>9} {'1/s':>9} {'1/s sat.':>9} {'W sat.':>8} {'mJ/run':>9} "
+        f"{'1/s lanes':>9}"
+    )
     for path in sorted(out.glob("*.json")):
         try:
             print(f"{path.stem:16} {row(json.loads(path.read_text()))}")
@@ -109,12 +112,14 @@ def row(record: dict[str, Any]) -> str:
     """One record as a row."""
     single, saturated = record["single"], record["saturated"]
     energy: dict[str, float] = saturated.get("energy") or {}
+    lanes: dict[str, Any] = record.get("lanes") or {}
     cells = [
         f"{single['latency']['median']:9.3f}",
         f"{rate(single):9.1f}",
         f"{rate(saturated):9.1f}",
         f"{energy['watts']:8.2f}" if energy else f"{'-':>8}",
         f"{energy['joules'] * 1e3:9.2f}" if energy else f"{'-':>9}",
+        f"{rate(lanes['total']):9.1f}" if lanes else f"{'-':>9}",
     ]
     doubts = f"  ! {len(record['doubts'])} doubts" if record["doubts"] else ""
     return f"{' '.join(cells)}{doubts}"

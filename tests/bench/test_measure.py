@@ -14,7 +14,8 @@ import msgspec
 import pytest
 
 from edge_trt.bench import chart, machine, record
-from edge_trt.bench.measure import Plan, _concurrently, _energy, measure, together
+from edge_trt.bench.loads import concurrently, energy
+from edge_trt.bench.measure import Plan, measure, together
 from edge_trt_jetson.telemetry.sample import Memory, Sample
 from edge_trt_jetson.telemetry.sampler import Sampler
 from edge_trt_runtime import opening
@@ -77,13 +78,15 @@ def test_too_few_readings_have_no_uncertainty(orin: record.Record, tmp_path: Pat
     root = telemetry_trees.plant(telemetry_trees.machine("agx orin, R36"), tmp_path / "root")
     with Sampler(3600.0, root=root) as sampler:
         (first,) = sampler.samples()
-        found = _energy(sampler, first.time, sampler.mark(), 10)
+        found = energy(sampler, first.time, sampler.mark(), 10)
     assert found is not None
     assert found.uncertainty is None
     path = tmp_path / "few.json"
     load = msgspec.structs.replace(orin.single, energy=found)
     record.write(msgspec.structs.replace(orin, single=load), str(path))
-    assert record.read(path).single.energy == found
+    again = record.read(path)
+    assert isinstance(again, record.Record)
+    assert again.single.energy == found
 
 
 def test_a_file_and_back(orin: record.Record, tmp_path: Path) -> None:
@@ -151,7 +154,7 @@ def test_an_interrupt_waits_for_runs_in_work() -> None:
         said.append("ended")
 
     with pytest.raises(KeyboardInterrupt):
-        _concurrently([call], 5.0, "x", quiet)
+        concurrently([call], 5.0, "x", quiet)
     assert said[-1] == "ended"
 
 
@@ -180,9 +183,10 @@ def test_charts(orin: record.Record, tmp_path: Path) -> None:
 
 
 def test_several_at_once(bundle: Path) -> None:
-    loads = together([str(bundle), str(bundle)], SHORT, quiet)
+    loads, total = together([str(bundle), str(bundle)], SHORT, quiet)
     assert [load.callers for load in loads] == [2, 2]
     assert all(load.runs >= 10 for load in loads)
+    assert (total.callers, total.runs) == (4, sum(load.runs for load in loads))
 
 
 def test_each_bundle_has_its_dla_core(bundle: Path, monkeypatch: pytest.MonkeyPatch) -> None:

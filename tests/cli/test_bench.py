@@ -26,11 +26,24 @@ def test_a_bundle_is_measured_and_compared(edge_trt: Command, bundle: Path, tmp_
     assert "median latency, one caller [ms]" in done.out
 
 
-def test_several_bundles(edge_trt: Command, bundle: Path) -> None:
-    done = edge_trt("bench", bundle, bundle, *QUICK)
+def test_several_bundles(edge_trt: Command, bundle: Path, tmp_path: Path) -> None:
+    """One record with all of them, compared bundle by bundle."""
+    a, single = tmp_path / "a.json", tmp_path / "single.json"
+    done = edge_trt("bench", bundle, bundle, *QUICK, "--json", a)
     assert done.status == 0, done.err
-    assert "All at once" in done.out
-    assert "runs per second" in done.out
+    table = done.out.partition("All at once, saturated")[2]
+    for word in ("alone [1/s]", "together [1/s]", "kept", "all"):
+        assert word in table
+    done = edge_trt("bench", "--compare", a, a)
+    assert done.status == 0, done.err
+    assert done.out.count("median latency, one caller [ms]") == 2
+    assert "bundle 2" in done.out
+    assert "throughput, all at once [1/s]" in done.out
+    assert edge_trt("bench", bundle, *QUICK, "--json", single).status == 0
+    done = edge_trt("bench", "--compare", a, single)
+    assert done.status == 1
+    assert "has 2 and" in done.err
+    assert "1 measured bundles: compare records of as many bundles" in done.err
 
 
 @pytest.mark.parametrize(
@@ -39,7 +52,7 @@ def test_several_bundles(edge_trt: Command, bundle: Path) -> None:
         ([], "no bundle is given"),
         (["{bundle}", "--seconds", "0"], "--seconds is 0.0: give more than 0"),
         (["{bundle}", "--callers", "0"], "--callers is 0"),
-        (["{bundle}", "{bundle}", "--json", "x"], "--json and --chart take one bundle"),
+        (["{bundle}", "{bundle}", "--chart", "x.png"], "--chart takes one bundle"),
         (["{bundle}/nothing"], "nothing"),
         (["{bundle}", "--seconds", "inf"], "--seconds is inf"),
         (["{bundle}", "--warm-up", "-1"], "--warm-up is -1.0: give seconds"),
