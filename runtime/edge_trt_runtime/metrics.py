@@ -26,6 +26,7 @@ from edge_trt_runtime.errors import EngineError
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
 
+    from edge_trt_runtime.pool.pool import Pool
     from edge_trt_runtime.session import Session
 
     Reading = tuple[str, str, Mapping[str, str], float]
@@ -39,7 +40,7 @@ BUCKETS = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0)
 class _Watched:
     """Counts of one session."""
 
-    def __init__(self, session: Session) -> None:
+    def __init__(self, session: Session | Pool) -> None:
         self.session = session
         self.lock = threading.Lock()
         self.counts = [0] * (len(BUCKETS) + 1)
@@ -88,8 +89,8 @@ class Metrics:
         self.add_provider(board.BoardMetrics())
         return True
 
-    def watch(self, session: Session, name: str) -> None:
-        """Count the runs of a session from now on, under the label ``session="name"``.
+    def watch(self, session: Session | Pool, name: str) -> None:
+        """Count the runs of a session or a pool from now on, under the label ``session="name"``.
 
         Raises:
             EngineError: When the name is taken.

@@ -254,9 +254,10 @@ def test_signs_of_life(systemd: socket.socket, monkeypatch: pytest.MonkeyPatch) 
     assert not notify.notify("READY=1")
 
 
-def test_the_whole_process(systemd: socket.socket, bundle: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("lanes", ["one", "all"])
+def test_the_whole_process(systemd: socket.socket, bundle: Path, lanes: str) -> None:
     command = [sys.executable, "-m", "edge_trt_runtime.server", str(bundle), "--port", "0",
-               "--device", "cpu", "--verbose"]  # fmt: skip
+               "--device", "cpu", "--verbose", "--lanes", lanes]  # fmt: skip
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
                           text=True) as process:  # fmt: skip
         assert process.stdout is not None
@@ -270,6 +271,10 @@ def test_the_whole_process(systemd: socket.socket, bundle: Path, tmp_path: Path)
             answer = connection.getresponse()
             answer.read()
             assert answer.status == 200
+        connection.request("GET", "/metrics")
+        metrics = connection.getresponse().read()
+        assert (b'edge_trt_lane_runs{lane="cpu"} 2.0' in metrics) == (lanes == "all")
+        assert b'edge_trt_run_seconds_count{session="server"} 2' in metrics
         process.send_signal(signal.SIGHUP)
         time.sleep(0.5)
         process.send_signal(signal.SIGTERM)
@@ -288,6 +293,11 @@ def test_a_bundle_that_is_not_there(tmp_path: Path) -> None:
     assert done.stderr.startswith("error: ")
     assert done.stderr.count("\n") == 1
     assert os.fspath(tmp_path) in done.stderr
+
+
+def test_one_core_of_all(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["m.edge", "--lanes", "all", "--dla-core", "1"]) == 1
+    assert "and --dla-core 1 one of them: leave one of the two out" in capsys.readouterr().err
 
 
 def test_an_interrupt_while_it_loads(

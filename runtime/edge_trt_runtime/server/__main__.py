@@ -12,17 +12,22 @@ import os
 import signal
 import sys
 import threading
-from typing import TYPE_CHECKING
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
-from edge_trt_runtime.errors import EdgeTrtError
+from edge_trt_runtime.errors import EdgeTrtError, EngineError
 from edge_trt_runtime.opening import load
+from edge_trt_runtime.pool.opening import load_pool
+from edge_trt_runtime.pool.pool import Pool
 from edge_trt_runtime.server.http import make_server
 from edge_trt_runtime.server.notify import Heartbeat, notify
 from edge_trt_runtime.server.service import Service
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from types import FrameType
 
+    from edge_trt_runtime.metrics import Reading
     from edge_trt_runtime.server.http import Server
 
 log = logging.getLogger("edge_trt_runtime.server")
@@ -41,6 +46,10 @@ def parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--dla-core", type=int, choices=(0, 1), metavar="N",
         help="DLA core, 0 or 1, of plans for one (default: the core that they were built on)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--lanes", choices=("one", "all"), default="one",
+        help="all: run on the GPU and all DLA cores that the bundle has plans for, at once",
     )  # fmt: skip
     parser.add_argument(
         "--watchdog", type=float, metavar="S", help="seconds that a run may take (default: any)"
@@ -84,15 +93,23 @@ def main(arguments: list[str] | None = None) -> int:
 
 def _serve(options: argparse.Namespace) -> int:
     frames = max(2, min(4, options.waiting))
-    with load(
-        options.bundle,
-        device=options.device,
-        frames=frames,
-        watchdog=options.watchdog,
-        dla_core=options.dla_core,
+    more: dict[str, Any] = {
+        "device": options.device, "frames": frames, "watchdog": options.watchdog,
+    }  # fmt: skip
+    if options.lanes == "all" and options.dla_core is not None:
+        raise EngineError(
+            f"--lanes all takes every DLA core, and --dla-core {options.dla_core} one of them",
+            hint="leave one of the two out",
+        )
+    with (
+        load_pool(options.bundle, **more)
+        if options.lanes == "all"
+        else load(options.bundle, dla_core=options.dla_core, **more)
     ) as session:
         service = Service(session, waiting=options.waiting)
         service.metrics.watch_board()
+        if isinstance(session, Pool):
+            service.metrics.add_provider(partial(_lanes, session))
         server = make_server(service, options.host, options.port, options.socket)
         heartbeat = Heartbeat(lambda: service.problem)
         _handle_signals(server, service)
@@ -107,6 +124,13 @@ def _serve(options: argparse.Namespace) -> int:
             heartbeat.stop()
             server.server_close()  # waits for requests in work
         return 1 if service.problem else 0
+
+
+def _lanes(pool: Pool) -> Iterator[Reading]:
+    """What each lane has done, for Prometheus."""
+    for lane in pool.lanes:
+        labels = {"lane": lane.name}
+        yield "edge_trt_lane_runs", "Runs that a lane has done.", labels, float(lane.runs)
 
 
 def _handle_signals(server: Server, service: Service) -> None:

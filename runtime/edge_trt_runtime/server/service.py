@@ -15,6 +15,7 @@ from edge_trt_runtime.metrics import Metrics
 from edge_trt_runtime.server.arrays import decode, encode
 
 if TYPE_CHECKING:
+    from edge_trt_runtime.pool.pool import Pool
     from edge_trt_runtime.session import Session
 
 log = logging.getLogger("edge_trt_runtime.server")
@@ -36,10 +37,10 @@ class Answer(NamedTuple):
 
 
 class Service:
-    """A session that several threads may ask at once."""
+    """A session or a pool that several threads may ask at once."""
 
-    def __init__(self, session: Session, *, waiting: int = 16, limit: int = 1 << 28) -> None:
-        """Serve a session.
+    def __init__(self, session: Session | Pool, *, waiting: int = 16, limit: int = 1 << 28) -> None:
+        """Serve a session or a pool.
 
         Args:
             session: What runs.
