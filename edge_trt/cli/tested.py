@@ -14,10 +14,11 @@ from edge_trt.engines.tensorrt import flavour_of
 from edge_trt_runtime.cuda import open_device
 from edge_trt_runtime.errors import EngineError
 from edge_trt_runtime.opening import load
-from edge_trt_runtime.selftest import run_self_test
+from edge_trt_runtime.selftest import run_in_streams
 
 if TYPE_CHECKING:
     from edge_trt.stages import Progress
+    from edge_trt_runtime.session import Session
 
 
 def save_tested(
@@ -58,18 +59,22 @@ def save_tested(
 
 
 def _test(candidate: Path, name: str) -> None:
-    """Runs the recorded cases on the GPU.
+    """Runs the recorded cases on the GPU, in each stream.
 
     Raises:
         EngineError: results differ from those of PyTorch.
     """
-    with load(candidate, device="cuda:0", verify=False) as session:
-        failed = [result for result in run_self_test(session) if not result.passed]
+
+    def opened(stream: int) -> Session:
+        return load(candidate, device="cuda:0", verify=False, stream=stream)
+
+    failed = [result for result in run_in_streams(opened) if not result.passed]
     if failed:
         first = failed[0]
+        stream = f" in stream {first.stream}" if first.stream > 1 else ""
         raise EngineError(
             f"the engines built here fail {len(failed)} of the recorded cases of {name}: output "
-            f"{first.output!r} of {first.case}: {first.problem} (greatest difference "
+            f"{first.output!r} of {first.case}{stream}: {first.problem} (greatest difference "
             f"{first.max_abs:.3g})",
             hint="nothing was written; try --optimization-level 0 or another precision, report it, "
             "or write them with --untested to look into it with edge_trt verify",

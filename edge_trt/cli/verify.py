@@ -8,6 +8,10 @@ With --key, also whether one of these keys signed it, before any file is parsed.
 from __future__ import annotations
 
 import argparse
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from edge_trt_runtime.session import Session
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -39,7 +43,7 @@ def run(arguments: argparse.Namespace) -> int:
     from edge_trt_runtime.describe import describe_session, describe_signature
     from edge_trt_runtime.keys import named_by_environment
     from edge_trt_runtime.opening import load
-    from edge_trt_runtime.selftest import run_self_test
+    from edge_trt_runtime.selftest import run_in_streams
 
     keys = arguments.key or named_by_environment()
     least = arguments.least_counter
@@ -50,12 +54,18 @@ def run(arguments: argparse.Namespace) -> int:
     if test is None:
         print("no recorded cases (built with --self-test 0): only the files were checked")
         return 0
-    with load(bundle, device=arguments.device, trusted_keys=keys, least_counter=least) as session:
+
+    def opened(stream: int) -> Session:
+        session = load(
+            bundle, device=arguments.device, stream=stream, trusted_keys=keys, least_counter=least
+        )
         print(describe_session(session))
-        results = run_self_test(session)
+        return session
+
+    results = run_in_streams(opened)
     rows = [
         (
-            result.case,
+            result.case if result.stream == 1 else f"{result.case} in stream {result.stream}",
             result.output,
             f"{result.max_abs:.3g}",
             f"{result.max_rel:.3g}",

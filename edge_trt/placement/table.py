@@ -35,7 +35,8 @@ all on DLA. "above idle" is the energy of a run beyond what the idle board takes
 `energy` makes small; "saturated" has its share of that, at as many runs as the accelerators take.
 The board builds an engine that follows the plan. Where two placements side by side have the
 greatest throughput, it builds both: stream 1, with most on DLA, and stream 2, usually all on the
-GPU. `inspect --placement` has a row for each. A batch is not cut: cores take whole runs.
+GPU. `inspect --placement` has a row for each, the recorded cases run on both, and
+`edge_trt_runtime.load_pool` runs them side by side. No plan cuts a batch: cores take whole runs.
 
 Two cores hold the same loadables and take runs in turn. That has the throughput of a pipeline whose
 stages are perfectly balanced, and passes no tensor from core to core; so a pipeline could only gain

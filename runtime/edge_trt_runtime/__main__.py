@@ -6,12 +6,16 @@ from __future__ import annotations
 import argparse
 import os
 import sys
+from typing import TYPE_CHECKING
 
 import msgspec
 
 from edge_trt_runtime.bundle import open_bundle, verify_bundle
 from edge_trt_runtime.describe import describe, describe_session
 from edge_trt_runtime.errors import EdgeTrtError
+
+if TYPE_CHECKING:
+    from edge_trt_runtime.session import Session
 
 LONGEST = 86400.0
 """Seconds of a bench."""
@@ -118,16 +122,22 @@ def _write(path: str, content: object) -> None:
 
 def _verify(path: str, device: str) -> int:
     from edge_trt_runtime.opening import load
-    from edge_trt_runtime.selftest import run_self_test
+    from edge_trt_runtime.selftest import run_in_streams
 
     bundle = verify_bundle(path)
     print(f"files: {len(bundle.manifest.files)} as built")
-    with load(bundle, device=device) as session:
+
+    def opened(stream: int) -> Session:
+        session = load(bundle, device=device, stream=stream)
         print(describe_session(session))
-        results = run_self_test(session)
+        return session
+
+    results = run_in_streams(opened)
     for result in results:
         verdict = f"FAILED: {result.problem}" if result.problem else "passed"
-        print(f"  {result.case} {result.output}: {verdict} (max error {result.max_abs:.3g})")
+        name = f"{result.case} {result.output}"
+        name += f" in stream {result.stream}" if result.stream > 1 else ""
+        print(f"  {name}: {verdict} (max error {result.max_abs:.3g})")
     if not results:
         print("self-test: none recorded in this bundle, so only its files were checked")
     return 0 if all(result.passed for result in results) else 1

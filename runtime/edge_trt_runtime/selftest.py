@@ -8,12 +8,14 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from edge_trt_runtime.errors import BundleError
+from edge_trt_runtime.hybrid.schedule import HOST
 from edge_trt_runtime.opening import load
 from edge_trt_runtime.session import Session
 from edge_trt_runtime.vectors import read_tensors
 
 if TYPE_CHECKING:
     import os
+    from collections.abc import Callable
 
     from edge_trt_runtime.manifest import SelfTest
 
@@ -24,7 +26,8 @@ class SelfTestResult(NamedTuple):
     """One output of one case against what eager PyTorch gave.
 
     ``max_abs`` is the greatest absolute difference, ``max_rel`` that divided by the greatest
-    expected magnitude. ``problem`` is empty when the output passed, else a sentence.
+    expected magnitude. ``problem`` is empty when the output passed, else a sentence. ``stream`` is
+    which of the bundle's placements ran, where several are asked for.
     """
 
     case: str
@@ -32,6 +35,7 @@ class SelfTestResult(NamedTuple):
     max_abs: float
     max_rel: float
     problem: str
+    stream: int = 1
 
     @property
     def passed(self) -> bool:
@@ -43,7 +47,8 @@ def run_self_test(session: Session | str | os.PathLike[str]) -> list[SelfTestRes
     """Run every recorded case.
 
     Args:
-        session: A session, or the path of a bundle, which is then loaded and closed again.
+        session: A session, or the path of a bundle, which is then loaded and closed again in each
+            of its streams.
 
     Returns:
         One result per case and output; empty when the bundle was built without a self-test.
@@ -53,10 +58,29 @@ def run_self_test(session: Session | str | os.PathLike[str]) -> list[SelfTestRes
         EngineError: When an engine can't run.
     """
     if not isinstance(session, Session):
-        with load(session) as opened:
-            return run_self_test(opened)
+        return run_in_streams(lambda stream: load(session, stream=stream))
     test = session.manifest.self_test
     return [] if test is None else _run_cases(session, test)
+
+
+def run_in_streams(open_stream: Callable[[int], Session]) -> list[SelfTestResult]:
+    """Run every recorded case in each stream that has engines of its own where this runs.
+
+    Args:
+        open_stream: Loads the bundle in a stream; each session is closed before the next one.
+
+    Raises:
+        BundleError: As :func:`run_self_test`.
+        EngineError: Likewise.
+    """
+    with open_stream(1) as session:
+        results = run_self_test(session)
+        on_host = all(place.lane == HOST for place in session.places)
+        streams = {engine.stream for engine in session.manifest.engines} - {1}
+    for stream in () if on_host else sorted(streams):
+        with open_stream(stream) as session:
+            results += [result._replace(stream=stream) for result in run_self_test(session)]
+    return results
 
 
 def recorded_inputs(session: Session) -> dict[str, np.ndarray] | None:

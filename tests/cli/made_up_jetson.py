@@ -14,7 +14,7 @@ from torch import nn
 
 import edge_trt as compiler
 from edge_trt.engines import board, plans
-from edge_trt.network.graph import Network
+from edge_trt.network.graph import Network, Tensor
 from edge_trt_jetson.detect import detect
 from tests.jetson.trees import plant, tree
 from tests.support.fake_tensorrt import FakeTensorRt, plan_bytes
@@ -34,14 +34,21 @@ class Jetson:
         self.interrupt_at: int | None = None
         self.layers: dict[str, str] = {}  # of finished engines, with their metadata
         self.on_dla: list[str] = []
+        self.functions: dict[int, str] = {}  # of single engines by their number, not `function`
 
     def build(self, builder: Any, network: Any, config: Any) -> Any:
         if len(self.built) == self.interrupt_at:
             raise KeyboardInterrupt
+        function = self.functions.get(len(self.built), self.function)
         self.built.append(network.name)
         ours = self.networks[network.name]
-        ends = [{t.name: (3, 4)} for t in (*ours.inputs, *ours.outputs)]
-        return Plan(plan_bytes(self.function, *ends, layers=self.layers, on_dla=self.on_dla))
+        ends = [{t.name: sizes(t)} for t in (*ours.inputs, *ours.outputs)]
+        return Plan(plan_bytes(function, *ends, layers=self.layers, on_dla=self.on_dla))
+
+
+def sizes(tensor: Tensor) -> list[int]:
+    """The shape of a tensor without symbolic sizes."""
+    return [size for size in tensor.shape if isinstance(size, int)]
 
 
 def make_jetson(

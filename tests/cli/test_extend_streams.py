@@ -8,24 +8,27 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
 
 import edge_trt as compiler
+from edge_trt_runtime import run_self_test
+from edge_trt_runtime.__main__ import main as runtime
 from edge_trt_runtime.bundle import open_bundle
 from edge_trt_runtime.manifest import Engine
 from tests.cli.conftest import Command
-from tests.cli.made_up_jetson import TARGET, Jetson, make_jetson
+from tests.cli.made_up_jetson import SHAPE, TARGET, Jetson, make_jetson
 from tests.runtime.tensorrt import conftest
-from tests.support.fake_tensorrt import FakeTensorRt
+from tests.support.fake_tensorrt import FUNCTIONS, FakeTensorRt
 
 machine = conftest.machine
-SHAPE = (1, 16, 64, 64)
 Make = Callable[..., Jetson]
 
 
 def layers(first: int) -> nn.Module:
+    torch.manual_seed(0)
     return nn.Sequential(
         nn.Conv2d(first, 64, 3, padding=1), nn.ReLU(), nn.Conv2d(64, 64, 3, padding=1), nn.ReLU()
     )
@@ -46,7 +49,6 @@ class Parts(nn.Module):
 
 
 def compiled(model: nn.Module, folder: Path, **options: Any) -> Path:
-    torch.manual_seed(0)
     given: dict[str, Any] = {"target": TARGET, "precision": "fp16", "dla": "auto"}
     given |= {"dla_objective": "throughput", "self_test": 0, **options}
     return compiler.compile(model.eval(), (torch.zeros(SHAPE),), **given).save(folder / "m.edge")
@@ -230,3 +232,51 @@ def test_an_older_plan_for_a_pipeline_is_made_again(
     (after,) = compiler.load(bundle).placement["targets"][TARGET]["networks"]
     assert (after["assignment"]["cores"], after["loadables"]) == ("split", 1)
     assert summary(bundle) == [("block0", 1, True), ("block0", 2, False)]
+
+
+@pytest.fixture
+def tested(tmp_path: Path, make: Make, monkeypatch: pytest.MonkeyPatch) -> tuple[Path, Jetson]:
+    """A bundle with recorded cases, and a board whose engines compute what its model does."""
+    model = layers(16)
+
+    def eager(inputs: list[np.ndarray]) -> list[np.ndarray]:
+        with torch.no_grad():
+            return [model(torch.from_numpy(inputs[0])).numpy()]
+
+    monkeypatch.setitem(FUNCTIONS, "eager", eager)
+    monkeypatch.setitem(FUNCTIONS, "zeros", lambda inputs: [0 * eager(inputs)[0]])
+    bundle = compiled(model, tmp_path, self_test=2)
+    jetson = make(bundle, cores=2)
+    jetson.function = "eager"
+    return bundle, jetson
+
+
+def test_recorded_cases_run_in_each_stream(
+    tested: tuple[Path, Jetson], edge_trt: Command, capsys: pytest.CaptureFixture[str]
+) -> None:
+    bundle, jetson = tested
+    done = edge_trt("build", bundle)
+    assert done.status == 0, done.err
+    assert jetson.trt.deserialized.count(None) == 1  # stream 2 on the GPU
+    assert 0 in jetson.trt.deserialized  # stream 1 on a core
+    shown = edge_trt("verify", bundle)
+    assert shown.status == 0, shown.err
+    assert (shown.out.count("passed"), shown.out.count("in stream 2")) == (4, 2)
+    assert {r.stream for r in run_self_test(bundle)} == {1, 2}
+    assert runtime([str(bundle), "--verify"]) == 0
+    assert capsys.readouterr().out.count(" in stream 2: passed") == 2
+    assert edge_trt("verify", bundle, "--device", "cpu").status == 1  # it has no such engine
+
+
+@pytest.mark.parametrize(("number", "where"), [(0, ":"), (1, " in stream 2:")])
+def test_wrong_results_of_either_stream_are_not_written(
+    tested: tuple[Path, Jetson], edge_trt: Command, number: int, where: str
+) -> None:
+    bundle, jetson = tested
+    before = (bundle / "manifest.json").read_bytes()
+    jetson.functions[number] = "zeros"
+    done = edge_trt("build", bundle)
+    assert done.status == 1
+    assert "fail 2 of the recorded cases" in done.err
+    assert f"of 0{where}" in done.err
+    assert (bundle / "manifest.json").read_bytes() == before
