@@ -123,7 +123,7 @@ def _told_what_is_kept(folder: Path) -> Generator[None]:
     except (EdgeTrtError, KeyboardInterrupt, SystemExit):
         if kept := len([*folder.glob("*.json")]):
             print_warning(
-                f"the engines of {kept} {'segments' if kept > 1 else 'segment'} are kept in "
+                f"{kept} {'engines are' if kept > 1 else 'engine is'} kept in "
                 f"{os.path.relpath(folder)}; the same command goes on from there"
             )
         raise

@@ -143,9 +143,12 @@ def build_plans(
     )
     flavours, missing = _flavours(options.targets)
     measuring = any(flavour.needs_gpu for flavour in flavours.values())
+    folder = kept.folder if kept else None
+    remarks = check_room(networks, folder) if measuring else []
     jobs, told = _jobs(networks, flavours, placed)
-    forms = [job.network for job in jobs]
-    remarks = check_room(forms, kept.folder if kept else None) if measuring else []
+    if measuring and len(jobs) > len(networks):  # forms for a DLA are larger than their plans
+        ready = {network.name: network for network in networks}
+        check_room([ready[job.network.name] for job in jobs], folder)
     plans: list[Plan] = []
     for i, job in enumerate(jobs):
 

@@ -121,7 +121,7 @@ def test_damaged_weights_build_nothing(
     assert done.status == 1
     assert "weights.safetensors" in done.err
     assert "was changed after the build" in done.err
-    assert "are kept in" not in done.err
+    assert " kept in" not in done.err
     assert not portable.with_name("model.edge.plans").exists()
     assert {path: path.read_bytes() for path in portable.rglob("*") if path.is_file()} == before
 
@@ -130,7 +130,7 @@ def test_an_interrupted_build_goes_on(jetson: Jetson, portable: Path, edge_trt: 
     jetson.interrupt_at = 1
     done = edge_trt("build", portable)
     assert done.status == 130
-    assert "the engines of 1 segment are kept in" in done.err
+    assert "1 engine is kept in" in done.err
     assert portable.with_name("model.edge.plans").is_dir()
     jetson.interrupt_at = None
     assert edge_trt("build", portable).status == 0

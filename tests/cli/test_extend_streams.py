@@ -14,6 +14,7 @@ import torch
 from torch import nn
 
 import edge_trt as compiler
+from edge_trt.engines import room
 from edge_trt_runtime import run_self_test
 from edge_trt_runtime.__main__ import main as runtime
 from edge_trt_runtime.bundle import open_bundle
@@ -161,7 +162,9 @@ def test_an_interrupted_build_goes_on_with_the_second(
 ) -> None:
     jetson = make(bundle, cores=2)
     jetson.interrupt_at = 1
-    assert edge_trt("build", bundle, "--untested").status == 130
+    stopped = edge_trt("build", bundle, "--untested")
+    assert stopped.status == 130
+    assert "1 engine is kept in" in stopped.err
     jetson.interrupt_at = None
     done = edge_trt("build", bundle, "--untested")
     assert done.status == 0, done.err
@@ -280,3 +283,20 @@ def test_wrong_results_of_either_stream_are_not_written(
     assert "fail 2 of the recorded cases" in done.err
     assert f"of 0{where}" in done.err
     assert (bundle / "manifest.json").read_bytes() == before
+
+
+@pytest.mark.parametrize(("plans", "status"), [(1.5, 1), (2.5, 0)])
+def test_the_disk_has_room_for_both(
+    make: Make, bundle: Path, edge_trt: Command, monkeypatch: pytest.MonkeyPatch,
+    plans: float, status: int,
+) -> None:  # fmt: skip
+    (network,) = compiler.load(bundle).networks
+    weights = sum(t.data.nbytes for t in network.constants() if t.data is not None)
+    make(bundle, cores=2)
+    real = shutil.disk_usage
+    monkeypatch.setattr(
+        room.shutil, "disk_usage", lambda path: real(path)._replace(free=int(plans * weights))
+    )
+    done = edge_trt("build", bundle, "--untested")
+    assert done.status == status, done.err
+    assert ("the plans need about" in done.err) == bool(status)
