@@ -3,19 +3,18 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from edge_trt.engines.board import this_gpu, why_not_here
+from edge_trt.engines.finished import check_moved, details_of, remarks_of
 from edge_trt.engines.kept_plans import KeptFile, KeptPlans
 from edge_trt.engines.plan_file import PlanFile
 from edge_trt.engines.room import check_room
 from edge_trt.engines.tensorrt import (
     BuildSettings,
     Flavour,
-    PlanResult,
     build_plan,
     check_installed,
     fingerprint,
@@ -25,15 +24,9 @@ from edge_trt.engines.tensorrt import (
 )
 from edge_trt.errors import BuildError
 from edge_trt.network.graph import Network
-from edge_trt.network.layers import Dequantize, Quantize
 from edge_trt.network.types import Dim
 from edge_trt.options import CompileOptions
-from edge_trt.placement.actual import actual
-from edge_trt_runtime.cuda import open_device
-from edge_trt_runtime.errors import EngineError
 from edge_trt_runtime.manifest import Detail, Range
-from edge_trt_runtime.tensorrt.engine import LoadedPlan
-from edge_trt_runtime.tensorrt.library import Library
 from edge_trt_runtime.tensorrt.messages import Messages, logging_to
 
 if TYPE_CHECKING:
@@ -159,71 +152,9 @@ def build_plans(
 
         chosen = replace(settings, dla=job.dla)
         plans.append(_plan(job, chosen, share, kept))
-        _check_moved(job, plans[-1])
-    told += [*_not_as_planned(plans), *_too_many_loadables(plans)]
+        check_moved(job, plans[-1])
+    told += remarks_of(plans)
     return Plans(plans, missing, [*remarks, *told, *_without_effect(options, flavours)])
-
-
-def _check_moved(job: Job, plan: Plan) -> None:
-    """Refuses an engine that leaves to the GPU what was to run on the DLA alone.
-
-    Quantization at the edges is the GPU's in any case: tensors come and go in floats.
-
-    Raises:
-        BuildError: naming the first such layer.
-    """
-    if job.dla is None or not job.dla.insist:
-        return
-    moved = {name for key in _MOVED for name in str(plan.details.get(key, "")).split(", ")}
-    for node in job.network.nodes:
-        if node.name in moved and not isinstance(node.layer, (Quantize, Dequantize)):
-            raise BuildError(
-                f"layer {node.name} = {node.layer} ({node.origin}) does not run on the DLA: "
-                "TensorRT moved it to the GPU while it built",
-                layer=node.name,
-                module=node.origin.module,
-                hint="build with --dla auto, which leaves it to the GPU",
-            )
-
-
-_MOVED = {
-    "dla_refused": "TensorRT refuses on the DLA, so the GPU runs",
-    "dla_fell_back": "TensorRT moved to the GPU while it built",
-}
-"""Details of a plan that name layers which are not where they were meant to be."""
-
-
-def _not_as_planned(plans: Sequence[Plan]) -> list[str]:
-    """Sentences on layers that were meant for a DLA, and are not there."""
-    return [
-        f"{plan.segment}{_stream(plan)}: {words} {plan.details[key]}"
-        for plan in plans
-        for key, words in _MOVED.items()
-        if key in plan.details
-    ]
-
-
-def _too_many_loadables(plans: Sequence[Plan]) -> list[str]:
-    """Sentences on targets whose engines have more loadables than a core holds."""
-    found: Counter[str] = Counter()
-    for plan in plans:
-        found[plan.target] += int(plan.details.get("dla_loadables", 0))
-    if not found.total():
-        return []
-    from edge_trt.placement.rules import LOADABLES
-
-    return [
-        f"the engines for {target} have {count} loadables together, and a DLA core holds "
-        f"{LOADABLES}: if they can't be loaded, build again with --dla off or another "
-        "--dla-objective"
-        for target, count in found.items()
-        if count > LOADABLES
-    ]
-
-
-def _stream(plan: Plan) -> str:
-    """Which of two streams a plan is of, for sentences."""
-    return f" in stream {plan.stream}" if "runs_per_second" in plan.details else ""
 
 
 def _jobs(
@@ -322,7 +253,7 @@ def _plan(
 
     if kept is None:
         result = build_plan(network, flavour=flavour, settings=settings, progress=progress)
-        return made(result.plan, _details(result, flavour, gpu))
+        return made(result.plan, details_of(network, result, flavour, gpu))
     if (found := kept.find(network.name, name, job.stream)) is not None:
         progress("build", 1.0, f"{network.name} was built before")
         return made(found[0].read(), found[1], found[0])
@@ -330,53 +261,9 @@ def _plan(
         result = build_plan(
             network, flavour=flavour, settings=settings, progress=progress, file=file
         )
-    details = _details(result, flavour, gpu)
+    details = details_of(network, result, flavour, gpu)
     kept.keep(file, network.name, name, details, job.stream)
     return made(result.plan, details, file)
-
-
-def _details(result: PlanResult, flavour: Flavour, gpu: str) -> dict[str, Detail]:
-    """What the manifest says of a plan."""
-    details: dict[str, Detail] = {
-        "version": flavour.version,
-        "layers": result.layers,
-        "emit_seconds": round(result.emit_seconds, 4),
-        "build_seconds": round(result.build_seconds, 4),
-    }
-    if result.timing_cache:
-        details["timing_cache"] = result.timing_cache
-    if gpu:
-        details["compute_capability"] = gpu
-    if result.placed is not None:
-        if result.placed.layers:
-            details["dla_core"] = result.placed.core
-            details["dla_layers"] = len(result.placed.layers)
-            details |= _inspected(result, flavour)
-        if refused := [node.name for node in result.placed.refused]:
-            details["dla_refused"] = ", ".join(refused)
-    return details
-
-
-def _inspected(result: PlanResult, flavour: Flavour) -> dict[str, Detail]:
-    """What the finished engine says of its layers on a DLA; nothing where it can't be asked."""
-    placed = result.placed
-    assert placed is not None
-    library = Library(flavour.name, flavour.module, flavour.version)
-    try:
-        with open_device():
-            plan = LoadedPlan(library, result.plan, "inspected", placed.core)
-            try:
-                found = actual(placed.layers, plan.layers())
-            finally:
-                plan.close()
-    except EngineError:  # the recorded cases will tell why
-        return {}
-    if found is None:
-        return {}
-    details: dict[str, Detail] = {"dla_loadables": found.loadables}
-    if found.fell_back:
-        details["dla_fell_back"] = ", ".join(found.fell_back)
-    return details
 
 
 def _dla_cores(flavour: Flavour) -> int | None:

@@ -13,7 +13,7 @@ import torch
 from torch import nn
 
 import edge_trt as compiler
-from edge_trt.engines import board, plans
+from edge_trt.engines import board, finished, plans
 from edge_trt.network.graph import Network, Tensor
 from edge_trt_jetson.detect import detect
 from tests.jetson.trees import plant, tree
@@ -64,7 +64,7 @@ def make_jetson(
     """Makes this machine the board, with a TensorRT of that version and so many DLA cores."""
     found = detect(plant(tree(board_tree), folder / "root" / board_tree))
     made = machine(version, cores=cores)
-    for module in (board, plans):
+    for module in (board, finished):
         monkeypatch.setattr(module, "open_device", lambda: made.device)
     monkeypatch.setattr("edge_trt.cli.tested.open_device", lambda: made.device)
     monkeypatch.setattr(board, "this_board", lambda: found)

@@ -183,3 +183,6 @@ def test_explicit_types_in_11(
     on_dla = {name for name, device in devices.items() if device == "DLA"}
     kinds = {type(layer).__name__ for layer in jetson.trt.layers if layer.name in on_dla}
     assert {"IConvolutionLayer", "IQuantizeLayer", "IDequantizeLayer"} <= kinds
+    (network,) = compiler.load(bundle).placement["targets"][TARGET]["networks"]
+    engine = open_bundle(bundle).manifest.engines[0]
+    assert engine.details["dla_layers"] == network["layers"]["dla:0"]  # without quantization
