@@ -106,10 +106,15 @@ def table(
 def refuse(reason: str, *operators: Any) -> None:
     """Gives the reason why some overloads, or all overloads of an operator, have no converter.
 
+    An operator that not every PyTorch has from the oldest supported one on is given by its name.
+
     Raises:
         TypeError: at import, if one of them has a reason already.
     """
-    for operator in operators:
+    for given in operators:
+        operator = getattr(torch.ops.aten, given, None) if isinstance(given, str) else given
+        if operator is None:
+            continue
         single = isinstance(operator, torch._ops.OpOverload)
         for overload in (
             [operator] if single else [getattr(operator, o) for o in operator.overloads()]

@@ -227,4 +227,4 @@ def grid_sampler(
     return ctx.network.add(GridSample(mode, align_corners, outside), input, grid)
 
 
-refuse("TensorRT has no Lanczos filter: resize bicubically", aten._upsample_lanczos2d_aa)
+refuse("TensorRT has no Lanczos filter: resize bicubically", "_upsample_lanczos2d_aa")
