@@ -15,7 +15,7 @@ from torch import nn
 
 import edge_trt as compiler
 from edge_trt.engines import room
-from edge_trt_runtime import run_self_test
+from edge_trt_runtime import load_pool, run_self_test
 from edge_trt_runtime.__main__ import main as runtime
 from edge_trt_runtime.bundle import open_bundle
 from edge_trt_runtime.manifest import Engine
@@ -269,6 +269,19 @@ def test_recorded_cases_run_in_each_stream(
     assert runtime([str(bundle), "--verify"]) == 0
     assert capsys.readouterr().out.count(" in stream 2: passed") == 2
     assert edge_trt("verify", bundle, "--device", "cpu").status == 1  # it has no such engine
+
+
+def test_a_pool_runs_what_was_built(tested: tuple[Path, Jetson], edge_trt: Command) -> None:
+    bundle, _ = tested
+    assert edge_trt("build", bundle).status == 0
+    first, second = (float(e.details["runs_per_second"]) for e in engines(bundle))
+    x = np.random.default_rng(0).standard_normal(SHAPE).astype(np.float32)
+    with load_pool(bundle, device="cuda") as pool:
+        lanes = [(lane.name, lane.stream, lane.rate) for lane in pool.lanes]
+        (result,) = pool.run({"input": x}).values()
+    assert lanes == [("dla:0", 1, first / 2), ("dla:1", 1, first / 2), ("gpu", 2, second)]
+    (eager,) = FUNCTIONS["eager"]([x])
+    np.testing.assert_array_equal(result, eager)
 
 
 @pytest.mark.parametrize(("number", "where"), [(0, ":"), (1, " in stream 2:")])
