@@ -88,14 +88,16 @@ class Stream:
         depth: int,
         policy: Policy,
         deadline: float | None,
+        workers: int | None = None,
     ) -> None:
-        """Use :meth:`edge_trt_runtime.Session.stream`."""
+        """Use :meth:`edge_trt_runtime.Session.stream`; ``workers`` run at once, or ``depth``."""
         _check(depth, policy, deadline)
+        self._count = depth if workers is None else min(depth, workers)
         self.dropped = 0
         self._run, self._prepare = run, prepare
         self._frames = iter(frames)
         self._depth, self._policy, self._deadline = depth, policy, deadline
-        self._room = 1 if policy == "latest" else depth
+        self._room = 1 if policy == "latest" else self._count
         # Ctrl-C is raised between any two steps of Python, also within Condition.__enter__ and
         # wait, which then keep or lose the lock. So `with` takes the lock itself, whose methods
         # are C, and who iterates waits in the queue, whose methods are C too.
@@ -170,7 +172,7 @@ class Stream:
 
     def _start(self) -> None:
         """Start the threads; the first one reads."""
-        targets = [self._read, *[self._work] * self._depth]
+        targets = [self._read, *[self._work] * self._count]
         self._threads = [
             threading.Thread(target=target, name=f"edge_trt-stream-{number}", daemon=True)
             for number, target in enumerate(targets)

@@ -333,11 +333,35 @@ def test_frames_of_a_camera(fixed_batch: Pool) -> None:
 
 
 def test_how_far_a_map_runs_ahead() -> None:
-    """As many as all lanes take while the slowest is busy."""
+    """Twice what all lanes take while the slowest is busy, in no more threads than can run."""
     stub = Stub(lambda _: {})
-    for rates, room, expected in (((1.0,), 2, 2), ((3.0, 1.0), 2, 8), ((900.0, 1.0), 2, 32)):
-        with pool_of(*[stub] * len(rates), rates=rates, room=room) as pool:
+    for rates, expected in (((1.0,), 4), ((3.0, 1.0), 16), ((900.0, 1.0), 256)):
+        with pool_of(*[stub] * len(rates), rates=rates, room=2) as pool:
             assert pool._ahead() == expected  # pyright: ignore[reportPrivateUsage]
+            before = threading.active_count()
+            results = pool.map({} for _ in range(1000))
+            next(results)
+            assert threading.active_count() - before <= 2 * len(rates) + 2
+            assert len([*results]) == 999
+
+
+def test_a_slow_lane_does_not_hold_up_the_others() -> None:
+    """While it does one run, others do hundreds, although results are in order."""
+    go, fast = threading.Event(), list[int]()
+
+    def slow(_: Any) -> Any:
+        assert go.wait(20)
+        return {}
+
+    def count(_: Any) -> Any:
+        if len(fast) == 100:
+            go.set()
+        fast.append(1)
+        return {}
+
+    with pool_of(Stub(slow), Stub(count), rates=(1.0, 100.0)) as pool:
+        assert len([*pool.map({} for _ in range(300))]) == 300
+    assert len(fast) >= 101
 
 
 # -- batches

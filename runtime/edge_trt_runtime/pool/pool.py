@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from edge_trt_runtime.session import Input, Observer
     from edge_trt_runtime.streaming import Policy, Stream
 
-_MOST_AHEAD = 32
+_MOST_AHEAD = 256
 
 
 class _Run(NamedTuple):
@@ -180,9 +180,9 @@ class Pool:
     ) -> Stream:
         """Run the model on one frame after the other, in all lanes; results come in order.
 
-        Arguments are as of :meth:`edge_trt_runtime.Session.stream`, with another ``depth``: by
-        default as many frames as all lanes take while the slowest runs once, so that the others
-        need not wait for it.
+        Arguments are as of :meth:`edge_trt_runtime.Session.stream`. ``depth`` is how many frames
+        run or wait to be taken; by default that is enough for the others to go on while the slowest
+        lane runs, up to 256. As many as the lanes have room for run at once.
 
         Raises:
             EngineError: When the pool is closed, or an option is wrong.
@@ -192,7 +192,11 @@ class Pool:
         self._check_open()
         make = prepare or inputs_of(self.signature)
         ahead = self._ahead() if depth is None else depth
-        return Stream(self.run, make, frames, depth=ahead, policy=policy, deadline=deadline)
+        workers = sum(lane.room for lane in self._queue.lanes)
+        workers += policy == "block"  # one is always next; a camera's newest frame waits outside
+        return Stream(
+            self.run, make, frames, depth=ahead, policy=policy, deadline=deadline, workers=workers
+        )
 
     def map(
         self, inputs: Iterable[Mapping[str, Input]], *, ahead: int | None = None
@@ -203,7 +207,8 @@ class Pool:
 
         Args:
             inputs: As for :meth:`run`, one after the other.
-            ahead: How many of them run or wait to be taken; as many again may have been read.
+            ahead: How many of them run or wait to be taken, by default as for :meth:`stream`; a few
+                more may have been read.
 
         Raises:
             InputError: As :meth:`run`, in the place of the outputs of these inputs, and no more
@@ -309,11 +314,14 @@ class Pool:
             return self._workers.submit(work, run, lane)
 
     def _ahead(self) -> int:
-        """How many runs begin while the slowest lane is busy with those that it takes at once."""
+        """Twice the runs that begin while the slowest lane does those that it takes at once.
+
+        Results come in order, so its runs hold up what the others do meanwhile.
+        """
         lanes = self._queue.lanes
         slowest = min((lane.rate for lane in lanes), default=1.0)
         runs = sum(lane.room * lane.rate / slowest for lane in lanes)
-        return max(1, *(lane.room for lane in lanes), min(_MOST_AHEAD, round(runs)))
+        return max(1, sum(lane.room for lane in lanes), min(_MOST_AHEAD, round(2 * runs)))
 
     def _check_open(self) -> None:
         if not self._open:
