@@ -264,7 +264,10 @@ class Pool:
         from edge_trt_runtime.selftest import run_self_test
 
         self._check_open()
-        return {lane.name: run_self_test(lane.session) for lane in self._queue.lanes}
+        return {
+            lane.name: [r._replace(stream=lane.stream) for r in run_self_test(lane.session)]
+            for lane in self._queue.lanes
+        }
 
     def reload(self, path: str | os.PathLike[str] | None = None) -> None:
         """Change the bundle for a newer one, as :meth:`edge_trt_runtime.Session.reload` does.
