@@ -65,12 +65,14 @@ class Stub:
         self.closed = True
 
 
-def pool_of(*sessions: Any, rates: tuple[float, ...] = (), room: int = 1) -> Pool:
+def pool_of(
+    *sessions: Any, rates: tuple[float, ...] = (), room: int = 1, signature: Any = None
+) -> Pool:
     lanes = [
         OpenLane(str(number), 1, session, rates[number] if rates else 1.0, room)
         for number, session in enumerate(sessions)
     ]
-    bundle: Any = SimpleNamespace(root="/m.edge", manifest=SimpleNamespace(signature=None))
+    bundle: Any = SimpleNamespace(root="/m.edge", manifest=SimpleNamespace(signature=signature))
     return Pool(bundle, lanes, lambda *_: pytest.fail("nothing is reloaded"))
 
 
@@ -145,7 +147,16 @@ def test_options_that_are_wrong(tmp_path: Path, options: dict[str, Any], problem
 # -- who takes a run
 
 
-def test_the_lane_that_is_done_first_takes_a_run() -> None:
+@pytest.mark.parametrize(
+    ("rates", "expected"),
+    [
+        ((2.0, 5.0), ["fast", "fast", "slow", "slow"]),
+        ((2.0, 3.0), ["fast", "slow", "fast", "slow"]),
+    ],
+)
+def test_the_lane_that_is_done_first_takes_a_run(
+    rates: tuple[float, ...], expected: list[str]
+) -> None:
     """Of idle ones the fastest; a second run in it while that is still sooner."""
     go, order = threading.Event(), list[str]()
 
@@ -157,12 +168,12 @@ def test_the_lane_that_is_done_first_takes_a_run() -> None:
 
         return run
 
-    with pool_of(Stub(work("slow")), Stub(work("fast")), rates=(2.0, 5.0), room=2) as pool:
+    with pool_of(Stub(work("slow")), Stub(work("fast")), rates=rates, room=2) as pool:
         runs: list[Any] = []
         for count in range(1, 5):
             runs.append(pool.submit({}))
             until(lambda count=count: len(order) == count)
-        assert order == ["fast", "fast", "slow", "slow"]
+        assert order == expected
         go.set()
         for run in runs:
             run.result()
@@ -455,6 +466,38 @@ def test_batches_that_are_no_inputs(open_batch: Pool) -> None:
             open_batch.run_batch(inputs)  # type: ignore[arg-type]
     with pytest.raises(InputError, match=r"a batch of 5 can't be cut .* in steps of 2: fill it up"):
         open_batch.run_batch({"x": rows(5)})
+
+
+def test_a_batch_of_which_a_part_fails() -> None:
+    """The error comes when no part reads the caller's arrays any more."""
+    go, begun = threading.Event(), threading.Event()
+    errors: list[BaseException] = []
+
+    def fail(_: Any) -> Any:
+        assert begun.wait(20)
+        raise EngineError("out of memory")
+
+    def work(_: Any) -> Any:
+        begun.set()
+        assert go.wait(20)
+        return {}
+
+    def ask() -> None:
+        try:
+            pool.run_batch({"x": rows(8)})
+        except EngineError as error:
+            errors.append(error)
+
+    signature = relu_draft(["n", 4], {"n": SIZES}).manifest().signature
+    with pool_of(Stub(fail), Stub(work), signature=signature) as pool:
+        caller = threading.Thread(target=ask)
+        caller.start()
+        assert begun.wait(20)
+        caller.join(0.1)
+        assert caller.is_alive()
+        go.set()
+        caller.join(20)
+    assert [str(error) for error in errors] == ["out of memory"]
 
 
 def test_outputs_that_differ_in_more_than_the_batch(tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 
 import edge_trt_runtime
-from edge_trt_runtime import BundleError, EngineError, open_bundle, verify_bundle
+from edge_trt_runtime import BundleError, EngineError, Lane, open_bundle, verify_bundle
 from edge_trt_runtime.keys import read_private_key, read_public_keys
 from edge_trt_runtime.manifest import with_counter
 from edge_trt_runtime.signing import sign_manifest
@@ -54,6 +54,20 @@ def test_a_signed_bundle_runs_and_needs_no_key(bundle: Path) -> None:
         with edge_trt_runtime.load(bundle, trusted_keys=keys) as session:
             assert session.run({"x": np.ones((1, 4), np.float32)})["output"].sum() == 4
     assert verify_bundle(bundle, trusted_keys=KEYS).root == str(bundle)
+
+
+def test_a_pool_takes_what_its_keys_signed(bundle: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In each lane, whatever the environment says, and with keys that can be asked for once."""
+    monkeypatch.setenv("EDGE_TRT_TRUSTED_KEYS", "/nowhere")
+    lanes = [Lane(), Lane()]
+    with edge_trt_runtime.load_pool(bundle, lanes=lanes, trusted_keys=iter(KEYS)) as pool:
+        assert pool.run({"x": np.ones((1, 4), np.float32)})["output"].sum() == 4
+        pool.reload()
+        sign(bundle, THEIRS)
+        with pytest.raises(BundleError, match="is signed by the key"):
+            pool.reload()
+    with pytest.raises(BundleError, match="is signed by the key"):
+        edge_trt_runtime.load_pool(bundle, trusted_keys=KEYS)
 
 
 SIGNATURE = "manifest.sig"

@@ -43,7 +43,7 @@ class Queue:
         with self._lock:
             if self._closed:
                 raise self.closed()
-            lane = None if self._waiting else self._soonest()
+            lane = self._soonest()
             if lane is not None:
                 lane.in_flight += 1
                 return lane

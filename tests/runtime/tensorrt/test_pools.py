@@ -10,9 +10,10 @@ from typing import Any
 
 import numpy as np
 import pytest
+from safetensors.numpy import save
 
 import edge_trt_runtime
-from edge_trt_runtime import EngineError, Lane
+from edge_trt_runtime import EngineError, Lane, SelfTest
 from tests.runtime.tensorrt.machine import Machine
 from tests.runtime.tensorrt.test_sessions import draw, relu_plan
 from tests.support.bundles import Draft, node, relu_draft, spec
@@ -40,9 +41,17 @@ def test_a_lane_for_each_core_and_the_gpu(
     machine: Callable[..., Machine], tmp_path: Path, cores: int, expected: list[Any]
 ) -> None:
     here = machine(cores=cores)
-    path = both().write(tmp_path / "m.edge")
+    draft, recorded = both(), draw(1, 4)
+    cases = {"a/in/x": recorded, "a/out/output": np.maximum(recorded, 0)}
+    draft.files["cases.safetensors"] = save(cases)
+    draft.self_test = SelfTest("cases.safetensors", 1, 0.0, 0.0)
+    path = draft.write(tmp_path / "m.edge")
     with edge_trt_runtime.load_pool(path, device="cuda") as pool:
         assert [(lane.name, lane.stream, lane.rate) for lane in pool.lanes] == expected
+        tests = [
+            (name, result.stream) for name, (result,) in pool.self_test().items() if result.passed
+        ]
+        assert tests == [(name, stream) for name, stream, _ in expected]
         for lane in pool.lanes:
             assert [place.lane for place in lane.places] == [lane.name]
         inputs = [{"x": draw(1, 4) + number} for number in range(20)]
