@@ -3,7 +3,9 @@
 
 from __future__ import annotations
 
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Generator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from typing import Any
 
 from torch.fx.experimental import _config as tracing_options
 
@@ -15,3 +17,21 @@ def oblivious() -> AbstractContextManager[None]:
     if not CAN_BE_OBLIVIOUS:
         return nullcontext()
     return tracing_options.patch(backed_size_oblivious=True)  # type: ignore[attr-defined]
+
+
+@contextmanager
+def no_new_guards(shapes: Any) -> Generator[None]:
+    """Lets questions about the symbolic sizes of a `ShapeEnv` fail with "guards are frozen"."""
+    if hasattr(shapes, "error_on_new_guards"):  # PyTorch 2.13
+        with shapes.error_on_new_guards():
+            yield
+        return
+
+    def refuse(expression: object, _: object) -> None:
+        raise RuntimeError(f"guards are frozen, and {expression} would be one")
+
+    shapes._check_frozen = refuse  # called before any guard
+    try:
+        yield
+    finally:
+        del shapes._check_frozen

@@ -14,7 +14,7 @@ from torch._subclasses.fake_tensor import FakeTensor
 from torch.fx.experimental.proxy_tensor import make_fx
 from torch.fx.node import map_arg
 
-from edge_trt.capture.oblivious import oblivious
+from edge_trt.capture.oblivious import no_new_guards, oblivious
 from edge_trt.conversion.origin import operator_of
 from edge_trt.conversion.registry import ASKS_FOR_SIZE, REFUSED_PART
 from edge_trt.lowering.decompositions import decomposition
@@ -212,7 +212,7 @@ def _no_guards(gm: fx.GraphModule) -> Generator[None]:
     for log in _LOGS:
         log.setLevel(logging.CRITICAL)  # a question that fails is no news to the user
     try:
-        with nullcontext() if shapes is None else shapes.error_on_new_guards():
+        with nullcontext() if shapes is None else no_new_guards(shapes):
             yield
     finally:
         for log, level in zip(_LOGS, levels, strict=True):

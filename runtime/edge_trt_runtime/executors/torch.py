@@ -13,7 +13,7 @@ import numpy as np
 
 from edge_trt_runtime.dtypes import NUMPY_DTYPES
 from edge_trt_runtime.errors import EngineError
-from edge_trt_runtime.executors.torch_operators import missing_operators
+from edge_trt_runtime.executors.torch_operators import load_program, missing_operators
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -59,7 +59,7 @@ class TorchExecutor:
         if threads is not None:
             torch.set_num_threads(threads)
         try:
-            program = torch.export.load(file)
+            program = load_program(torch, file)
             self._module = program.module()
         except Exception as error:
             raise self._failure(f"{path!r} could not be loaded", error) from error

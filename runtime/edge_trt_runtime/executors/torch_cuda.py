@@ -12,7 +12,7 @@ import importlib.util
 from typing import TYPE_CHECKING, Any
 
 from edge_trt_runtime.errors import EngineError
-from edge_trt_runtime.executors.torch_operators import missing_operators
+from edge_trt_runtime.executors.torch_operators import load_program, missing_operators
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -60,7 +60,7 @@ class TorchCudaExecutor:
                 hint=f"import the library that brings {unknown[0]} before loading the bundle",
             )
         try:
-            program = move_to_device_pass(torch.export.load(file), str(self.device))
+            program = move_to_device_pass(load_program(torch, file), str(self.device))
             self.module: Any = program.module()
         except Exception as error:
             raise self.failure(f"{path!r} could not be loaded on the GPU", error) from error

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The operators of other libraries that a ``.pt2`` program calls, seen before torch loads it.
+"""Loading ``.pt2`` programs, and the operators of other libraries that they call, seen before.
 
 torch only says that deserializing failed when one is not registered.
 """
@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import importlib
 import re
+import warnings
 import zipfile
 from typing import Any
 
@@ -16,6 +17,14 @@ _CALL = re.compile(rb'"torch\.ops\.(\w+)\.(\w+)\.\w+"')
 
 _BRINGS_OPERATORS = ("torchvision",)
 """Libraries that may be imported for their operators, which carry the library's name."""
+
+
+def load_program(torch: Any, file: str) -> Any:
+    """Load what ``torch.export.save`` wrote."""
+    with warnings.catch_warnings():
+        # Before 2.13 weights are mapped without the right to write, which nobody does.
+        warnings.filterwarnings("ignore", message="The given buffer is not writable")
+        return torch.export.load(file)
 
 
 def missing_operators(torch: Any, file: str) -> list[str]:
