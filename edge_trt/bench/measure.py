@@ -14,8 +14,9 @@ from functools import partial
 import numpy as np
 
 from edge_trt.bench import machine
+from edge_trt.bench.lanes import lanes_alone_and_together
 from edge_trt.bench.loads import Told, concurrently, measured, side_by_side
-from edge_trt.bench.record import Lane, Lanes, Load, Record, Summary
+from edge_trt.bench.record import Load, Record, Summary
 from edge_trt_jetson.telemetry.sampler import Sampler
 from edge_trt_runtime.bench import Summary as Times
 from edge_trt_runtime.bench import breakdown, sample_inputs
@@ -23,8 +24,6 @@ from edge_trt_runtime.bundle import OpenBundle
 from edge_trt_runtime.checksums import file_entry
 from edge_trt_runtime.opening import load
 from edge_trt_runtime.paths import MANIFEST_NAME
-from edge_trt_runtime.pool.lanes import lanes_here
-from edge_trt_runtime.pool.opening import load_pool
 from edge_trt_runtime.session import Session
 
 
@@ -89,19 +88,17 @@ def measure(path: str, plan: Plan, told: Told, index: int = 0) -> Record:
             saturated = measured(sampler, run, plan.callers, plan.seconds, told)
             parts = breakdown(session, inputs)
             places = {p.segment: p.lane for p in session.places}
-            bundle = _subject(session)
-            opened = session.bundle
-        lanes = measure_lanes(opened, plan, sampler, told) if plan.lanes else None
+        lanes, problems = lanes_alone_and_together(session.bundle, plan, sampler, told)
         after = sampler.latest() or before
     samples = sampler.samples()
     facts = machine.conditions(before, after, plan.root)
     return Record(
         date=datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
-        bundle=bundle, places=places, machine=machine.describe(plan.root), conditions=facts,
-        doubts=machine.still_hot(before, plan.cool_down)
-        + machine.doubts(facts, samples, [single, saturated]), load_ms=load_ms,
-        first_ms=first_ms, single=single, saturated=saturated, stages=_records(parts[0]),
-        segments=_records(parts[1]), lanes=lanes,
+        bundle=_subject(session.bundle), places=places, machine=machine.describe(plan.root),
+        conditions=facts, doubts=machine.still_hot(before, plan.cool_down)
+        + machine.doubts(facts, samples, [single, saturated]) + problems,
+        load_ms=load_ms, first_ms=first_ms, single=single, saturated=saturated,
+        stages=_records(parts[0]), segments=_records(parts[1]), lanes=lanes,
         readings=[machine.reading(sample, start) for sample in samples],
     )  # fmt: skip
 
@@ -124,33 +121,6 @@ def together(paths: Sequence[str], plan: Plan, told: Told) -> tuple[list[Load], 
         for call in calls:
             call()
         return side_by_side(sampler, calls, plan.callers, plan.seconds, "together", told)
-
-
-def measure_lanes(bundle: OpenBundle, plan: Plan, sampler: Sampler, told: Told) -> Lanes | None:
-    """Measures each lane of a bundle alone and all at once; None where it has a single one here.
-
-    Raises:
-        EdgeTrtError: as `measure`.
-    """
-    if len(lanes_here(bundle, plan.device)) < 2:
-        return None
-    with load_pool(bundle, device=plan.device, frames=max(2, plan.callers)) as pool:
-        lanes = pool.lanes
-        inputs = sample_inputs(lanes[0].session)
-        calls = [partial(lane.session.run, inputs) for lane in lanes]
-        for call in calls:
-            call()
-        alone = [
-            side_by_side(sampler, [call], plan.callers, plan.seconds, f"{lane.name} alone", told)[1]
-            for lane, call in zip(lanes, calls, strict=True)
-        ]
-        each, total = side_by_side(sampler, calls, plan.callers, plan.seconds, "all lanes", told)
-        loads = zip(lanes, alone, each, strict=True)
-        found = [
-            Lane(lane.name, lane.stream, {p.segment: p.lane for p in lane.places}, a, b)
-            for lane, a, b in loads
-        ]
-        return Lanes(found, total)
 
 
 def _rested(sampler: Sampler, plan: Plan, told: Told) -> machine.Sample:
@@ -181,11 +151,11 @@ def _records(found: dict[str, Times]) -> dict[str, Summary]:
     return {name: Summary(*times) for name, times in found.items()}
 
 
-def _subject(session: Session) -> dict[str, str]:
-    manifest = session.manifest
-    digest = file_entry(os.path.join(session.bundle.root, MANIFEST_NAME)).sha256
+def _subject(bundle: OpenBundle) -> dict[str, str]:
+    manifest = bundle.manifest
+    digest = file_entry(os.path.join(bundle.root, MANIFEST_NAME)).sha256
     return {
-        "path": session.bundle.root,
+        "path": bundle.root,
         "precision": manifest.precision,
         "producer": manifest.producer,
         "manifest": digest,

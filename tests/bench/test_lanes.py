@@ -13,7 +13,7 @@ import pytest
 from edge_trt.bench import chart, compare, record
 from edge_trt.bench.measure import Plan, measure, together
 from edge_trt.cli import main
-from edge_trt_runtime.errors import EdgeTrtError
+from edge_trt_runtime.errors import EdgeTrtError, EngineError
 from tests.jetson import telemetry_trees
 from tests.runtime.tensorrt.machine import Machine
 from tests.runtime.tensorrt.test_pools import both
@@ -127,6 +127,22 @@ def test_where_there_is_one_lane_nothing_more_is_measured(
     assert measure(str(path), plan(), quiet).lanes is None
     two = both().write(tmp_path / "two.edge")
     assert measure(str(two), plan(lanes=False), quiet).lanes is None
+
+
+def test_what_was_measured_stays_where_a_lane_fails(
+    machine: Callable[..., Machine], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    machine(cores=2)
+    path = both().write(tmp_path / "m.edge")
+
+    def refuse(*_: object, **__: object) -> None:
+        raise EngineError("segment 'main' is for DLA core 1")
+
+    monkeypatch.setattr("edge_trt.bench.lanes.load_pool", refuse)
+    found = measure(str(path), plan(), quiet)
+    assert found.lanes is None
+    assert found.doubts[-1] == "its lanes were not measured: segment 'main' is for DLA core 1"
+    assert found.single.runs >= 10
 
 
 def test_bundles_at_once_in_one_record(
