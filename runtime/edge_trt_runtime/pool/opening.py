@@ -78,38 +78,46 @@ def load_pool(
         "least_counter": least_counter, **options,
     }  # fmt: skip
 
-    def open_all(bundle: OpenBundle) -> list[OpenLane]:
-        chosen = lanes_here(bundle, device) if lanes is None else [*lanes]
-        with ExitStack() as opened:
-            sessions: list[Session] = []
-            for lane in chosen:
-                session = load(
-                    bundle, device=lane.device or device, dla_core=lane.dla_core,
-                    stream=lane.stream, **options,
-                )  # fmt: skip
-                sessions.append(opened.enter_context(session))
-            if lanes is None:
-                chosen, sessions = _without_idle(chosen, sessions)
-            opened.pop_all()
-        return open_lanes(chosen, sessions, frames)
-
     def reopen(
         path: str | os.PathLike[str], signature: Signature
     ) -> tuple[OpenBundle, list[OpenLane]]:
         bundle = open_checked(path)
         check_same_signature(signature, bundle)
-        fresh = open_all(bundle)
-        try:
-            for lane in fresh:
-                check_self_test(lane.session)
-        except BaseException:
-            for lane in fresh:
-                lane.session.close()
-            raise
-        return bundle, fresh
+        return bundle, _tested(_open_all(bundle, device, lanes, options))
 
     bundle = open_checked(path)
-    return Pool(bundle, open_all(bundle), reopen)
+    return Pool(bundle, _open_all(bundle, device, lanes, options), reopen)
+
+
+def _open_all(
+    bundle: OpenBundle, device: str, lanes: Sequence[Lane] | None, options: dict[str, Any]
+) -> list[OpenLane]:
+    """A session for each lane, or none and an error."""
+    chosen = lanes_here(bundle, device) if lanes is None else [*lanes]
+    with ExitStack() as opened:
+        sessions: list[Session] = []
+        for lane in chosen:
+            session = load(
+                bundle, device=lane.device or device, dla_core=lane.dla_core, stream=lane.stream,
+                **options,
+            )  # fmt: skip
+            sessions.append(opened.enter_context(session))
+        if lanes is None:
+            chosen, sessions = _without_idle(chosen, sessions)
+        opened.pop_all()
+    return open_lanes(chosen, sessions, options["frames"])
+
+
+def _tested(lanes: list[OpenLane]) -> list[OpenLane]:
+    """Lanes that passed the recorded cases; closes them all where one does not."""
+    try:
+        for lane in lanes:
+            check_self_test(lane.session)
+    except BaseException:
+        for lane in lanes:
+            lane.session.close()
+        raise
+    return lanes
 
 
 def _without_idle(lanes: list[Lane], sessions: list[Session]) -> tuple[list[Lane], list[Session]]:
