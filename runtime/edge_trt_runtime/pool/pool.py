@@ -233,6 +233,8 @@ class Pool:
             InputError: As :meth:`run`, or when no runs of the bundle's sizes make up the batch.
             EngineError: As :meth:`run`, or when the bundle has no batch.
         """
+        from concurrent.futures import CancelledError
+
         from edge_trt_runtime.pool.batches import batch_sizes, cut, join, rows_of
 
         sizes = batch_sizes(self.signature)
@@ -249,6 +251,8 @@ class Pool:
                 run = _Run({name: array[piece] for name, array in inputs.items()})  # type: ignore[index] (it has a shape)
                 runs.append(self._start(run, None if lane is None else lanes[lane]))
             return join([run.result() for run in runs])
+        except CancelledError:  # by close
+            raise self._queue.closed() from None
         finally:
             for run in runs:  # none may read the caller's arrays any more
                 if not run.cancel():

@@ -16,7 +16,7 @@ import edge_trt_runtime
 from edge_trt_runtime import EngineError, InputError, Pool
 from edge_trt_runtime.manifest import Range
 from edge_trt_runtime.pool.batches import batch_sizes, cut
-from tests.runtime.pool.stubs import SIZES, Stub, pool_of, rows
+from tests.runtime.pool.stubs import SIZES, Stub, pool_of, rows, until
 from tests.support.bundles import Draft, node, relu_draft, spec
 
 
@@ -140,6 +140,36 @@ def test_a_batch_of_which_a_part_fails() -> None:
         go.set()
         caller.join(20)
     assert [str(error) for error in errors] == ["out of memory"]
+
+
+def test_a_batch_that_is_not_done_when_the_pool_is_closed() -> None:
+    go, begun = threading.Event(), threading.Event()
+    errors: list[BaseException] = []
+
+    def work(inputs: Any) -> Any:
+        begun.set()
+        assert go.wait(20)
+        return inputs
+
+    def ask() -> None:
+        try:
+            pool.run_batch({"x": rows(8)})
+        except BaseException as error:
+            errors.append(error)
+
+    signature = relu_draft([2, 4]).manifest().signature
+    pool = pool_of(Stub(work), signature=signature)
+    callers = [threading.Thread(target=call) for call in (ask, pool.close)]
+    callers[0].start()
+    assert begun.wait(20)
+    callers[1].start()
+    until(lambda: not pool.lanes)
+    go.set()
+    for caller in callers:
+        caller.join(20)
+    (error,) = errors
+    assert isinstance(error, EngineError)
+    assert "the pool on /m.edge is closed" in str(error)
 
 
 def test_outputs_that_differ_in_more_than_the_batch(tmp_path: Path) -> None:
