@@ -3,10 +3,12 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from collections import deque
 from queue import SimpleQueue
 from typing import TYPE_CHECKING
+from weakref import WeakSet
 
 from edge_trt_runtime.errors import EngineError
 
@@ -28,6 +30,7 @@ class Queue:
         self._lock = threading.Lock()
         # Who waits does so in C, which Ctrl-C can end anywhere without harm.
         self._waiting: deque[SimpleQueue[OpenLane | None]] = deque()
+        _queues.add(self)
 
     @property
     def lanes(self) -> list[OpenLane]:
@@ -98,6 +101,13 @@ class Queue:
         """What a closed pool says."""
         return EngineError(f"the pool on {self._root} is closed", hint="load the bundle again")
 
+    def begin_again(self) -> None:
+        """Forget the threads of the process that this one was forked from, which had lanes."""
+        self._lock = threading.Lock()
+        self._waiting.clear()
+        for lane in self._lanes:
+            lane.in_flight = 0
+
     def _soonest(self) -> OpenLane | None:
         """The lane with room that is expected to be done first; None where none has room."""
         best: OpenLane | None = None
@@ -124,3 +134,14 @@ class Queue:
             elif not place.empty() and (lane := place.get()) is not None:
                 lane.in_flight -= 1
                 self._hand_out()
+
+
+_queues: WeakSet[Queue] = WeakSet()
+
+
+def _after_fork() -> None:
+    for queue in _queues:
+        queue.begin_again()
+
+
+os.register_at_fork(after_in_child=_after_fork)

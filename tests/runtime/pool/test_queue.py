@@ -3,7 +3,9 @@
 
 from __future__ import annotations
 
+import os
 import threading
+import warnings
 from collections.abc import Callable
 from concurrent.futures import CancelledError
 from typing import Any
@@ -149,6 +151,45 @@ def test_closing_while_it_is_busy() -> None:
     with pytest.raises((CancelledError, EngineError)):
         later.result()
     assert session.closed
+
+
+def test_a_forked_child_has_all_lanes() -> None:
+    """Who had them, or waited for one, is a thread of the parent."""
+    go, begun = threading.Event(), threading.Event()
+
+    def work(inputs: Any) -> Any:
+        if inputs == "parent":
+            begun.set()
+            assert go.wait(20)
+        return {}
+
+    with pool_of(Stub(work)) as pool:
+        read, write = os.pipe()
+        runs = [pool.submit("parent")]  # type: ignore[arg-type]
+        assert begun.wait(20)
+        callers = [threading.Thread(target=pool.run, args=({},)) for _ in range(2)]
+        for caller in callers:
+            caller.start()
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of Python, that other threads are there
+            child = os.fork()
+        if not child:
+            try:
+                for _ in range(2):
+                    pool.submit({}).result(2)
+                pool.close()
+                os.write(write, b"well")
+            finally:
+                os._exit(0)
+        os.close(write)
+        assert os.read(read, 100) == b"well"
+        os.close(read)
+        os.waitpid(child, 0)
+        go.set()
+        for caller in callers:
+            caller.join(20)
+        assert runs[0].result(20) == {}
+        assert [lane.runs for lane in pool.lanes] == [3]
 
 
 def test_observers_see_every_run(fixed_batch: Pool) -> None:
