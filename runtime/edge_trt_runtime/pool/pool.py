@@ -56,7 +56,7 @@ class Pool:
         self._reopen = reopen
         self._observers: tuple[Observer, ...] = ()
         self._workers: ThreadPoolExecutor | None = None
-        self._process = 0
+        self._process = self._room = 0
         self._changing, self._reloading = threading.Lock(), threading.Lock()
         self._open = True
 
@@ -311,14 +311,21 @@ class Pool:
         """Run in another thread."""
         with self._changing:
             self._check_open()
-            if self._workers is None or self._process != os.getpid():
-                from concurrent.futures import ThreadPoolExecutor
-
-                self._process = os.getpid()  # a forked child has no threads of its parent
-                room = sum(lane.room for lane in self._queue.lanes)
-                self._workers = ThreadPoolExecutor(room, "edge_trt-pool")
+            workers = self._workers_for(sum(lane.room for lane in self._queue.lanes))
             work = self._observed if self._observers else self._run
-            return self._workers.submit(work, run, lane)
+            return workers.submit(work, run, lane)
+
+    def _workers_for(self, room: int) -> ThreadPoolExecutor:
+        """Threads for as many runs at once; called with the lock."""
+        forked = self._process != os.getpid()  # a child has no threads of its parent
+        if self._workers is None or forked or self._room != room:
+            from concurrent.futures import ThreadPoolExecutor
+
+            if self._workers is not None and not forked:
+                self._workers.shutdown(wait=False)  # reloading gave other lanes; these runs go on
+            self._process, self._room = os.getpid(), room
+            self._workers = ThreadPoolExecutor(room, "edge_trt-pool")
+        return self._workers
 
     def _ahead(self) -> int:
         """Twice the runs that begin while the slowest lane does those that it takes at once.

@@ -4,12 +4,11 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
-import pytest
 
 from edge_trt_runtime import Lane, Pool
 from edge_trt_runtime.manifest import Range
@@ -42,14 +41,26 @@ class Stub:
 
 
 def pool_of(
-    *sessions: Any, rates: tuple[float, ...] = (), room: int = 1, signature: Any = None
+    *sessions: Any,
+    rates: tuple[float, ...] = (),
+    room: int = 1,
+    signature: Any = None,
+    fresh: Sequence[Any] = (),
 ) -> Pool:
-    lanes = [
-        OpenLane(str(number), 1, session, rates[number] if rates else 1.0, room)
-        for number, session in enumerate(sessions)
-    ]
+    """A pool of these sessions; ``fresh`` are those of the bundle that a reload finds."""
     bundle: Any = SimpleNamespace(root="/m.edge", manifest=SimpleNamespace(signature=signature))
-    return Pool(bundle, lanes, lambda *_: pytest.fail("nothing is reloaded"))
+
+    def lanes(of: Sequence[Any]) -> list[OpenLane]:
+        return [
+            OpenLane(str(number), 1, session, rates[number] if rates else 1.0, room)
+            for number, session in enumerate(of)
+        ]
+
+    def reopen(*_: object) -> Any:
+        assert fresh, "nothing is reloaded"
+        return bundle, lanes(fresh)
+
+    return Pool(bundle, lanes(sessions), reopen)
 
 
 def until(condition: Callable[[], bool]) -> None:

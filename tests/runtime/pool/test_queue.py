@@ -153,6 +153,29 @@ def test_closing_while_it_is_busy() -> None:
     assert session.closed
 
 
+@pytest.mark.parametrize("before", [1, 3])
+def test_as_many_submitted_runs_at_once_as_the_lanes_of_the_bundle_now(before: int) -> None:
+    go, begun = threading.Event(), threading.Semaphore(0)
+
+    def work(_: Any) -> Any:
+        begun.release()
+        assert go.wait(20)
+        return {}
+
+    old, new = [[Stub(work) for _ in range(count)] for count in (before, 2)]
+    with pool_of(*old, fresh=new) as pool:
+        runs = [pool.submit({})]
+        assert begun.acquire(timeout=20)
+        pool.reload()
+        assert all(stub.closed for stub in old)
+        runs += [pool.submit({}) for _ in range(3)]
+        assert all(begun.acquire(timeout=20) for _ in range(2))
+        assert not begun.acquire(timeout=0.1)
+        go.set()
+        assert [run.result(20) for run in runs] == [{}] * 4
+        assert sum(lane.runs for lane in pool.lanes) == 3
+
+
 def test_a_forked_child_has_all_lanes() -> None:
     """Who had them, or waited for one, is a thread of the parent."""
     go, begun = threading.Event(), threading.Event()
