@@ -10,7 +10,7 @@ from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
 
 from edge_trt_runtime.devices import check_device
-from edge_trt_runtime.errors import EngineError
+from edge_trt_runtime.errors import BundleError, EngineError
 from edge_trt_runtime.opening import checked_opener, load
 from edge_trt_runtime.pool.lanes import Lane, lanes_here, on_cpu, open_lanes
 from edge_trt_runtime.pool.pool import Pool
@@ -65,7 +65,7 @@ def load_pool(
         options: All others of :func:`load`, for each session.
 
     Raises:
-        BundleError: As :func:`load`.
+        BundleError: As :func:`load`, or when it is exchanged for another one meanwhile.
         EngineError: Likewise, or when ``lanes`` is empty or a rate is no number above 0.
     """
     _check(lanes, options)
@@ -102,6 +102,12 @@ def _open_all(
                 **options,
             )  # fmt: skip
             sessions.append(opened.enter_context(session))
+            if session.manifest != bundle.manifest:  # each session reads it from the disk
+                raise BundleError(
+                    f"{bundle.root} was exchanged for another bundle while its lanes were opened",
+                    bundle=bundle.root,
+                    hint="load it again",
+                )
         if lanes is None:
             chosen, sessions = _without_idle(chosen, sessions)
         opened.pop_all()

@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 
 import edge_trt_runtime
-from edge_trt_runtime import EngineError, Lane, Session
-from tests.runtime.pool.stubs import TWO, until
+from edge_trt_runtime import BundleError, EngineError, Lane, Session
+from tests.runtime.pool.stubs import SIZES, TWO, rows, until
 from tests.support.bundles import relu_draft, self_tested
 
 
@@ -123,3 +123,26 @@ def test_sessions_are_closed_where_one_can_not_be_opened(
     with pytest.raises(EngineError, match="unknown device"):
         edge_trt_runtime.load_pool(path, lanes=[Lane(), Lane(device="tpu")])
     assert len(closed) == 1
+
+
+def test_a_bundle_that_is_exchanged_meanwhile(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Lanes of two bundles would give one answer or the other."""
+    path = relu_draft().write(tmp_path / "m.edge")
+    other = relu_draft(["n", 4], {"n": SIZES}).write(tmp_path / "other.edge")
+    opened: list[Session] = []
+
+    def load(*arguments: Any, **options: Any) -> Session:
+        opened.append(edge_trt_runtime.load(*arguments, **options))
+        if len(opened) == 1:
+            path.rename(tmp_path / "old.edge")
+            other.rename(path)
+        return opened[-1]
+
+    monkeypatch.setattr("edge_trt_runtime.pool.opening.load", load)
+    with pytest.raises(BundleError, match="was exchanged for another bundle while its lanes"):
+        edge_trt_runtime.load_pool(path, lanes=TWO)
+    for session in opened:
+        with pytest.raises(EngineError, match="closed"):
+            session.run({"x": rows(4)})
