@@ -64,11 +64,12 @@ def _test(candidate: Path, name: str) -> None:
     Raises:
         EngineError: results differ from those of PyTorch.
     """
+    device = "cuda:0"
 
     def opened(stream: int) -> Session:
-        return load(candidate, device="cuda:0", verify=False, stream=stream)
+        return load(candidate, device=device, verify=False, stream=stream)
 
-    failed = [result for result in run_in_streams(opened) if not result.passed]
+    failed = [result for result in run_in_streams(opened, device) if not result.passed]
     if failed:
         first = failed[0]
         stream = f" in stream {first.stream}" if first.stream > 1 else ""

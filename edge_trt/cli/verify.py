@@ -62,7 +62,7 @@ def run(arguments: argparse.Namespace) -> int:
         print(describe_session(session))
         return session
 
-    results = run_in_streams(opened)
+    results = run_in_streams(opened, arguments.device)
     rows = [
         (
             result.case if result.stream == 1 else f"{result.case} in stream {result.stream}",

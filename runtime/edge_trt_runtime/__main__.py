@@ -132,7 +132,7 @@ def _verify(path: str, device: str) -> int:
         print(describe_session(session))
         return session
 
-    results = run_in_streams(opened)
+    results = run_in_streams(opened, device)
     for result in results:
         verdict = f"FAILED: {result.problem}" if result.problem else "passed"
         name = f"{result.case} {result.output}"

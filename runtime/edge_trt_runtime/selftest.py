@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from edge_trt_runtime.errors import BundleError
-from edge_trt_runtime.hybrid.schedule import HOST
 from edge_trt_runtime.opening import load
+from edge_trt_runtime.pool.lanes import lanes_here
 from edge_trt_runtime.session import Session
 from edge_trt_runtime.vectors import read_tensors
 
@@ -58,16 +58,17 @@ def run_self_test(session: Session | str | os.PathLike[str]) -> list[SelfTestRes
         EngineError: When an engine can't run.
     """
     if not isinstance(session, Session):
-        return run_in_streams(lambda stream: load(session, stream=stream))
+        return run_in_streams(lambda stream: load(session, stream=stream), "auto")
     test = session.manifest.self_test
     return [] if test is None else _run_cases(session, test)
 
 
-def run_in_streams(open_stream: Callable[[int], Session]) -> list[SelfTestResult]:
+def run_in_streams(open_stream: Callable[[int], Session], device: str) -> list[SelfTestResult]:
     """Run every recorded case in each stream that has engines of its own where this runs.
 
     Args:
         open_stream: Loads the bundle in a stream; each session is closed before the next one.
+        device: Where, as of :func:`edge_trt_runtime.load`.
 
     Raises:
         BundleError: As :func:`run_self_test`.
@@ -75,9 +76,8 @@ def run_in_streams(open_stream: Callable[[int], Session]) -> list[SelfTestResult
     """
     with open_stream(1) as session:
         results = run_self_test(session)
-        on_host = all(place.lane == HOST for place in session.places)
-        streams = {engine.stream for engine in session.manifest.engines} - {1}
-    for stream in () if on_host else sorted(streams):
+        streams = {lane.stream for lane in lanes_here(session.bundle, device)} - {1}
+    for stream in sorted(streams):
         with open_stream(stream) as session:
             results += [result._replace(stream=stream) for result in run_self_test(session)]
     return results

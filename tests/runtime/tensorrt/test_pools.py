@@ -29,6 +29,14 @@ def both() -> Draft:
     return draft.plan("main", relu_plan(), stream=2, details=BESIDE)
 
 
+def with_case(draft: Draft) -> Draft:
+    recorded = draw(1, 4)
+    cases = {"a/in/x": recorded, "a/out/output": np.maximum(recorded, 0)}
+    draft.files["cases.safetensors"] = save(cases)
+    draft.self_test = SelfTest("cases.safetensors", 1, 0.0, 0.0)
+    return draft
+
+
 @pytest.mark.parametrize(
     ("cores", "expected"),
     [
@@ -41,11 +49,7 @@ def test_a_lane_for_each_core_and_the_gpu(
     machine: Callable[..., Machine], tmp_path: Path, cores: int, expected: list[Any]
 ) -> None:
     here = machine(cores=cores)
-    draft, recorded = both(), draw(1, 4)
-    cases = {"a/in/x": recorded, "a/out/output": np.maximum(recorded, 0)}
-    draft.files["cases.safetensors"] = save(cases)
-    draft.self_test = SelfTest("cases.safetensors", 1, 0.0, 0.0)
-    path = draft.write(tmp_path / "m.edge")
+    path = with_case(both()).write(tmp_path / "m.edge")
     with edge_trt_runtime.load_pool(path, device="cuda") as pool:
         assert [(lane.name, lane.stream, lane.rate) for lane in pool.lanes] == expected
         tests = [
@@ -85,9 +89,11 @@ def test_a_stream_for_another_machine_is_no_lane(
     machine(cores=2)
     draft = relu_draft().plan("main", relu_plan())
     newer = relu_plan(release=(10, 7, 0))
-    path = draft.plan("main", newer, stream=2, target="orin-nx-16gb").write(tmp_path / "m.edge")
+    draft = with_case(draft.plan("main", newer, stream=2, target="orin-nx-16gb"))
+    path = draft.write(tmp_path / "m.edge")
     with edge_trt_runtime.load_pool(path, device="cuda") as pool:
         assert [(lane.name, lane.stream) for lane in pool.lanes] == [("gpu", 1)]
+    assert [result.stream for result in edge_trt_runtime.run_self_test(path)] == [1]
 
 
 def test_streams_share_what_is_the_same(machine: Callable[..., Machine], tmp_path: Path) -> None:
