@@ -384,7 +384,8 @@ def _build_engines(
     ranges, profiles = signature.dims, signature.profiles
     plans = build_plans(networks, options, ranges, step, profiles, sizes, kept, here)
     built = {plan.target for plan in plans.built}
-    bundle.plans = [p for p in bundle.plans if p.target not in built] + plans.built
+    # A runtime takes the first that can run, and boards with the same GPU can run each other's.
+    bundle.plans = plans.built + [p for p in bundle.plans if p.target not in built]
     there = {plan.target for plan in bundle.plans}
     missing = bundle.missing | plans.missing
     bundle.missing = {target: why for target, why in missing.items() if target not in there}

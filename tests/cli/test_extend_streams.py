@@ -298,6 +298,23 @@ def test_wrong_results_of_either_stream_are_not_written(
     assert (bundle / "manifest.json").read_bytes() == before
 
 
+def test_what_a_board_built_runs_there_and_not_the_engines_of_another(
+    tested: tuple[Path, Jetson], make: Make, edge_trt: Command
+) -> None:
+    """Both boards have the same GPU and TensorRT, so that either could run these engines."""
+    bundle, _ = tested
+    assert edge_trt("build", bundle).status == 0
+    other = make(bundle, cores=2, board_tree="orin nx 16gb flashed as orin nano")
+    other.function = "zeros"
+    done = edge_trt("build", bundle)
+    assert done.status == 1
+    assert "fail 4 of the recorded cases" in done.err
+    other.function = "eager"
+    assert edge_trt("build", bundle).status == 0
+    found = [(engine.target, engine.stream) for engine in engines(bundle)]
+    assert found == [("orin-nx-16gb", 1), ("orin-nx-16gb", 2), (TARGET, 1), (TARGET, 2)]
+
+
 @pytest.mark.parametrize(("plans", "status"), [(1.5, 1), (2.5, 0)])
 def test_the_disk_has_room_for_both(
     make: Make, bundle: Path, edge_trt: Command, monkeypatch: pytest.MonkeyPatch,
