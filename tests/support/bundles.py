@@ -64,6 +64,7 @@ class Draft:
     engines: list[Engine] = field(default_factory=list)
     files: dict[str, bytes] = field(default_factory=dict)
     self_test: SelfTest | None = None
+    profiles: list[dict[str, Range]] = field(default_factory=list)
 
     def network(
         self,
@@ -101,7 +102,9 @@ class Draft:
             producer="edge-trt 0.1.0",
             precision="fp32",
             targets=["cpu"],
-            signature=Signature(inputs=self.inputs, outputs=self.outputs, dims=self.dims),
+            signature=Signature(
+                inputs=self.inputs, outputs=self.outputs, dims=self.dims, profiles=self.profiles
+            ),
             segments=self.segments,
             results=self.results,
             engines=self.engines,

@@ -25,8 +25,8 @@ class Part(NamedTuple):
     rows: slice
 
 
-def batch_sizes(signature: Signature) -> Range:
-    """Return the sizes that the batch of one run may have.
+def batch_sizes(signature: Signature) -> list[Range]:
+    """Return the sizes that the batch of one run may have: of each profile, the greatest first.
 
     Raises:
         EngineError: When inputs and outputs have no batch in common.
@@ -36,12 +36,15 @@ def batch_sizes(signature: Signature) -> Range:
     sizes = set(leading.values())
     size = sizes.pop() if len(sizes) == 1 else None
     if isinstance(size, int) and size > 0:
-        return Range(size, size, size, size)
+        return [Range(size, size, size, size)]
     if isinstance(size, str) and size in signature.dims:
         symbol = re.compile(rf"\b{re.escape(size)}\b")
         inside = [s.name for s in specs if any(symbol.search(str(n)) for n in s.shape[1:])]
         if not inside:
-            return signature.dims[size]
+            whole = signature.dims[size]
+            found = [profile[size] for profile in signature.profiles] or [whole]
+            ranges = [Range(r.min, r.opt, r.max, whole.step) for r in found]
+            return sorted(ranges, key=lambda sizes: sizes.max, reverse=True)
         leading = {f"{name} also further in": size for name in inside}
     told = ", ".join(f"{name}: {first}" for name, first in leading.items())
     raise EngineError(
@@ -59,7 +62,7 @@ def rows_of(inputs: Any) -> int:
     return int(sizes.pop()) if len(sizes) == 1 else 0
 
 
-def cut(rows: int, sizes: Range, rates: Sequence[float]) -> list[Part]:
+def cut(rows: int, choices: Sequence[Range], rates: Sequence[float]) -> list[Part]:
     """Cut a batch into runs.
 
     Each lane gets one run, in the ratio of their rates, if runs may be that large and that small.
@@ -67,26 +70,20 @@ def cut(rows: int, sizes: Range, rates: Sequence[float]) -> list[Part]:
 
     Args:
         rows: Of the batch, at least 1.
-        sizes: That a run may have.
+        choices: Sizes that a run may have; those of the first that can be are taken.
         rates: Of the lanes.
 
     Raises:
         InputError: When no runs of these sizes make up the batch.
     """
-    step = sizes.min if sizes.min == sizes.max else sizes.step
-    units, rest = divmod(rows, step)
-    least, most = max(1, sizes.min // step), sizes.max // step
-    if rest == 0:
-        shares = _shares(units, rates, least)
-        lanes = [(lane, share) for lane, share in enumerate(shares) if share]
-        if len(lanes) > 1 and most > 1 and all(least <= share <= most for _, share in lanes):
-            return _parts(lanes, step)
-        count = -(-units // most)
-        small, larger = divmod(units, count)
-        if small >= least:
-            return _parts([(None, small + (i < larger)) for i in range(count)], step)
+    for sizes in choices:
+        parts = _cut(rows, sizes, rates)
+        if parts:
+            return parts
+    told = " or ".join(f"{sizes.min} to {sizes.max}" for sizes in choices)
+    step = _step(choices[0])
     raise InputError(
-        f"a batch of {rows} can't be cut into runs of {sizes.min} to {sizes.max}"
+        f"a batch of {rows} can't be cut into runs of {told}"
         + (f", in steps of {step}" if step > 1 else ""),
         hint="fill it up, or build the model with other sizes",
     )
@@ -109,6 +106,28 @@ def join(results: Sequence[dict[str, np.ndarray]]) -> dict[str, np.ndarray]:
                 hint="use map, which gives the outputs of each run",
             )
     return {name: np.concatenate([result[name] for result in results]) for name in results[0]}
+
+
+def _cut(rows: int, sizes: Range, rates: Sequence[float]) -> list[Part]:
+    """Cut into runs of these sizes; nothing where that can't be."""
+    step = _step(sizes)
+    units, rest = divmod(rows, step)
+    least, most = max(1, -(-sizes.min // step)), sizes.max // step
+    if rest or most < least:
+        return []
+    shares = _shares(units, rates, least)
+    lanes = [(lane, share) for lane, share in enumerate(shares) if share]
+    if len(lanes) > 1 and most > 1 and all(least <= share <= most for _, share in lanes):
+        return _parts(lanes, step)
+    count = -(-units // most)
+    small, larger = divmod(units, count)
+    return _parts(
+        [(None, small + (i < larger)) for i in range(count if small >= least else 0)], step
+    )
+
+
+def _step(sizes: Range) -> int:
+    return sizes.min if sizes.min == sizes.max else sizes.step
 
 
 def _shares(units: int, rates: Sequence[float], least: int) -> list[int]:

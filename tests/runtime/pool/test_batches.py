@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import edge_trt_runtime
-from edge_trt_runtime import EngineError, InputError, Pool
+from edge_trt_runtime import EngineError, InputError, Lane, Pool, Session
 from edge_trt_runtime.manifest import Range
 from edge_trt_runtime.pool.batches import batch_sizes, cut
 from tests.runtime.pool.stubs import SIZES, Stub, pool_of, rows, until
@@ -54,9 +54,9 @@ def test_runs_make_up_the_batch(
     can = rest == 0 and -(-units // most) * smallest <= units
     if not can:
         with pytest.raises(InputError, match=f"a batch of {rows} can't be cut into runs of "):
-            cut(rows, sizes, rates)
+            cut(rows, [sizes], rates)
         return
-    parts = cut(rows, sizes, rates)
+    parts = cut(rows, [sizes], rates)
     covered = [row for part in parts for row in range(rows)[part.rows]]
     assert covered == [*range(rows)]
     lengths = [part.rows.stop - part.rows.start for part in parts]
@@ -77,9 +77,9 @@ def test_shares_are_in_the_ratio_of_rates(rows: int, expected: list[Any] | None)
     sizes, rates = Range(2, 4, 80), [12.0, 3.0, 1.0]
     if expected is None:
         with pytest.raises(InputError, match="a batch of 1 can't be cut into runs of 2 to 80: fil"):
-            cut(rows, sizes, rates)
+            cut(rows, [sizes], rates)
         return
-    parts = cut(rows, sizes, rates)
+    parts = cut(rows, [sizes], rates)
     assert [(part.lane, part.rows.stop - part.rows.start) for part in parts] == expected
 
 
@@ -99,6 +99,30 @@ def test_signatures_without_a_batch(
     draft = Draft([spec("x", inputs)], [spec("output", outputs)], {}, {"n": SIZES})
     with pytest.raises(EngineError, match=rf"a batch can't be split where .*\({problem}\): build"):
         batch_sizes(draft.manifest().signature)
+
+
+@pytest.mark.parametrize(
+    ("count", "expected"),
+    [(1, [1]), (2, [1, 1]), (3, [1, 1, 1]), (4, [4]), (8, [8]), (9, [5, 4]), (12, [8, 4])],
+)
+def test_runs_are_of_sizes_that_a_profile_takes(
+    tmp_path: Path, count: int, expected: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    draft = relu_draft(["n", 4], {"n": Range(1, 4, 8)})
+    draft.profiles = [{"n": Range(1, 1, 1)}, {"n": Range(4, 8, 8)}]
+    lengths: list[int] = []
+    run = Session.run
+
+    def counted(session: Session, inputs: Any, **more: Any) -> Any:
+        lengths.append(len(inputs["x"]))
+        return run(session, inputs, **more)
+
+    monkeypatch.setattr(Session, "run", counted)
+    path = draft.write(tmp_path / "m.edge")
+    with edge_trt_runtime.load_pool(path, lanes=[Lane(rate=2.0), Lane(rate=1.0)]) as pool:
+        x = rows(count)
+        np.testing.assert_array_equal(pool.run_batch({"x": x})["output"], np.maximum(x, 0))
+    assert sorted(lengths, reverse=True) == expected
 
 
 def test_batches_that_are_no_inputs(open_batch: Pool) -> None:
