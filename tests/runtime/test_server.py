@@ -14,6 +14,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -22,12 +23,14 @@ import pytest
 
 import edge_trt_runtime
 from edge_trt_runtime.errors import EdgeTrtError, EngineError, InputError
+from edge_trt_runtime.metrics import Metrics
 from edge_trt_runtime.server import notify
-from edge_trt_runtime.server.__main__ import main
+from edge_trt_runtime.server.__main__ import lane_readings, main
 from edge_trt_runtime.server.arrays import decode, encode
 from edge_trt_runtime.server.http import Server, make_server
 from edge_trt_runtime.server.service import Service
 from tests.cli import bundles
+from tests.runtime.pool.stubs import Stub, pool_of
 
 X = np.linspace(0, 1, 192, dtype=np.float32).reshape(1, 3, 8, 8)
 
@@ -293,6 +296,22 @@ def test_a_bundle_that_is_not_there(tmp_path: Path) -> None:
     assert done.stderr.startswith("error: ")
     assert done.stderr.count("\n") == 1
     assert os.fspath(tmp_path) in done.stderr
+
+
+def test_metrics_name_the_lane_that_is_broken() -> None:
+    """The pool itself is not, while another lane takes runs."""
+    hung, well = Stub(dict), Stub(dict)
+    hung.broken = "main did not end in time"
+    with pool_of(hung, well) as pool:
+        pool.run({})
+        metrics = Metrics()
+        metrics.add_provider(partial(lane_readings, pool))
+        lines = metrics.text().splitlines()
+        assert not pool.broken
+    assert [line for line in lines if line.startswith("edge_trt_lane_")] == [
+        'edge_trt_lane_runs{lane="0"} 0.0', 'edge_trt_lane_runs{lane="1"} 1.0',
+        'edge_trt_lane_broken{lane="0"} 1.0', 'edge_trt_lane_broken{lane="1"} 0.0',
+    ]  # fmt: skip
 
 
 def test_one_core_of_all(capsys: pytest.CaptureFixture[str]) -> None:

@@ -109,7 +109,7 @@ def _serve(options: argparse.Namespace) -> int:
         service = Service(session, waiting=options.waiting)
         service.metrics.watch_board()
         if isinstance(session, Pool):
-            service.metrics.add_provider(partial(_lanes, session))
+            service.metrics.add_provider(partial(lane_readings, session))
         server = make_server(service, options.host, options.port, options.socket)
         heartbeat = Heartbeat(lambda: service.problem)
         _handle_signals(server, service)
@@ -126,11 +126,12 @@ def _serve(options: argparse.Namespace) -> int:
         return 1 if service.problem else 0
 
 
-def _lanes(pool: Pool) -> Iterator[Reading]:
-    """What each lane has done, for Prometheus."""
+def lane_readings(pool: Pool) -> Iterator[Reading]:
+    """What each lane has done, for Prometheus, and which take no runs any more: others go on."""
     for lane in pool.lanes:
-        labels = {"lane": lane.name}
+        labels, broken = {"lane": lane.name}, float(bool(lane.broken))
         yield "edge_trt_lane_runs", "Runs that a lane has done.", labels, float(lane.runs)
+        yield "edge_trt_lane_broken", "1 after a run that did not end in time.", labels, broken
 
 
 def _handle_signals(server: Server, service: Service) -> None:
