@@ -28,9 +28,11 @@ def lanes_alone_and_together(
     Returns:
         What was measured, and sentences on what could not be: the session was measured already.
     """
-    if not plan.lanes or len(lanes_here(bundle, plan.device)) < 2:
+    if not plan.lanes:
         return None, []
     try:
+        if len(lanes_here(bundle, plan.device)) < 2:
+            return None, []
         with load_pool(bundle, device=plan.device, frames=max(2, plan.callers)) as pool:
             return _measured(pool, plan, sampler, told), []
     except EngineError as error:

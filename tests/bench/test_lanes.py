@@ -129,8 +129,9 @@ def test_where_there_is_one_lane_nothing_more_is_measured(
     assert measure(str(two), plan(lanes=False), quiet).lanes is None
 
 
+@pytest.mark.parametrize("step", ["load_pool", "lanes_here"])
 def test_what_was_measured_stays_where_a_lane_fails(
-    machine: Callable[..., Machine], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    machine: Callable[..., Machine], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: str
 ) -> None:
     machine(cores=2)
     path = both().write(tmp_path / "m.edge")
@@ -138,7 +139,7 @@ def test_what_was_measured_stays_where_a_lane_fails(
     def refuse(*_: object, **__: object) -> None:
         raise EngineError("segment 'main' is for DLA core 1")
 
-    monkeypatch.setattr("edge_trt.bench.lanes.load_pool", refuse)
+    monkeypatch.setattr(f"edge_trt.bench.lanes.{step}", refuse)
     found = measure(str(path), plan(), quiet)
     assert found.lanes is None
     assert found.doubts[-1] == "its lanes were not measured: segment 'main' is for DLA core 1"
