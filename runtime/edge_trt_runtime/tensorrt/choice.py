@@ -40,7 +40,9 @@ def find_plan(
     """
     engines = [e for e in bundle.manifest.engines if e.segment == segment.name]
     plans = [e for e in engines if e.flavour != "onnx" and e.stream in (1, stream)]
-    plans.sort(key=lambda engine: engine.stream, reverse=True)  # its own before stream 1
+    # Its own before stream 1, and not that of another board: they were planned together.
+    targets = [engine.target for engine in plans]
+    plans.sort(key=lambda engine: (targets.index(engine.target), -engine.stream))
     if not plans:
         return f"the bundle has no plan for {device.describe()}"
     reasons: list[str] = []

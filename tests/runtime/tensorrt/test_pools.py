@@ -96,6 +96,18 @@ def test_a_stream_for_another_machine_is_no_lane(
     assert [result.stream for result in edge_trt_runtime.run_self_test(path)] == [1]
 
 
+def test_a_stream_of_another_board_is_no_lane(
+    machine: Callable[..., Machine], tmp_path: Path
+) -> None:
+    """Its engines could run here, beside some that they were not planned with."""
+    machine(cores=2)
+    draft = relu_draft().plan("main", relu_plan(), target="orin-nx-16gb")
+    draft.plan("main", relu_plan(), target="agx-orin-64gb", details=ON_DLA)
+    draft.plan("main", relu_plan(), target="agx-orin-64gb", stream=2, details=BESIDE)
+    with edge_trt_runtime.load_pool(draft.write(tmp_path / "m.edge"), device="cuda") as pool:
+        assert [(lane.name, lane.stream) for lane in pool.lanes] == [("gpu", 1)]
+
+
 def test_streams_share_what_is_the_same(machine: Callable[..., Machine], tmp_path: Path) -> None:
     """A segment without a plan of stream 2 is loaded once for the GPU, whatever the stream."""
     here = machine(cores=2)
