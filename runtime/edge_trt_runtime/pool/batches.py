@@ -13,7 +13,7 @@ from edge_trt_runtime.errors import EngineError, InputError
 from edge_trt_runtime.manifest import Range
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from edge_trt_runtime.manifest import Signature
 
@@ -60,6 +60,26 @@ def rows_of(inputs: Any) -> int:
     shapes: list[Sequence[int]] = [getattr(array, "shape", ()) for array in inputs.values()]
     sizes = {shape[0] if len(shape) else 0 for shape in shapes}
     return int(sizes.pop()) if len(sizes) == 1 else 0
+
+
+def part_of(inputs: Mapping[str, Any], rows: slice) -> dict[str, Any]:
+    """Return rows of all inputs, which are not copied.
+
+    Raises:
+        InputError: When an array can't give them, such as a :class:`DeviceArray`.
+    """
+    part: dict[str, Any] = {}
+    for name, array in inputs.items():
+        try:
+            part[name] = array[rows]
+        except TypeError as error:
+            raise InputError(
+                f"input {name!r} is a {type(array).__name__}, which gives no rows for the runs of "
+                "a batch",
+                name=name,
+                hint="give an array of numpy, PyTorch or CuPy",
+            ) from error
+    return part
 
 
 def cut(rows: int, choices: Sequence[Range], rates: Sequence[float]) -> list[Part]:

@@ -235,7 +235,7 @@ class Pool:
         """
         from concurrent.futures import CancelledError
 
-        from edge_trt_runtime.pool.batches import batch_sizes, cut, join, rows_of
+        from edge_trt_runtime.pool.batches import batch_sizes, cut, join, part_of, rows_of
 
         sizes = batch_sizes(self.signature)
         rows = rows_of(inputs)
@@ -248,7 +248,7 @@ class Pool:
         runs: list[Future[dict[str, np.ndarray]]] = []
         try:
             for lane, piece in parts:
-                run = _Run({name: array[piece] for name, array in inputs.items()})  # type: ignore[index] (it has a shape)
+                run = _Run(part_of(inputs, piece))
                 runs.append(self._start(run, None if lane is None else lanes[lane]))
             return join([run.result() for run in runs])
         except CancelledError:  # by close

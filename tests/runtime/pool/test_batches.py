@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import threading
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -130,6 +131,9 @@ def test_batches_that_are_no_inputs(open_batch: Pool) -> None:
     for inputs in ({"y": rows(4)}, {"x": rows(0)}, {"x": np.float32(1)}, {"x": rows(40)[:, :3]}):
         with pytest.raises(InputError, match="input"):
             open_batch.run_batch(inputs)  # type: ignore[arg-type]
+    whole: Any = SimpleNamespace(shape=(20, 4))
+    with pytest.raises(InputError, match="'x' is a SimpleNamespace, which gives no rows"):
+        open_batch.run_batch({"x": whole})
     with pytest.raises(InputError, match=r"a batch of 5 can't be cut .* in steps of 2: fill it up"):
         open_batch.run_batch({"x": rows(5)})
 
