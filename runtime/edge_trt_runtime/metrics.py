@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from edge_trt_runtime.session import Session
 
     Reading = tuple[str, str, Mapping[str, str], float]
-    """Name of a gauge, one sentence on it, labels, value."""
+    """Name of a gauge, or of a counter, which ends in ``_total``; a sentence, labels, value."""
     Provider = Callable[[], Iterable[Reading]]
 
 BUCKETS = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0)
@@ -66,11 +66,11 @@ class Metrics:
         self._providers: list[Provider] = []
 
     def add_provider(self, provider: Provider) -> None:
-        """Add gauges of something else than a session.
+        """Add gauges and counters of something else than a session.
 
         Args:
             provider: called by each `text`, in its thread; returns ``(name, help, labels, value)``
-                for each gauge. What it raises stands in the text as a comment, and the rest of the
+                for each of them. What it raises stands in the text as a comment, and the rest of the
                 text is whole.
         """
         self._providers.append(provider)
@@ -148,7 +148,8 @@ def _gauges(provider: Provider) -> Iterator[str]:
     families: dict[str, list[str]] = {}
     try:
         for name, text, labels, value in provider():
-            head = [f"# HELP {name} {text}", f"# TYPE {name} gauge"]
+            kind = "counter" if name.endswith("_total") else "gauge"
+            head = [f"# HELP {name} {text}", f"# TYPE {name} {kind}"]
             inside = ",".join(f'{key}="{_label(label)}"' for key, label in labels.items())
             sample = f"{name}{{{inside}}} {value!r}" if inside else f"{name} {value!r}"
             families.setdefault(name, head).append(sample)

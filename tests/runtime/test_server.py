@@ -276,7 +276,7 @@ def test_the_whole_process(systemd: socket.socket, bundle: Path, lanes: str) -> 
             assert answer.status == 200
         connection.request("GET", "/metrics")
         metrics = connection.getresponse().read()
-        assert (b'edge_trt_lane_runs{lane="cpu"} 2.0' in metrics) == (lanes == "all")
+        assert (b'edge_trt_lane_runs_total{lane="cpu"} 2.0' in metrics) == (lanes == "all")
         assert b'edge_trt_run_seconds_count{session="server"} 2' in metrics
         process.send_signal(signal.SIGHUP)
         time.sleep(0.5)
@@ -308,8 +308,10 @@ def test_metrics_name_the_lane_that_is_broken() -> None:
         metrics.add_provider(partial(lane_readings, pool))
         lines = metrics.text().splitlines()
         assert not pool.broken
+    assert "# TYPE edge_trt_lane_runs_total counter" in lines
+    assert "# TYPE edge_trt_lane_broken gauge" in lines
     assert [line for line in lines if line.startswith("edge_trt_lane_")] == [
-        'edge_trt_lane_runs{lane="0"} 0.0', 'edge_trt_lane_runs{lane="1"} 1.0',
+        'edge_trt_lane_runs_total{lane="0"} 0.0', 'edge_trt_lane_runs_total{lane="1"} 1.0',
         'edge_trt_lane_broken{lane="0"} 1.0', 'edge_trt_lane_broken{lane="1"} 0.0',
     ]  # fmt: skip
 

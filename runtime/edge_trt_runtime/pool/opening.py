@@ -149,5 +149,10 @@ def _check(lanes: Sequence[Lane] | None, options: dict[str, Any]) -> None:
     if lanes is not None and not lanes:
         raise EngineError("lanes is empty", hint="give one or more, or None for all there are")
     for lane in lanes or ():
+        given: object = lane
+        if not isinstance(given, Lane):
+            raise EngineError(
+                f"{given!r} is no lane", hint="give lanes=[Lane(dla_core=0), Lane(stream=2), ...]"
+            )
         if lane.rate is not None and not 0 < lane.rate < math.inf:
             raise EngineError(f"the rate of a lane is {lane.rate}", hint="give a number above 0")

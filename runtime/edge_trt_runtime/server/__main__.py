@@ -130,7 +130,7 @@ def lane_readings(pool: Pool) -> Iterator[Reading]:
     """What each lane has done, for Prometheus, and which take no runs any more: others go on."""
     for lane in pool.lanes:
         labels, broken = {"lane": lane.name}, float(bool(lane.broken))
-        yield "edge_trt_lane_runs", "Runs that a lane has done.", labels, float(lane.runs)
+        yield "edge_trt_lane_runs_total", "Runs that a lane has done.", labels, float(lane.runs)
         yield "edge_trt_lane_broken", "1 after a run that did not end in time.", labels, broken
 
 

@@ -60,6 +60,7 @@ def test_files_are_compared_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ("options", "problem"),
     [
         ({"lanes": []}, "lanes is empty: give one or more"),
+        ({"lanes": ["gpu"]}, r"'gpu' is no lane: give lanes=\[Lane"),
         ({"lanes": [Lane(rate=0.0)]}, r"the rate of a lane is 0\.0: give a number above 0"),
         ({"lanes": [Lane(), Lane(stream=2)]}, "has no stream 2, its streams are 1: build it with"),
         ({"lanes": [Lane(stream=0)]}, "stream is 0: give 1 or more"),
