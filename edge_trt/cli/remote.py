@@ -38,15 +38,11 @@ UNREACHABLE = 255
 UNKNOWN = 127
 """Exit status of a shell that does not find a command."""
 
-WATCHED = """\
-exec 3<&0
-{command} </dev/null 3<&- & build=$!
-(cat <&3; kill $build) >/dev/null 2>&1 & watch=$!
-exec 3<&-
-wait $build; status=$?
-kill $watch 2>/dev/null
-exit $status
-"""
+WATCHED = (
+    "exec 3<&0; {command} </dev/null 3<&- & build=$!; "
+    "(cat <&3; kill $build) >/dev/null 2>&1 & watch=$!; "
+    "exec 3<&-; wait $build; status=$?; kill $watch 2>/dev/null; exit $status"
+)
 """Ends a command when its input ends: without a terminal, that is how it hears that we are gone."""
 
 
@@ -80,7 +76,8 @@ class Board:
         elif sys.stdin.isatty():  # with a terminal there, Ctrl-C here is Ctrl-C there
             status = subprocess.call([*ssh, "-tt", self.host, command])
         else:
-            status = _held([*ssh, self.host, WATCHED.format(command=command)])
+            watched = shlex.quote(WATCHED.format(command=command))
+            status = _held([*ssh, self.host, f"sh -c {watched}"])  # the user's may be another shell
         if status == UNREACHABLE:
             raise EdgeTrtError(
                 f"ssh can't reach {self.host}, or lost it; its own words are above",

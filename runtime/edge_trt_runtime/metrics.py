@@ -70,8 +70,8 @@ class Metrics:
 
         Args:
             provider: called by each `text`, in its thread; returns ``(name, help, labels, value)``
-                for each of them. What it raises stands in the text as a comment, and the rest of the
-                text is whole.
+                for each of them. What it raises stands in the text as a comment, and the rest of
+                the text is whole.
         """
         self._providers.append(provider)
 
