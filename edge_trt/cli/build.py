@@ -78,6 +78,8 @@ def run(arguments: argparse.Namespace) -> int:
     extends = is_bundle(arguments.model)
     if extends:
         arguments.output = arguments.output or arguments.model
+    if arguments.on == "":
+        raise OptionError("--on names no board", hint="--on user@board; is a shell variable unset?")
     if arguments.remote_command and not arguments.on:
         raise OptionError("--remote-command is about --on", hint="add --on user@board")
     if arguments.untested and not extends:
@@ -88,7 +90,7 @@ def run(arguments: argparse.Namespace) -> int:
         raise OptionError("no place for the bundle is given", hint="add -o model.edge, or --dryrun")
     start = time.perf_counter()
     work = _extend if extends else _dry_run if options.dryrun else _compile
-    if arguments.on:
+    if arguments.on is not None:
         from edge_trt.cli.remote import build_remotely
 
         build_remotely(arguments, options)

@@ -114,6 +114,7 @@ def test_quiet_prints_nothing(edge_trt: Command, calls, tmp_path: Path) -> None:
         (["m.py:f", "--dryrun", "--input", "1x3xx8"], "1x3xx8"),
         (["m.py:f", "-o", "m.edge", "--untested"], "--untested is about a bundle"),
         (["m.py:f", "-o", "m.edge", "--remote-command", "x"], "--remote-command is about --on"),
+        (["m.py:f", "-o", "m.edge", "--on", ""], "--on names no board: --on user@board"),
     ],
 )
 def test_refusals_are_one_line(edge_trt: Command, calls, arguments, message: str) -> None:

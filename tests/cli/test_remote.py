@@ -219,6 +219,9 @@ def test_refusals(
 
 
 def test_only_bundles_and_hosts(bundle: Path, network: Network, edge_trt: Command) -> None:
+    before = (bundle / "manifest.json").read_bytes()
+    assert edge_trt("build", bundle, "--on", "").status == 1  # not a build here
+    assert (bundle / "manifest.json").read_bytes() == before
     done = edge_trt("build", "timm:resnet18", "--on", "me@orin", "-o", bundle)
     assert "timm:resnet18 is none" in done.err
     assert "'-oProxyCommand=x' is no host" in edge_trt("build", bundle, "--on=-oProxyCommand=x").err
