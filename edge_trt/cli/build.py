@@ -78,16 +78,7 @@ def run(arguments: argparse.Namespace) -> int:
     extends = is_bundle(arguments.model)
     if extends:
         arguments.output = arguments.output or arguments.model
-    if arguments.on == "":
-        raise OptionError("--on names no board", hint="--on user@board; is a shell variable unset?")
-    if arguments.remote_command and not arguments.on:
-        raise OptionError("--remote-command is about --on", hint="add --on user@board")
-    if arguments.untested and not extends:
-        raise OptionError(
-            f"--untested is about a bundle, and {arguments.model} is none", hint="leave it out"
-        )
-    if arguments.output is None and not options.dryrun:
-        raise OptionError("no place for the bundle is given", hint="add -o model.edge, or --dryrun")
+    _check(arguments, options, extends=extends)
     start = time.perf_counter()
     work = _extend if extends else _dry_run if options.dryrun else _compile
     if arguments.on is not None:
@@ -106,6 +97,29 @@ def run(arguments: argparse.Namespace) -> int:
     if not arguments.quiet:
         _sum_up(bundle, options, arguments.output, time.perf_counter() - start)
     return 0
+
+
+def _check(arguments: argparse.Namespace, options: CompileOptions, *, extends: bool) -> None:
+    """Refuses what does not go together, before work is spent.
+
+    Raises:
+        OptionError: naming the flag.
+        BundleError: what is called like a bundle is none.
+    """
+    if arguments.on == "":
+        raise OptionError("--on names no board", hint="--on user@board; is a shell variable unset?")
+    if not extends and (os.path.isdir(arguments.model) or arguments.model.endswith(".edge")):
+        from edge_trt_runtime.bundle import open_bundle
+
+        open_bundle(arguments.model)  # raises: no model is called so
+    if arguments.remote_command and not arguments.on:
+        raise OptionError("--remote-command is about --on", hint="add --on user@board")
+    if arguments.untested and not extends:
+        raise OptionError(
+            f"--untested is about a bundle, and {arguments.model} is none", hint="leave it out"
+        )
+    if arguments.output is None and not options.dryrun and arguments.on is None:
+        raise OptionError("no place for the bundle is given", hint="add -o model.edge, or --dryrun")
 
 
 def _compile(arguments: argparse.Namespace, options: CompileOptions) -> Bundle:

@@ -126,6 +126,19 @@ def test_refusals_are_one_line(edge_trt: Command, calls, arguments, message: str
     assert calls == []
 
 
+@pytest.mark.parametrize("flags", [(), ("--on", "me@orin"), ("-o", "v.edge")], ids=" ".join)
+def test_a_bundle_that_is_not_there(
+    edge_trt: Command, calls, tmp_path: Path, flags: tuple[str, ...]
+) -> None:
+    (tmp_path / "empty").mkdir()
+    for name, problem in (("nothing.edge", "does not exist"), ("empty", "is not a bundle")):
+        done = edge_trt("build", tmp_path / name, *flags)
+        assert done.status == 1
+        assert f"{name}' {problem}" in done.err
+        assert done.err == edge_trt("bench", tmp_path / name).err
+    assert calls == []
+
+
 @pytest.mark.parametrize(
     "flags", [["--input", "image=1x3x8x8"], ["--precision", "fp16"], ["--dryrun"]], ids=" ".join
 )
