@@ -204,8 +204,8 @@ def _checked(status: int, board: Board, what: str) -> None:
         return
     raise EdgeTrtError(
         f"{board.host} could not {what} (status {status}); its own words are above",
-        hint="the bundle here is as it was; engines that were complete are kept there, and the "
-        "same command goes on from them",
+        hint="the bundle here is as it was, and the same command goes on from the engines that are "
+        "kept there, if any were complete",
     )
 
 
