@@ -186,12 +186,13 @@ class BundleWriter:
 
         Raises:
             BundleError: When the file is missing there or of another size.
+            EdgeTrtError: When the copy can't be written.
         """
         source, entry = bundle.path(relative), bundle.manifest.files[relative]
         if leaving or bundle.root == self.target:
             self.adopt(source, entry, relative)
         else:
-            shutil.copyfile(source, self.path(relative))
+            self._copy(source, self.path(relative))
             self._entries[relative] = entry
 
     def adopt(self, source: str, entry: FileEntry, relative: str) -> None:
@@ -209,8 +210,17 @@ class BundleWriter:
         try:
             os.link(source, path)
         except OSError:  # a file system without hard links, or another one
-            shutil.copyfile(source, path)
+            self._copy(source, path)
         self._entries[relative] = entry
+
+    def _copy(self, source: str, path: Path) -> None:
+        """Copies a file; what goes wrong is told of the bundle, and not of the file it is from."""
+        try:
+            shutil.copyfile(source, path)
+        except FileNotFoundError:
+            raise
+        except OSError as error:
+            raise self._refusal(error) from error
 
     def commit(self, manifest: Manifest) -> Manifest:
         """Complete ``manifest`` with every file's digest, and put the bundle in place.

@@ -2,6 +2,7 @@
 """Weights that are on disk already are taken from there."""
 
 import re
+import resource
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -161,3 +162,17 @@ def test_large_files_are_hashed_as_they_are(tmp_path):
         written = writer.commit(manifest)
     expected = sha256(data).hexdigest()
     assert {entry.sha256 for entry in written.files.values()} == {expected}
+
+
+def test_a_copy_that_can_not_be_written_names_its_own_place(saved, tmp_path):
+    """A full quota, or a limit of file sizes as here, is no fault of the bundle that is copied."""
+    bundle = edge_trt.load(saved)
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (12000, hard))
+    try:
+        with pytest.raises(EdgeTrtError, match="can't be written") as raised:
+            bundle.save(tmp_path / "b.edge")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert "b.edge" in str(raised.value)
+    assert "a.edge" not in str(raised.value)
