@@ -240,8 +240,8 @@ class CompileOptions:
     dla_mode: str | None = _field(
         None,
         "--dla-mode",
-        "power mode to place layers for, such as MAXN or 30W (default: the one that the board "
-        "starts in)",
+        "power mode to place layers for, such as MAXN, 30W or MODE_30W (default: the one that the "
+        "board starts in)",
         metavar="MODE",
     )
     workspace: int | None = _field(

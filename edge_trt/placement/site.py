@@ -65,7 +65,8 @@ def site_of(
 
     Args:
         name: a target; what is no board has no DLA.
-        mode: the power mode to plan for; by default the one that the board starts in.
+        mode: the power mode to plan for, with or without nvpmodel's `MODE_`, in upper or lower
+            case; by default the one that the board starts in.
         tensorrt: version on the board; by default that of the newest confirmed JetPack with DLA.
         l4t: release on the board, where the version is given.
         offered: DLA cores that TensorRT offers on the board, where it was asked.
@@ -85,9 +86,25 @@ def site_of(
     caps = mode_caps.caps_of(name)
     if not decision.has_dla or caps is None:
         return decision
-    if mode is not None and mode not in caps.modes:
-        raise unknown(f"power mode of {name}", mode, caps.modes, option="dla_mode")
-    return Site(board, decision, tensorrt or "", l4t or "", caps, mode or caps.default)
+    chosen = caps.default if mode is None else _mode(name, mode, caps)
+    return Site(board, decision, tensorrt or "", l4t or "", caps, chosen)
+
+
+def _mode(name: str, wanted: str, caps: BoardCaps) -> str:
+    """A power mode as it is called here, from the spelling of nvpmodel or of a person.
+
+    Raises:
+        OptionError: the board has no such mode.
+    """
+    found = {_plain(mode): mode for mode in caps.modes}.get(_plain(wanted))
+    if found is None:
+        raise unknown(f"power mode of {name}", wanted, caps.modes, option="dla_mode")
+    return found
+
+
+def _plain(mode: str) -> str:
+    """`30W` of `MODE_30W`, which is what nvpmodel and `edge_trt power` print."""
+    return mode.strip().upper().replace(" ", "_").removeprefix("MODE_")
 
 
 def _newest(board: Board) -> str:

@@ -192,6 +192,21 @@ def test_an_unknown_mode_names_those_of_the_board() -> None:
         site_of("orin-nx-16gb", mode="15 W")
 
 
+@pytest.mark.parametrize(
+    ("name", "written", "mode"),
+    [
+        ("agx-orin-64gb", "MODE_30W", "30W"),
+        ("agx-orin-64gb", "mode_30w", "30W"),
+        ("agx-orin-64gb", "30w", "30W"),
+        ("agx-orin-64gb", "maxn", "MAXN"),
+        ("orin-nx-16gb", "MAXN_SUPER", "MAXN_SUPER"),
+        ("orin-nx-16gb", "maxn super", "MAXN_SUPER"),
+    ],
+)
+def test_a_mode_may_be_written_as_power_prints_it(name: str, written: str, mode: str) -> None:
+    assert site(name, mode=written).mode == mode
+
+
 def int8_options(**given: Any) -> CompileOptions:
     base = {"target": "agx-orin-64gb", "precision": "int8", "calibration": "x.npy", "dla": "auto"}
     return CompileOptions(**(base | given))
