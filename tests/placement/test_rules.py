@@ -36,7 +36,7 @@ from edge_trt.network.layers import (
     SoftMax,
     Unary,
 )
-from edge_trt.network.types import DType
+from edge_trt.network.types import DType, TensorType
 from edge_trt.placement.rules import RULES, STATEMENTS
 from edge_trt.placement.rules.products import buffer_banks
 from edge_trt.placement.table import uncovered
@@ -67,7 +67,9 @@ REFUSED: list[tuple[str, Layer, tuple[Any, ...], dict[str, Any]]] = [
     ("G9-shape", Shape(), (X,), {"first": "G1"}),
     ("G9-select", Select(), (X, X, X), {"first": "G1", "dtype": DType.BOOL}),
     ("G11", Quantize(1), (X, ones(8)), {"first": "G1"}),
-    ("X-CAST", Cast(DType.FLOAT16), (X,), {}),
+    ("X-EDGE", Cast(DType.FLOAT16), (X,), {"precision": "fp16"}),
+    ("X-EDGE", Cast(DType.FLOAT32), (X,), {"dtype": DType.UINT8}),
+    ("X-CAST", Cast(DType.FLOAT16), (X,), {"first": "X-EDGE"}),
     ("C-DIMS", conv(dims=3), ((1, 4, 8, 8, 8), ones(4, 4, 1, 1, 1)), {}),
     ("C-WEIGHTS", conv(), (X, (4, 8, 3, 3)), {}),
     ("C-KERNEL", conv(), ((1, 1, 64, 64), ones(1, 1, 33, 33)), {}),
@@ -262,6 +264,15 @@ def test_a_layer_without_a_scale_computes_in_fp16() -> None:
     assert verdict_on(net, scales={"x": 0.1, "y0": 0.1}).precision == "int8"
     assert verdict_on(net, scales={"x": 0.1}).precision == "fp16"
     assert verdict_on(network(Activation("SIGMOID"), X)).precision == "fp16"
+
+
+def test_a_cast_between_layers_is_not_one_at_the_edge() -> None:
+    net = Network("net")
+    x = net.add(Activation("RELU"), net.input("x", TensorType(DType.FLOAT32, X)))
+    x = net.add(Cast(DType.FLOAT16), x, name="layer")
+    net.mark_output(net.add(Activation("RELU"), x), "y")
+    found = verdict_on(net, precision="fp16")
+    assert found.rule is RULE["X-CAST"]
 
 
 def test_control_flow_is_refused() -> None:

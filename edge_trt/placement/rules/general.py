@@ -34,6 +34,8 @@ MOST_SIZE = 8192
 
 
 def _type(node: Node, situation: Situation) -> object:
+    if isinstance(node.layer, Cast):
+        return None  # it has two types, and rules of its own
     compares = isinstance(node.layer, ElementWise) and node.layer.op in COMPARISON
     tensors = [t for t in data(node) if not (compares and t.dtype is DType.BOOL)]
     # In an int8 network float32 stands for what is int8, or fp16, on the device.
@@ -58,6 +60,14 @@ def _open(node: Node, situation: Situation) -> object:
     return next((f"[{', '.join(map(str, shape))}]" for shape in shapes), None)
 
 
+def _edge(node: Node, situation: Situation) -> object:
+    """The two types of a cast that reads an input of the network or makes an output."""
+    before, after = node.inputs[0], node.outputs[0]
+    if before.producer is not None and all(after is not t for t in situation.network.outputs):
+        return None
+    return f"{before.dtype.value} to {after.dtype.value}"
+
+
 def _never(node: Node, situation: Situation) -> object:
     return node.layer.kind
 
@@ -75,7 +85,7 @@ EVERY = (
     ),
     Rule(
         "G1", (), "type", "int8 or float16", "docs-8 docs-11", _type,
-        "compile with --precision int8 or fp16, and keep integers and booleans out of the backbone",
+        "keep integers, booleans and what stays float32 (--fp32-layers) out of the backbone",
     ),
     Rule(
         "G2", (), "batch (all sizes left of C, H, W)", f"at most {MOST_BATCH}", "docs-11", _batch,
@@ -118,6 +128,10 @@ NEVER = (
         "G11", (Quantize, Dequantize), "explicit quantization",
         "one symmetric scale for a tensor, which becomes a dynamic range", "docs-8 docs-11",
         _never, "quantize activations with one scale for each tensor",
+    ),
+    Rule(
+        "X-EDGE", (Cast,), "types", "no cast: this one stands at an input or output", "docs-11",
+        _edge, "nothing to do: types of inputs and outputs are changed outside of the DLA",
     ),
     Rule(
         "X-CAST", (Cast,), "kind", "none inside of a loadable: casts stand at its borders",
