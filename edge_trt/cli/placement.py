@@ -66,8 +66,9 @@ def print_placement(placement: Mapping[str, Any], engines: Sequence[Engine] = ()
 def _print_target(name: str, target: Mapping[str, Any]) -> None:
     unsure = "" if target["certain"] else " (not confirmed)"
     print(f"DLA on {name}: {target['reason']}{unsure}")
+    goal = "everything on DLA" if _only(target) else f"best {target['objective']}"
     print(
-        f"Planned for L4T {target['l4t']}, {target['mode']}, best {target['objective']}; another "
+        f"Planned for L4T {target['l4t']}, {target['mode']}, {goal}; another "
         "JetPack is planned for on the board, another mode with --dla-mode"
     )
     if target["unsure"]:
@@ -133,22 +134,29 @@ def _print_network(network: Mapping[str, Any], target: Mapping[str, Any]) -> Non
         )
     if not network["exact"]:
         print("The limit of loadables binds: this placement is the best found, not proved the best")
-    rows = [row for mode in network["modes"] for row in _rows(mode, target["mode"])]
+    rows = [row for mode in network["modes"] for row in _rows(mode, target)]
     columns = ["mode", "alternative", "#latency, ms", "#inferences/s", "#mJ above idle",
                "#mJ saturated", "#loadables", "#transitions", "note"]  # fmt: skip
     print_table(f"Estimates for {network['network']}", columns, rows)
 
 
-def _rows(mode: Mapping[str, Any], planned: str) -> list[tuple[object, ...]]:
-    name = f"{mode['mode']} (planned)" if mode["mode"] == planned else mode["mode"]
-    return [_row(name, a, best=a["name"] == mode["best"]) for a in mode["alternatives"]]
+def _rows(mode: Mapping[str, Any], target: Mapping[str, Any]) -> list[tuple[object, ...]]:
+    name = f"{mode['mode']} (planned)" if mode["mode"] == target["mode"] else mode["mode"]
+    # `--dla only` takes what was asked for, which need not be the best.
+    mark = "as asked" if _only(target) else "best"
+    return [_row(name, a, mark if a["name"] == mode["best"] else "") for a in mode["alternatives"]]
 
 
-def _row(mode: str, alternative: Mapping[str, Any], *, best: bool) -> tuple[object, ...]:
+def _only(target: Mapping[str, Any]) -> bool:
+    """Whether a target was placed with `--dla only`."""
+    return target.get("policy") == "only"
+
+
+def _row(mode: str, alternative: Mapping[str, Any], mark: str) -> tuple[object, ...]:
     if "latency_ms" not in alternative:
         note = f"not possible: {alternative['why']}"
         return (mode, alternative["name"], "", "", "", "", "", "", note)
-    notes = ["best"] if best else []
+    notes = [mark] if mark else []
     if alternative["why"]:
         notes.append(alternative["why"])
     if len(alternative["streams"]) > 1:

@@ -232,7 +232,7 @@ class _Planner:
         most = cheapest(self._problem, MOST_ON_DLA, self._limit, 0)
         if not most.labels:
             return Alternative(MIXED, why="no loadable is worth its transitions")
-        why = "no loadable is worth its transitions; these are the figures of as much as possible"
+        why = f"the mix with most on DLA: none is better than {ALL_GPU} in the planned mode"
         return self._alternative(MIXED, most.labels, why=why, exact=most.exact)
 
     def _weights(self) -> Weights:

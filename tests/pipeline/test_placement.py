@@ -82,7 +82,7 @@ def test_inspect_shows_the_placement(command: Command, bundle: Path) -> None:
     out = command("inspect", bundle, "--placement").out
     for text in (
         "DLA on cpu: none", f"Placement for {BOARD}", "DLA only, two cores in turn",
-        "Estimates for block0", "30W (planned)", "15W", "all GPU", "Rewritten for DLA",
+        "Estimates for block0", "30W (planned)", "15W", "all GPU", "as asked", "Rewritten for DLA",
         "SH-RANK", "keep four dimensions up to the head", "All figures are estimates",
         "Not confirmed for this board: the power mode it starts in, its idle power",
     ):  # fmt: skip

@@ -25,7 +25,7 @@ from edge_trt.network.types import DType
 from edge_trt.options import CompileOptions
 from edge_trt.placement.assignment import Assignment
 from edge_trt.placement.place import Wish, placed, planned, rewritten
-from edge_trt.placement.planner import ALL_GPU, DLA_ONLY, OBJECTIVES, Objective
+from edge_trt.placement.planner import ALL_GPU, DLA_ONLY, MIXED, OBJECTIVES, Objective
 from edge_trt.placement.regimes import Decision
 from edge_trt.placement.report import of_site
 from edge_trt.placement.site import Site, site_of
@@ -218,6 +218,13 @@ def test_only_is_an_error_with_the_reason_before_calibration() -> None:
     Placement(int8_options()).check([normalized()])
     with pytest.raises(OptionError, match="TensorRT runs nothing of this model"):
         Placement(int8_options(dla="only")).place([])
+
+
+def test_a_mix_that_is_worse_than_the_gpu_says_what_its_figures_are() -> None:
+    found = planned(classifier(depth=2), site(mode="MAXN"), ONLY)
+    mixed = next(a for a in found.modes[0].alternatives if a.name == MIXED)
+    assert found.modes[0].chosen.name == ALL_GPU  # the mean is not for a DLA
+    assert mixed.why == "the mix with most on DLA: none is better than all GPU in the planned mode"
 
 
 def test_fp32_leaves_nothing_to_a_dla() -> None:
