@@ -3,7 +3,7 @@
 
 `none`         TensorRT is not there, or older than what edge_trt builds for
 `strong`       strongly typed engines for the GPU; no DLA
-`weak`         DLA with implicit INT8: dynamic ranges, FP16 and INT8 flags, a calibration cache
+`weak`         DLA with implicit INT8: a dynamic range for each tensor, FP16 and INT8 flags
 `strong-dla`   DLA with explicit types: symmetric Q/DQ on every tensor, casts at the borders
 """
 
