@@ -36,14 +36,20 @@ all on DLA. "above idle" is the energy of a run beyond what the idle board takes
 The board builds an engine that follows the plan. Where two placements side by side have the
 greatest throughput, it builds both: stream 1, with most on DLA, and stream 2, usually all on the
 GPU. `inspect --placement` has a row for each, the recorded cases run on both, and
-`edge_trt_runtime.load_pool` runs them side by side. No plan cuts a batch: cores take whole runs.
+`edge_trt_runtime.load_pool` runs them side by side.
 
-Two cores hold the same loadables and take runs in turn. That has the throughput of a pipeline whose
-stages are perfectly balanced, and passes no tensor from core to core; so a pipeline could only gain
-where one core can't hold all loadables (G5). It would take an engine for each core, as an engine
-runs on one, and is not built: the plan stays within what one core holds, with the loadables of all
-networks and of both streams. Where that binds, the table has "two cores as a pipeline" as an
-estimate of what is left out.
+A plan cuts no batch, as a core takes whole runs. The pool does at run time:
+`load_pool("model.edge").run_batch(inputs)` splits a batch over its lanes (each DLA core, and the
+GPU where stream 2 is there) and joins the results. Where the batch of the bundle is open, each lane
+gets one run in the ratio of its rate; where it is fixed, as on a DLA, the batch is cut into runs of
+that size, which the lanes take as they get free (docs/robot.md).
+
+Two cores hold the same loadables and take runs in turn, which the pool does with the runs that it
+is given. That has the throughput of a pipeline whose stages are perfectly balanced, and passes no
+tensor from core to core; so a pipeline could only gain where one core can't hold all loadables
+(G5). It would take an engine for each core, as an engine runs on one, and is not built: the plan
+stays within what one core holds, with the loadables of all networks and of both streams. Where that
+binds, the table has "two cores as a pipeline" as an estimate of what is left out.
 
 int8 with `--dla` gives every tensor a scale, which takes some accuracy.
 

@@ -20,3 +20,10 @@ def test_the_documentation_is_up_to_date() -> None:
 def test_every_source_is_explained() -> None:
     used = {tag for rule in (*RULES, *STATEMENTS) for tag in rule.source.split()}
     assert used == set(SOURCES)
+
+
+def test_the_page_says_how_a_batch_is_split() -> None:
+    from edge_trt_runtime.pool.pool import Pool
+
+    assert callable(Pool.run_batch)
+    assert "run_batch(inputs)` splits a batch" in " ".join(render().split())
