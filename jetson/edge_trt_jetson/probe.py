@@ -101,7 +101,7 @@ def check_board(found: Detection | None) -> Check:
     release = found.release
     jetpack = f"L4T {found.l4t or 'unknown'}"
     if release is not None:
-        jetpack += f", JetPack {release.jetpack}, TensorRT {release.tensorrt}"
+        jetpack += f", JetPack {release.jetpack} (ships TensorRT {release.tensorrt})"
     name = found.board.name if found.board else found.model or found.soc or "unknown board"
     text = f"{name}; {jetpack}"
     if found.board is not None and not found.board.supported:
@@ -110,7 +110,18 @@ def check_board(found: Detection | None) -> Check:
         )
     if release is not None and release.python_version < (3, 10):
         return Check("board", "broken", text, allows, "flash JetPack 6 or newer")
+    if found.board is None:
+        return Check("board", "missing", text, allows, _name_it(found))
     return Check("board", "ok", text, allows, " ".join(found.warnings))
+
+
+def _name_it(found: Detection) -> str:
+    """What helps where several boards fit: a native build wants to be told which."""
+    names = [board.name for board in found.candidates if board.supported]
+    if not names:
+        return "edge_trt knows no such board (edge_trt boards lists those that it knows)"
+    words = " ".join(found.warnings)
+    return f"{words} Name it: edge_trt build BUNDLE --target {' or '.join(names)}"
 
 
 def check_driver(driver: cuda.Driver, *, on_jetson: bool) -> Check:

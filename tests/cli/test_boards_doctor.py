@@ -10,11 +10,12 @@ from pathlib import Path
 
 import pytest
 
-from edge_trt_jetson import boards, probe
+from edge_trt_jetson import boards, cuda, detect, probe
 from edge_trt_jetson.board_checks import check_memory
 from tests.cli.conftest import Command
 from tests.jetson import telemetry_trees
-from tests.jetson.trees import TREES, plant
+from tests.jetson.test_probe import fake_tensorrt
+from tests.jetson.trees import TREES, plant, tree
 
 LITTLE = "MemTotal: 4000000 kB\nMemAvailable: 500000 kB\n"
 
@@ -75,7 +76,7 @@ def test_doctor_fails_on_a_board_that_is_too_old(edge_trt: Command, tmp_path: Pa
                 "memory": r"\d+\.\d of \d+\.\d GB free",
                 "power mode": "MAXN .*, the fastest",
                 "clocks": "(locked|floating|unknown)",
-                "dla": "TensorRT 10.3.0.* serves 2 DLA cores with implicit INT8",
+                "dla": "can't be told from a copy .*JetPack 6.2.1 ships, TensorRT 10.3.0.* 2 DLA",
             },
         ),
         ("orin nano super", {"power mode": "", "dla": "has no DLA$"}),
@@ -94,6 +95,43 @@ def test_doctor_on_boards(
         assert re.search(pattern, checks[row]["found"]), checks[row]
     for check in checks.values():
         assert check["status"] == "ok" or check["fix"], check
+
+
+ORIN = "agx orin 64gb devkit, JetPack 6.2.1"
+DRIVER = cuda.Driver(True, "12.6", (cuda.Device("Orin", "8.7"),), "")
+HOLLOW = cuda.Driver(False, "", (), "libcuda.so.1 is not installed")
+
+
+@pytest.mark.parametrize(
+    ("trt", "driver", "status", "found"),
+    [
+        (None, DRIVER, "missing", "can't be told without TensorRT; by the version that JetPack"),
+        (2, HOLLOW, "missing", "can't be told without a CUDA driver; by the version, "),
+        (2, DRIVER, "ok", "TensorRT 10.3.0 serves 2 DLA cores"),
+        (1, DRIVER, "ok", "TensorRT 10.3.0 serves 1 DLA core "),
+        (0, DRIVER, "missing", "TensorRT 10.3.0 offers no DLA core on this"),
+    ],
+)
+def test_dla_is_ok_where_tensorrt_offers_it(
+    trt: int | None, driver: cuda.Driver, status: str, found: str,
+    edge_trt: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    module = None if trt is None else fake_tensorrt(trt)
+    monkeypatch.setitem(sys.modules, "tensorrt", module)
+    monkeypatch.setattr(cuda, "driver", lambda: driver)
+    here = detect.detect(plant(tree(ORIN), tmp_path))
+    monkeypatch.setattr(detect, "detect", lambda root: here)
+    checks = {c["name"]: c for c in json.loads(edge_trt("doctor", "--json").out)}
+    assert (checks["dla"]["status"], found in checks["dla"]["found"]) == (status, True), checks
+    assert status == "ok" or checks["dla"]["fix"]
+
+
+def test_doctor_says_whose_files_it_examines(edge_trt: Command, tmp_path: Path) -> None:
+    assert edge_trt("doctor").out.startswith("This machine")
+    done = edge_trt("doctor", "--root", plant(tree(ORIN), tmp_path))
+    assert done.out.startswith(f"Board and its state by the files below {tmp_path}")
+    done = edge_trt("doctor", "--root", tmp_path / "nowhere")
+    assert (done.status, done.err) == (1, f"error: {tmp_path}/nowhere: is no folder\n")
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,7 @@ import pytest
 from edge_trt_jetson import cuda, probe
 from edge_trt_jetson.checks import Check
 from edge_trt_jetson.detect import detect
-from tests.jetson.trees import TREES, plant
+from tests.jetson.trees import TREES, plant, tree
 
 NO_DRIVER = cuda.Driver(
     loaded=False, version="", devices=(), problem="libcuda.so.1 is not installed"
@@ -51,10 +51,16 @@ def test_heavy_packages_are_not_imported() -> None:
 def test_board_check(tree, tmp_path: Path) -> None:
     check = probe.check_board(detect(plant(tree, tmp_path)))
     old = tree.jetpack[0] in "45"
-    assert check.status == ("broken" if old else "ok")
+    assert check.status == ("broken" if old else "ok" if tree.board else "missing")
     assert f"JetPack {tree.jetpack}" in check.found
     if old:
         assert "JetPack 6" in check.fix
+
+
+def test_a_board_that_can_not_be_told_names_the_flag(tmp_path: Path) -> None:
+    check = probe.check_board(detect(plant(tree("tegra234 of a carrier without"), tmp_path)))
+    assert check.status == "missing"  # a native build refuses it
+    assert check.fix.endswith("--target orin-nano-8gb or orin-nx-8gb")
 
 
 def test_driver_states() -> None:
