@@ -2,13 +2,15 @@
 """``edge_trt boards``: the Jetson boards, as data with their certainty.
 
 A value with a question mark is not confirmed; --sources says where each comes from.
-Boards marked "no" in the last column have no JetPack with Python 3.10 or newer.
+Boards marked "no" in the last column have no JetPack with Python 3.10 or newer. In a narrow
+terminal columns are left out, and named below the table.
 """
 
 from __future__ import annotations
 
 import argparse
 import dataclasses
+from collections.abc import Sequence
 
 from edge_trt_jetson import boards
 from edge_trt_jetson.boards import Board
@@ -25,6 +27,9 @@ COLUMNS = {
     "#GB/s": "bandwidth_gbs",
     "JetPack": "jetpack",
 }
+
+# What a narrow terminal does without, the first first.
+DISPENSABLE = ("#GB/s", "#cores", "modules", "chip", "#SM", "#SMs", "JetPack", "#RAM GB", "#DLA")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -46,12 +51,31 @@ def run(arguments: argparse.Namespace) -> int:
         print_table("Values", ["board", "value", "is", "source"], rows)
         print_table("Sources", ["source", "what it is"], boards.sources().items())
         return 0
-    rows = [
-        [*(_text(board, field) for field in COLUMNS.values()), "yes" if board.supported else "no"]
-        for board in known
-    ]
-    print_table("Jetson boards (? = not confirmed)", [*COLUMNS, "target"], rows)
+    _print_what_fits(known)
     return 0
+
+
+def _print_what_fits(known: Sequence[Board]) -> None:
+    """The table with as many columns as the terminal has room for: names are what is typed."""
+    from edge_trt.cli.console import PIPED_WIDTH, console, table
+
+    out, left_out = console(), list[str]()
+    wide = out.options.update(width=PIPED_WIDTH)
+    while True:
+        columns = [name for name in COLUMNS if name not in left_out]
+        rows = [
+            [*(_text(b, COLUMNS[name]) for name in columns), "yes" if b.supported else "no"]
+            for b in known
+        ]
+        made = table("Jetson boards (? = not confirmed)", [*columns, "target"], rows)
+        fits = out.measure(made, options=wide).maximum <= out.width
+        if fits or len(left_out) == len(DISPENSABLE):
+            break
+        left_out.append(DISPENSABLE[len(left_out)])
+    out.print(made)
+    if left_out:
+        names = ", ".join(name.removeprefix("#") for name in left_out)
+        print(f"Left out in {out.width} columns: {names} (--json has everything).")
 
 
 def _text(board: Board, field: str) -> str:

@@ -45,11 +45,12 @@ def print_table(title: str, columns: Sequence[str], rows: Iterable[Sequence[obje
 
 
 def table(title: str, columns: Sequence[str], rows: Iterable[Sequence[object]]) -> Table:
-    """What `print_table` prints."""
+    """What `print_table` prints; what is too wide is folded, and never cut."""
     made = Table(title=Text(title, style="bold"), title_justify="left", box=SIMPLE_HEAD)
     for name in columns:
         right = name.startswith("#")
-        made.add_column(name.removeprefix("#"), justify="right" if right else "left")
+        justify = "right" if right else "left"
+        made.add_column(name.removeprefix("#"), justify=justify, overflow="fold")
     for row in rows:
         made.add_row(*(Text(str(cell), style=STYLES.get(str(cell), "")) for cell in row))
     return made

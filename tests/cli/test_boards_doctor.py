@@ -3,9 +3,15 @@
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import json
+import os
 import re
+import struct
+import subprocess
 import sys
+import termios
 from pathlib import Path
 
 import pytest
@@ -28,6 +34,40 @@ def test_boards_lists_all_with_their_certainty(edge_trt: Command) -> None:
         assert lines[board.name].split()[-1] == ("yes" if board.supported else "no")
     assert "1 x v2?" in lines["orin-nx-8gb"]
     assert "2 x v2 " in lines["agx-orin-64gb"]
+
+
+@pytest.mark.parametrize("width", [40, 80, 100, 200])
+def test_boards_in_a_terminal_names_them_whole(width: int) -> None:
+    """The names are what --target takes; other columns are left out before they are cut."""
+    shown = " ".join(on_terminal(["boards"], width))
+    for board in boards.all_boards():
+        assert f" {board.name} " in shown
+    assert "…" not in shown
+    left_out = "modules" not in shown.partition("nano-2gb")[0]
+    assert left_out == ("modules" in shown.partition("Left out in")[2]) == (width < 150)
+
+
+def test_a_terminal_too_narrow_for_a_name_folds_it() -> None:
+    assert "…" not in "".join(on_terminal(["boards"], 16))
+
+
+def on_terminal(command: list[str], width: int) -> list[str]:
+    """The lines that a command shows on a terminal of that width."""
+    master, slave = os.openpty()
+    fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", 50, width, 0, 0))
+    environment = {k: v for k, v in os.environ.items() if k not in ("COLUMNS", "LINES")}
+    shown = b""
+    with subprocess.Popen(
+        [sys.executable, "-m", "edge_trt", *command], stdin=slave, stdout=slave, stderr=slave,
+        env={**environment, "TERM": "xterm"},
+    ) as process:  # fmt: skip
+        os.close(slave)
+        with contextlib.suppress(OSError):  # the other side is closed
+            while data := os.read(master, 65536):
+                shown += data
+    os.close(master)
+    assert process.returncode == 0, shown
+    return shown.decode().splitlines()
 
 
 def test_boards_sources(edge_trt: Command) -> None:
