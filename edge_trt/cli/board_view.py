@@ -34,7 +34,7 @@ def rows(sample: Sample, root: str = "") -> list[tuple[str, str, str, str, str]]
         sample: What was read.
         root: Where to read power mode and clocks; they are left out by default.
     """
-    found = [*_processors(sample), *_power(sample), *_conditions(sample)]
+    found = [*_processors(sample), *_memory(sample), *_power(sample), *_conditions(sample)]
     if root:
         mode, state = settings(root)
         found.insert(0, ("mode", "", "", "", f"{mode}; clocks {state}"))
@@ -52,26 +52,15 @@ def settings(root: str) -> tuple[str, str]:
 
 
 def _processors(sample: Sample) -> list[tuple[str, str, str, str, str]]:
-    online = [cpu for cpu in sample.cpus if cpu.online]
-    loads = [cpu.load for cpu in online if cpu.load is not None]
-    clock = max((cpu.hz for cpu in online if cpu.hz is not None), default=None)
-    cores = " ".join(
-        "off" if not cpu.online else "-" if cpu.load is None else f"{cpu.load:.0%}"
-        for cpu in sample.cpus
-    )
-    if len(sample.cpus) > _FEW:
-        cores = f"{max(loads):.0%} at most" if loads else "-"
-    mean = sum(loads) / len(loads) if loads else None
-    found = [("cpu", *_bar(mean), _clock(clock), f"{len(online)} cores: {cores}")]
-    gpu = sample.gpu or Engine()
     missing = sample.unavailable
+    gpu = sample.gpu or Engine()
     why = f"unavailable: {missing['gpu']}" if "gpu" in missing else ""
     why = f"load unavailable: {missing['gpu load']}" if "gpu load" in missing else why
-    found.append(("gpu", *_bar(gpu.load), _clock(gpu.hz), why))
+    found = [_cpu(sample), ("gpu", *_bar(gpu.load), _clock(gpu.hz), why)]
     found += [
         (name, *_bar(None), "", f"unavailable: {missing[name]}")
-        for name in ("emc", "engines")
-        if name in missing
+        for name in ("engines", *_ALWAYS)
+        if name in missing and name not in sample.engines
     ]
     for name in _ALWAYS:
         if name in sample.engines:
@@ -85,13 +74,35 @@ def _processors(sample: Sample) -> list[tuple[str, str, str, str, str]]:
     ]
     if busy:
         found.append(("running", *_bar(None), "", ", ".join(busy)))
-    memory = sample.memory
-    if memory is not None:
-        detail = f"{_size(memory.used)} of {_size(memory.total)}"
-        if memory.swap_total:
-            detail += f", swap {_size(memory.swap_used or 0)} of {_size(memory.swap_total)}"
-        found.append(("memory", *_bar(memory.used / max(memory.total, 1)), "", detail))
     return found
+
+
+def _cpu(sample: Sample) -> tuple[str, str, str, str, str]:
+    online = [cpu for cpu in sample.cpus if cpu.online]
+    loads = [cpu.load for cpu in online if cpu.load is not None]
+    clock = max((cpu.hz for cpu in online if cpu.hz is not None), default=None)
+    cores = " ".join(
+        "off" if not cpu.online else "-" if cpu.load is None else f"{cpu.load:.0%}"
+        for cpu in sample.cpus
+    )
+    if len(sample.cpus) > _FEW:
+        cores = f"{max(loads):.0%} at most" if loads else "-"
+    mean = sum(loads) / len(loads) if loads else None
+    details = f"{len(online)} cores: {cores}" if online else ""
+    if "cpu" in sample.unavailable:
+        details = f"{details}. unavailable: {sample.unavailable['cpu']}".removeprefix(". ")
+    return ("cpu", *_bar(mean), _clock(clock), details)
+
+
+def _memory(sample: Sample) -> list[tuple[str, str, str, str, str]]:
+    memory = sample.memory
+    if memory is None:
+        why = sample.unavailable.get("memory")
+        return [("memory", *_bar(None), "", f"unavailable: {why}")] if why else []
+    detail = f"{_size(memory.used)} of {_size(memory.total)}"
+    if memory.swap_total:
+        detail += f", swap {_size(memory.swap_used or 0)} of {_size(memory.swap_total)}"
+    return [("memory", *_bar(memory.used / max(memory.total, 1)), "", detail)]
 
 
 def _state(engine: Engine) -> str:
@@ -108,23 +119,33 @@ def _power(sample: Sample) -> list[tuple[str, str, str, str, str]]:
     else:
         missing = sample.unavailable
         lost = [f"{name} {missing[name]}" for name in sample.watts_of if name in missing]
-        reason = missing.get("power") or "; ".join(lost) or "no rule adds these rails up"
+        reason = missing.get("power") or "; ".join(lost) or missing.get("rails")
+        reason = reason or "no rule adds these rails up"
         found = [("power", "", "", "", f"unavailable: {reason}. {rails}".strip(" ."))]
     return found
 
 
 def _conditions(sample: Sample) -> list[tuple[str, str, str, str, str]]:
     found: list[tuple[str, str, str, str, str]] = []
-    if sample.hottest is not None:
-        zones = ", ".join(f"{n} {c:.1f}" for n, c in sorted(sample.temperatures.items()))
-        found.append(("temperature", "", f"{sample.hottest:.1f} C", "", zones))
+    zones = ", ".join(f"{n} {c:.1f}" for n, c in sorted(sample.temperatures.items()))
+    lost = [
+        f"{name.removesuffix(' temperature')} {reason}"
+        for name, reason in sample.unavailable.items()
+        if name.endswith(" temperature")
+    ]
+    if lost:
+        zones = f"{zones}. unavailable: {', '.join(lost)}".removeprefix(". ")
+    if zones:
+        hottest = "" if sample.hottest is None else f"{sample.hottest:.1f} C"
+        found.append(("temperature", "", hottest, "", zones))
     for name, fan in sample.fans.items():
         turns = "" if fan.rpm is None else f"{fan.rpm} turns per minute"
         found.append((name, *_bar(fan.duty), "", turns))
     throttled = " ".join(sample.throttling)
     unknown = sample.unavailable.get("throttling")
     state = "yes" if throttled else "" if unknown else "no"
-    found.append(("throttling", "", state, "", f"unavailable: {unknown}" if unknown else throttled))
+    details = [throttled, f"unavailable: {unknown}" if unknown else ""]
+    found.append(("throttling", "", state, "", " ".join(filter(None, details))))
     if sample.uptime is not None:
         found.append(("up", "", _duration(sample.uptime), "", ""))
     return found

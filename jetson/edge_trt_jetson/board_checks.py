@@ -69,7 +69,10 @@ def check_sensors(root: Path) -> list[Check]:
         sample = reader.read()
     allows = "energy of a run"
     if sample.watts is None:
-        why = sample.unavailable.get("power", "the rails here give no sum")
+        missing = sample.unavailable
+        lost = [f"{name} {missing[name]}" for name in sample.watts_of if name in missing]
+        why = missing.get("power") or "; ".join(lost) or missing.get("rails")
+        why = why or "the rails here give no sum"
         found = [Check("power sensors", "missing", why, allows, "mount /sys read-only")]
     else:
         told = f"{sample.watts:.1f} W ({' + '.join(sample.watts_of)})"

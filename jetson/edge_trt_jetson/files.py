@@ -11,6 +11,7 @@ from pathlib import Path
 NEEDS_ROOT = "needs root"
 ABSENT = "not here"
 POWERED_OFF = "powered off"
+EMPTY = "is empty"
 
 _WORDS = {
     errno.EACCES: NEEDS_ROOT,
@@ -50,6 +51,14 @@ def text(path: Path) -> str:
         return path.read_bytes().decode("utf-8", "replace").strip("\0\n ")
     except OSError:
         return ""
+
+
+def no_text(path: Path) -> str:
+    """Why a file tells no text; empty if it does."""
+    try:
+        return "" if path.read_bytes().strip(b"\0\n ") else EMPTY
+    except OSError as error:
+        return why(error)
 
 
 def names(folder: Path) -> tuple[list[str], str]:
@@ -115,7 +124,7 @@ class Source:
         try:
             return int(data)
         except ValueError:
-            self.problem = f"says {data[:20]!r}"
+            self.problem = f"says {data[:20]!r}" if data.strip() else EMPTY
             return None
 
     def close(self) -> None:

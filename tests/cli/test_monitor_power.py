@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -53,7 +54,52 @@ def test_monitor_names_the_rail_that_is_missing(edge_trt: Command, tmp_path: Pat
     plant(ORIN, tmp_path)
     (tmp_path / "sys/bus/i2c/devices/1-0040/hwmon/hwmon3/curr2_input").write_text("")
     done = edge_trt("monitor", "--once", "--root", tmp_path)
-    assert "power unavailable: VDD_CPU_CV says b''. VDD_GPU_SOC 2.41 W" in words(done.out)
+    assert "power unavailable: VDD_CPU_CV is empty. VDD_GPU_SOC 2.41 W" in words(done.out)
+
+
+def test_monitor_shows_no_value_of_what_is_empty(edge_trt: Command, tmp_path: Path) -> None:
+    """A copy of a board that went wrong: every row has its reason, and none a value."""
+    plant(ORIN, tmp_path)
+    for path in (*(tmp_path / "sys").rglob("*"), tmp_path / "proc/meminfo", tmp_path / "proc/stat"):
+        if path.is_file():
+            path.write_text("")
+    done = edge_trt("monitor", "--once", "--root", tmp_path)
+    rows = {line.split()[0]: words(line) for line in done.out.splitlines() if line.strip()}
+    for part, reason in {
+        "cpu": r"12 .* unavailable: /proc/stat tells no cores; scaling_cur_freq is empty",
+        "gpu": "unavailable: is empty",
+        "emc": "unavailable: is empty",
+        "dla0": "unavailable: is empty",
+        "dla1": "unavailable: is empty",
+        "memory": "unavailable: is empty",
+        "power": r"unavailable: 1-0040/hwmon3/name is empty; 1-0041/hwmon4/name is empty",
+        "temperature": "unavailable: thermal_zone0 is empty, thermal_zone1 is empty, .*",
+        "throttling": r"unavailable: 1-0040/hwmon3/name is empty \(6 of 6 files that tell it .*\)",
+    }.items():
+        assert re.fullmatch(f"{part} {reason}", rows[part]), rows[part]
+
+
+HWMON = "sys/bus/i2c/devices/1-0040/hwmon/hwmon3"
+ZONES = "sys/devices/virtual/thermal"
+DLA0 = "sys/bus/platform/devices/15880000.nvdla0/power/runtime_status"
+
+
+@pytest.mark.parametrize(
+    ("path", "text", "row"),
+    [
+        (f"{HWMON}/curr1_crit_alarm", "", "unavailable: hwmon3/curr1_crit_alarm is empty (1 of 15"),
+        (f"{HWMON}/in1_label", "", "power unavailable: hwmon3/in1_label is empty. VDD_CPU_CV"),
+        (DLA0, "", "dla0 unavailable: is empty"),
+        (DLA0, "unsupported", "dla0 unavailable: says b'unsupported'"),
+        (f"{ZONES}/thermal_zone0/temp", "", "tj 52.6. unavailable: cpu is empty"),
+    ],
+)  # fmt: skip
+def test_monitor_says_which_file_is_missing(
+    path: str, text: str, row: str, edge_trt: Command, tmp_path: Path
+) -> None:
+    plant(ORIN, tmp_path, debugfs=False)
+    (tmp_path / path).write_text(text)
+    assert row in words(edge_trt("monitor", "--once", "--root", tmp_path).out)
 
 
 def test_monitor_tells_of_throttling(edge_trt: Command, tmp_path: Path) -> None:

@@ -237,7 +237,7 @@ def test_unknown_clocks(tmp_path: Path) -> None:
     write(tmp_path, "sys/class/devfreq/17000000.gpu/max_freq", "")
     found = clocks.read(tmp_path)
     assert found.locked is False  # the cores float: that is enough to know
-    assert "gpu: unavailable (says b'')" in str(found)
+    assert "gpu: unavailable (is empty)" in str(found)
 
 
 SHOWN = """SOC family:tegra234  Machine:NVIDIA Jetson AGX Orin Developer Kit

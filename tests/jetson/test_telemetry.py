@@ -159,11 +159,11 @@ def test_share_of_time_with_power(tmp_path: Path, monkeypatch) -> None:
     clock = iter([100.0, 100.0, 100.4, 100.4])
     with Reader(tmp_path) as reader:
         monkeypatch.setattr("edge_trt_jetson.telemetry.engines.time.monotonic", lambda: next(clock))
-        reader._engines._power.read()
+        reader._engines._power.read({})
         write(
             tmp_path, "sys/bus/platform/devices/15880000.nvdla0/power/runtime_active_time", "7300\n"
         )
-        found = reader._engines._power.read()
+        found = reader._engines._power.read({})
         monkeypatch.undo()
     assert found["dla0"] == (True, pytest.approx(0.75))
     assert found["dla1"] == (False, 0.0)
@@ -177,7 +177,7 @@ def test_rail_that_vanishes_takes_the_total_with_it(tmp_path: Path) -> None:
         write(tmp_path, f"{HWMON}/curr2_input", "")
         sample = reader.read()
         assert sample.watts is None
-        assert sample.unavailable["VDD_CPU_CV"] == "says b''"
+        assert sample.unavailable["VDD_CPU_CV"] == "is empty"
         write(tmp_path, f"{HWMON}/curr2_input", "100\n")
         assert reader.read().watts == pytest.approx(ORIN.watts + 19.112 * 0.016)
 

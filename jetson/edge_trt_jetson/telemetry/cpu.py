@@ -17,12 +17,18 @@ _MEMORY = re.compile(
 
 
 class Cpus:
-    """The cores of the machine below `root`."""
+    """The cores of the machine below `root`.
+
+    Attributes:
+        problem: Why loads or clocks are missing from the last look; empty if they are not, or if
+            this machine has no such files.
+    """
 
     def __init__(self, root: Path) -> None:
         """Look the cores up."""
         self._stat = Source(root / "proc/stat", 1 << 17)  # also where there are hundreds of cores
         self._before: dict[int, tuple[int, int]] = {}
+        self.problem = ""
         folder = root / "sys/devices/system/cpu"
         there, _ = files.names(folder)
         self._numbers = [int(name[3:]) for name in there if re.fullmatch(r"cpu\d+", name)]
@@ -38,6 +44,7 @@ class Cpus:
         """Every core by number; loads are since the last call, so the first one has none."""
         now = self._times()
         clocks = [clock.number() for clock in self._clocks]
+        self.problem = self._why(now)
         cpus: list[Cpu] = []
         for n in sorted({*self._numbers, *now}):
             if now and n not in now:
@@ -67,6 +74,14 @@ class Cpus:
                 found[number] = (whole - ticks[3] - ticks[4], whole)
         return found
 
+    def _why(self, now: dict[int, tuple[int, int]]) -> str:
+        lost = next((c.problem for c in self._clocks if c.problem not in ("", files.ABSENT)), "")
+        clock = f"scaling_cur_freq {lost}" if lost else ""
+        if now:
+            return clock
+        stat = f"/proc/stat {self._stat.problem or 'tells no cores'}"
+        return f"{stat}; {clock}" if clock else stat
+
     def close(self) -> None:
         """Give the descriptors back."""
         for source in (self._stat, *self._clocks):
@@ -80,20 +95,29 @@ def _load(before: tuple[int, int] | None, now: tuple[int, int] | None) -> float 
 
 
 class MemoryReader:
-    """Memory and swap of the machine below `root`."""
+    """Memory and swap of the machine below `root`.
+
+    Attributes:
+        problem: Why the last look gave nothing; empty if it gave something.
+    """
 
     def __init__(self, root: Path) -> None:
         """Open the file."""
         self._source = Source(root / "proc/meminfo", 1 << 13)
+        self.problem = ""
 
     def read(self) -> Memory | None:
         """What is in use: all but what programs could still get. None if it can't be read."""
-        found = {key: int(kb) * 1024 for key, kb in _MEMORY.findall(self._source.read() or b"")}
+        data = self._source.read()
+        self.problem = self._source.problem if data is None else "" if data else files.EMPTY
+        found = {key: int(kb) * 1024 for key, kb in _MEMORY.findall(data or b"")}
         total = found.get(b"MemTotal")
         if total is None:
+            self.problem = self.problem or "/proc/meminfo lacks MemTotal"
             return None
         reclaimable = [found[k] for k in (b"MemFree", b"Buffers", b"Cached") if k in found]
         if b"MemAvailable" not in found and not reclaimable:
+            self.problem = "/proc/meminfo doesn't say what is free"
             return None  # and not that all of it is in use
         available = found.get(b"MemAvailable", sum(reclaimable))
         swap, free = found.get(b"SwapTotal"), found.get(b"SwapFree")

@@ -37,6 +37,8 @@ _ENGINE = re.compile(
 _VIDEO = re.compile(r"[0-9a-f]+\.(vic|nvdec\d?|nvenc\d?|nvjpg\d?|ofa)$")
 _NVDLA = re.compile(r"[0-9a-f]+\.nv(dla\d)$")
 _DLA = re.compile(r"nafll_(dla\d?)(?:_core)?$")
+# What runtime power management says of a device; anything else tells nothing of its power.
+_HAS_POWER = {b"active": True, b"resuming": True, b"suspended": False, b"suspending": False}
 _EMC_RATES = ("sys/kernel/debug/bpmp/debug/clk/emc/rate", "sys/kernel/debug/clk/emc/clk_rate")
 _NO_DEBUGFS = "needs root (no debugfs here)"
 _EMC_FREE = "sys/class/devfreq/bwmgr/cur_freq"  # Thor: readable by everybody
@@ -155,7 +157,7 @@ class Engines:
                 unavailable[name] = clock.problem
             else:
                 found[name] = Engine(None if count is None else count > 0, None, hz)
-        for name, (on, powered) in self._power.read().items():
+        for name, (on, powered) in self._power.read(unavailable).items():
             known = found.get(name, Engine())
             on = known.on if known.on is not None else on
             found[name] = Engine(on, None, known.hz, powered)
@@ -188,8 +190,11 @@ class DlaPower:
         }
         self._before: dict[str, tuple[float, int]] = {}
 
-    def read(self) -> dict[str, tuple[bool | None, float | None]]:
-        """By DLA: whether it has power, and its share of the time since the last call."""
+    def read(self, unavailable: dict[str, str]) -> dict[str, tuple[bool | None, float | None]]:
+        """By DLA: whether it has power, and its share of the time since the last call.
+
+        What is missing goes into `unavailable`, unless it has a reason there already.
+        """
         found: dict[str, tuple[bool | None, float | None]] = {}
         for name, (status, active) in self._sources.items():
             state, milliseconds = status.read(), active.number()
@@ -200,8 +205,12 @@ class DlaPower:
                 if before is not None and now > before[0]:
                     share = (milliseconds - before[1]) / 1000 / (now - before[0])
                     share = min(max(share, 0.0), 1.0)
-            if state is not None:
-                found[name] = state.strip() in (b"active", b"resuming"), share
+            on = _HAS_POWER.get(state.strip()) if state is not None else None
+            if on is not None:
+                found[name] = on, share
+            else:
+                says = f"says {state!r}" if state else files.EMPTY
+                unavailable.setdefault(name, status.problem if state is None else says)
         return found
 
     def close(self) -> None:

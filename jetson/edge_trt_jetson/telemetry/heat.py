@@ -8,7 +8,7 @@ from pathlib import Path
 
 from edge_trt_jetson import files
 from edge_trt_jetson.files import Source
-from edge_trt_jetson.telemetry.rails import channel_label, power_monitors
+from edge_trt_jetson.telemetry.rails import channel_label, nameless, power_monitors
 from edge_trt_jetson.telemetry.sample import Fan
 
 _OFF = -256000  # millidegrees of a zone whose power is off
@@ -50,14 +50,17 @@ class Thermal:
             # Zones of one type (several batteries, say) keep their numbers.
             self._zones[zone.name if name in self._zones else name] = Source(zone / "temp")
 
-    def read(self) -> dict[str, float]:
-        """Degrees Celsius by zone, without zones that are off."""
+    def read(self, unavailable: dict[str, str]) -> dict[str, float]:
+        """Degrees Celsius by zone, without zones that are off; what is missing is told why."""
         found: dict[str, float] = {}
         for name, source in self._zones.items():
             value = source.number()
-            if value is None or value <= _OFF or is_made_up(name, value / 1000):
+            if value is None:
+                if source.problem != files.POWERED_OFF:
+                    unavailable[f"{name} temperature"] = source.problem
                 continue
-            found[name] = value / 1000
+            if value > _OFF and not is_made_up(name, value / 1000):
+                found[name] = value / 1000
         return found
 
     def close(self) -> None:
@@ -119,15 +122,15 @@ class Throttling:
             if (folder / monitor / name).exists()
         ]
         self._before: dict[str, int] = {}
-        self._cooling = _cooling_devices(root / "sys/class/thermal")
+        self._cooling, kindless = _cooling_devices(root / "sys/class/thermal")
+        self._nameless = [*nameless(root), *kindless]
 
-    @property
-    def told(self) -> bool:
-        """Whether anything here tells of throttling."""
-        return bool(self._alarms or self._events or self._cooling)
+    def read(self, unavailable: dict[str, str]) -> tuple[str, ...]:
+        """What holds the board back now, or did since the last call; one sentence each.
 
-    def read(self) -> tuple[str, ...]:
-        """What holds the board back now, or did since the last call; one sentence each."""
+        Where a file of those that tell it can't be read, "nothing" is no answer, and the reason
+        goes into `unavailable`.
+        """
         found = [f"{text}." for text, alarm in self._alarms if alarm.number()]
         for text, counter in self._events:
             count = counter.number()
@@ -140,15 +143,33 @@ class Throttling:
             level = state.number()
             if level is not None and level > 0:
                 found.append(f"{name} slows down: step {level}{f' of {most}' if most else ''}.")
+        if problem := self._problem():
+            unavailable["throttling"] = problem
         return tuple(found)
 
-    def close(self) -> None:
-        """Give the descriptors back."""
-        for source in (
+    def _problem(self) -> str:
+        """Why the last look may have missed something; what has no power throttles nothing."""
+        sources = self._sources()
+        lost = [s for s in sources if s.problem not in ("", files.POWERED_OFF)]
+        told = [f"{s.path.parent.name}/{s.path.name} {s.problem}" for s in lost]
+        told = self._nameless + told
+        if not sources and not told:
+            return "nothing here tells it"
+        if not told:
+            return ""
+        count = len(sources) + len(self._nameless)
+        return f"{told[0]} ({len(told)} of {count} files that tell it can't be read)"
+
+    def _sources(self) -> list[Source]:
+        return [
             *(s for _, s in self._alarms),
             *(s for _, s in self._events),
             *(s for _, s, _ in self._cooling),
-        ):
+        ]
+
+    def close(self) -> None:
+        """Give the descriptors back."""
+        for source in self._sources():
             source.close()
 
 
@@ -165,11 +186,17 @@ def _alarm_text(monitor: Path, name: str) -> str:
     return f"{label or f'channel {number}'} draws more than its {kind} current"
 
 
-def _cooling_devices(folder: Path) -> list[tuple[str, Source, str]]:
+def _cooling_devices(folder: Path) -> tuple[list[tuple[str, Source, str]], list[str]]:
+    """Kind, level and greatest level of each, and those whose kind can't be read."""
     found: list[tuple[str, Source, str]] = []
+    kindless: list[str] = []
     for name in files.names(folder)[0]:
+        if not name.startswith("cooling_device"):
+            continue
         kind = files.text(folder / name / "type")
-        if name.startswith("cooling_device") and kind and not _HARMLESS.search(kind):
+        if not kind:
+            kindless.append(f"{name}/type {files.no_text(folder / name / 'type')}")
+        elif not _HARMLESS.search(kind):
             most = files.text(folder / name / "max_state")
             found.append((kind, Source(folder / name / "cur_state"), most))
-    return found
+    return found, kindless

@@ -56,7 +56,7 @@ def gauges(sample: Sample) -> Iterator[Reading]:
     for zone, celsius in sample.temperatures.items():
         yield "edge_trt_temperature_celsius", "Temperature by zone.", {"zone": zone}, celsius
     throttled = len(sample.throttling)
-    if "throttling" not in sample.unavailable:
+    if throttled or "throttling" not in sample.unavailable:
         text = "Number of things that slow the board down, or did since the last look."
         yield "edge_trt_throttling", text, {}, float(throttled)
     yield from _engines(sample)

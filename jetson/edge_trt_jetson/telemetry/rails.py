@@ -28,6 +28,17 @@ def power_monitors(root: Path) -> list[Path]:
     ]
 
 
+def nameless(root: Path) -> list[str]:
+    """What may be power monitors, but can't be told: the kernel writes a name for each."""
+    bus = root / "sys/bus/i2c/devices"
+    return [
+        f"{device}/{name}/name {problem}"
+        for device in files.names(bus)[0]
+        for name in files.names(bus / device / "hwmon")[0]
+        if (problem := files.no_text(bus / device / "hwmon" / name / "name"))
+    ]
+
+
 def channel_label(monitor: Path, number: int) -> str:
     """Name of a power monitor's channel; empty if it has none."""
     label = files.text(monitor / f"in{number}_label") or files.text(monitor / "label")
@@ -70,6 +81,7 @@ class Rails:
         self._channels = [c for monitor in power_monitors(root) for c in _hwmon_channels(monitor)]
         if not self._channels:
             self._channels = _iio_channels(root / "sys/bus/i2c/drivers/ina3221x")
+        self._problems = [*nameless(root), *_unlabelled(root)]
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -85,7 +97,9 @@ class Rails:
                 rails.append(rail)
             else:
                 unavailable[channel.name] = rail
-        if not self._channels:
+        if self._problems:
+            unavailable["rails"] = "; ".join(self._problems)
+        elif not self._channels:
             unavailable["power"] = "no power monitor here"
         return tuple(rails)
 
@@ -94,6 +108,23 @@ class Rails:
         for channel in self._channels:
             for source in channel.sources():
                 source.close()
+
+
+def _unlabelled(root: Path) -> list[str]:
+    """Channels whose labels can't be read: what isn't connected is labelled so, and not empty."""
+    labels = [
+        monitor / name
+        for monitor in power_monitors(root)
+        for name in files.names(monitor)[0]
+        if re.fullmatch(r"in[1-6]_label", name)
+    ]
+    driver = root / "sys/bus/i2c/drivers/ina3221x"
+    labels += sorted(driver.glob("*/*/rail_name_*"))
+    return [
+        f"{label.parent.name}/{label.name} {problem}"
+        for label in labels
+        if (problem := files.no_text(label))
+    ]
 
 
 def _hwmon_channels(monitor: Path) -> list[_Channel]:

@@ -80,20 +80,25 @@ class Reader:
             missing["gpu"] = problem
         elif gpu.load is None:
             missing["gpu load"] = "NVML alone may tell it, on the running board"
-        if not self._throttling.told:
-            missing["throttling"] = "nothing here tells it"
+        missing |= conditions.unavailable
+        cpus = self._cpus.read()
+        if self._cpus.problem:
+            missing["cpu"] = self._cpus.problem
+        memory = self._memory.read()
+        if memory is None:
+            missing["memory"] = self._memory.problem
         engines = self._engines.read(missing) if self.detection else {}
         uptime = self._uptime.read()
         return Sample(
             time=now,
-            cpus=self._cpus.read(),
+            cpus=cpus,
             gpu=gpu,
             engines=engines,
             temperatures=temperatures,
             rails=rails,
             watts=board_power.total(rails, self.watts_of),
             watts_of=self.watts_of,
-            memory=self._memory.read(),
+            memory=memory,
             fans=conditions.fans,
             throttling=conditions.throttling,
             uptime=_seconds(uptime),
@@ -103,8 +108,12 @@ class Reader:
     def _read_conditions(self, now: float) -> _Conditions:
         if self._conditions is None or now >= self._conditions_due:
             self._conditions_due = now + self._slow
+            missing: dict[str, str] = {}
             self._conditions = _Conditions(
-                self._thermal.read(), self._fans.read(), self._throttling.read()
+                self._thermal.read(missing),
+                self._fans.read(),
+                self._throttling.read(missing),
+                missing,
             )
         return self._conditions
 
@@ -150,6 +159,7 @@ class _Conditions:
     temperatures: dict[str, float]
     fans: dict[str, Fan]
     throttling: tuple[str, ...]
+    unavailable: dict[str, str]
 
 
 def _joined(gpu: Engine | None, asked: nvml.Gpu) -> Engine | None:
