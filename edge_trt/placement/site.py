@@ -119,19 +119,22 @@ def check_targets(
     """Refuses `dla='only'` early where it can't be.
 
     Raises:
-        OptionError: no target has DLA, the mode does not exist, or the precision is fp32.
+        OptionError: a board has no DLA or no target is one, the mode does not exist, or the
+            precision is fp32.
     """
     if policy in (None, "off"):
         return
-    found = [site_of(name, mode=mode) for name in targets]
+    found = {name: site_of(name, mode=mode) for name in targets}
     if policy != "only":
         return
-    reasons = [site.reason for site in found if isinstance(site, Decision)]
-    if len(reasons) == len(found):
+    without = {name: site for name, site in found.items() if isinstance(site, Decision)}
+    refused = [name for name in without if boards.find(name)]
+    if refused or len(without) == len(found):
+        name = (refused or [*without])[0]
         raise OptionError(
-            f"dla='only' can't be: {reasons[0]}",
+            f"dla='only' can't be on {name}: {without[name].reason}",
             option="dla",
-            hint="name a board with DLA as the target, or use dla='auto'",
+            hint="name boards with DLA alone as targets, or use dla='auto'",
         )
     if precision == "fp32":
         raise OptionError(

@@ -28,7 +28,7 @@ from edge_trt.placement.place import Wish, placed, planned, rewritten
 from edge_trt.placement.planner import ALL_GPU, DLA_ONLY, MIXED, OBJECTIVES, Objective
 from edge_trt.placement.regimes import Decision
 from edge_trt.placement.report import of_site
-from edge_trt.placement.site import Site, site_of
+from edge_trt.placement.site import Site, check_targets, site_of
 from edge_trt.placement.step import Placement
 from tests.precision.networks import Net
 from tests.precision.test_int8 import quantized
@@ -250,3 +250,23 @@ def test_a_report_has_the_reasons_and_every_mode() -> None:
     nx = report["targets"]["orin-nx-8gb"]
     assert not nx["certain"]
     assert report["targets"]["orin-nano-8gb"]["networks"] == []
+
+
+@pytest.mark.parametrize(
+    ("targets", "refused"),
+    [
+        (("agx-orin-64gb", "orin-nano-8gb"), "orin-nano-8gb: Jetson Orin Nano 8GB has no DLA"),
+        (("orin-nano-8gb", "cpu"), "orin-nano-8gb: Jetson Orin Nano 8GB has no DLA"),
+        (("cpu", "rtx"), "cpu: target cpu has no DLA"),
+        (("cpu", "agx-orin-64gb", "orin-nx-16gb"), ""),
+    ],
+)
+def test_only_is_an_error_for_each_board_without_dla(
+    targets: tuple[str, ...], refused: str
+) -> None:
+    check_targets(targets, "auto", None, "int8")
+    if not refused:
+        check_targets(targets, "only", None, "int8")
+        return
+    with pytest.raises(OptionError, match=f"dla='only' can't be on {refused}"):
+        check_targets(targets, "only", None, "int8")
