@@ -90,9 +90,9 @@ def run(arguments: argparse.Namespace) -> int:
             _print_written(str(arguments.output), time.perf_counter() - start)
         return 0
     if extends:
-        from edge_trt.cli.extend import for_this_board
+        from edge_trt.cli.extend import for_its_boards
 
-        options = for_this_board(arguments, options)
+        options = for_its_boards(arguments, options)
     bundle = work(arguments, options)
     if not arguments.quiet:
         _sum_up(bundle, options, arguments.output, time.perf_counter() - start)

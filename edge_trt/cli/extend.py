@@ -17,9 +17,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from edge_trt.bundle.kept_folder import kept_folder
+from edge_trt.bundle.layout import PLACEMENT
 from edge_trt.bundle.reader import read_bundle
 from edge_trt.bundle.writer import BundleWriter
 from edge_trt.cli.console import print_warning, progress_or_silence
+from edge_trt.cli.placement import read_placement
 from edge_trt.cli.tested import save_tested
 from edge_trt.engines.board import native_target, why_not_here
 from edge_trt.errors import EdgeTrtError, OptionError
@@ -27,6 +29,7 @@ from edge_trt.options import CompileOptions, option_of
 from edge_trt.pipeline import Bundle, add_engines
 from edge_trt_jetson.board_checks import check_clocks, check_power_mode
 from edge_trt_jetson.boards import find
+from edge_trt_runtime.bundle import open_bundle
 from edge_trt_runtime.errors import EngineError
 
 if TYPE_CHECKING:
@@ -40,16 +43,39 @@ SHAPING = ("precision", "fp32_layers", "fallback", "fallback_ops", "fallback_mod
 FLAGS = {field.name: option_of(field).flag for field in dataclasses.fields(CompileOptions)}
 
 
-def for_this_board(arguments: argparse.Namespace, options: CompileOptions) -> CompileOptions:
-    """The options of a build of a bundle: on a Jetson its own engines, unless others are named.
+def for_its_boards(arguments: argparse.Namespace, options: CompileOptions) -> CompileOptions:
+    """The options of a build of a bundle, with its targets where none are named.
+
+    On a Jetson that is the board itself. Elsewhere flags of a placement are about the boards of the
+    bundle, and all else is about this machine.
 
     Raises:
-        OptionError: an option shapes networks, which are made already.
+        OptionError: an option shapes networks, which are made already, or places layers for no
+            board.
     """
     check_flags(arguments, options)
-    if arguments.target is None and (board := native_target()):
+    if arguments.target is not None:
+        return options
+    if board := native_target():
         return dataclasses.replace(options, target=(board,))
-    return options
+    if options.dla is None:
+        return options
+    if boards := _boards_of(arguments.model):
+        return dataclasses.replace(options, target=boards)
+    raise OptionError(
+        f"--dla is about a board, and {arguments.model} was built for none",
+        option="dla",
+        hint="add --target with its name (edge_trt boards lists them)",
+    )
+
+
+def _boards_of(bundle: str) -> tuple[str, ...]:
+    """The boards that a bundle was built or placed for."""
+    opened = open_bundle(bundle)
+    placed: dict[str, object] = {}
+    if PLACEMENT in opened.manifest.files:
+        placed = read_placement(opened).get("targets", {})
+    return tuple(name for name in dict.fromkeys((*opened.manifest.targets, *placed)) if find(name))
 
 
 def extend(arguments: argparse.Namespace, options: CompileOptions) -> Bundle:

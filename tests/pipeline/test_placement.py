@@ -168,6 +168,43 @@ def test_a_finished_bundle_is_placed_anew_for_another_mode(bundle: Path, tmp_pat
     assert again.placement["targets"][BOARD] == after
 
 
+@pytest.mark.parametrize("flags", [("--dla", "auto"), ("--dla", "only"), ("--dla", "off")])
+def test_a_host_places_anew_for_the_boards_of_the_bundle(
+    bundle: Path, command: Command, tmp_path: Path, flags: tuple[str, ...]
+) -> None:
+    path = edge_trt.load(bundle).save(tmp_path / "m.edge")
+    edge_trt.pipeline.add_engines(
+        loaded := edge_trt.load(path), loaded.options.__class__(target="orin-nx-16gb", dla="auto")
+    )
+    loaded.save(path)
+    before = edge_trt.load(path)
+    more = () if "off" in flags else ("--dla-objective", "throughput", "--dla-mode", "MAXN")
+    done = command("build", path, *flags, *more)
+    assert done.status == 0, done.err
+    after = edge_trt.load(path)
+    assert after.placement["targets"].keys() == before.placement["targets"].keys()
+    assert after.placement["targets"]["cpu"] == before.placement["targets"]["cpu"]
+    for board in (BOARD, "orin-nx-16gb"):
+        found = after.placement["targets"][board]
+        wanted = (flags[1], more[1] if more else "latency", more[3] if more else "")
+        assert (found["policy"], found["objective"], found["mode"]) == wanted
+        assert done.out.count(f"no engine for {board}") == 1
+    assert (path / "engines/cpu").is_dir()
+
+
+@pytest.mark.parametrize("policy", ["auto", "only", "off"])
+def test_a_bundle_for_no_board_has_no_placement_without_a_target(
+    command: Command, tmp_path: Path, policy: str
+) -> None:
+    path = build(Net(), dla=None, target="cpu", self_test=0).save(tmp_path / "m.edge")
+    before = (path / "manifest.json").read_bytes()
+    done = command("build", path, "--dla", policy)
+    assert done.status == 1
+    assert "--dla is about a board" in done.err
+    assert "was built for none: add --target" in done.err
+    assert (path / "manifest.json").read_bytes() == before
+
+
 def test_a_sparse_bundle_says_why_nothing_of_it_is_for_dla(
     command: Command, tmp_path: Path
 ) -> None:
