@@ -35,10 +35,12 @@ def _check_dla(options: CompileOptions) -> None:
     """Refuse what only a placement reads, without one."""
     for name, default in (("dla_objective", "latency"), ("dla_mode", None)):
         if not options.places_dla and getattr(options, name) != default:
+            given = "is not given" if options.dla is None else f"is {options.dla!r}"
             raise OptionError(
-                f"{name} is about DLA, and dla is {options.dla!r}",
+                f"{name} is about a placement on DLA, and dla {given}",
                 option=name,
-                hint="add dla='auto', or leave it out",
+                hint="add dla='auto' (--dla auto, also for a bundle that is placed already), or "
+                "leave it out",
             )
 
 
