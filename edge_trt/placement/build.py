@@ -37,16 +37,40 @@ def start(bundle: Bundle, options: CompileOptions) -> Placement:
 def placed_for_more(bundle: Bundle, options: CompileOptions) -> Generator[None]:
     """Places the layers of a finished bundle for more targets, and back if the block fails.
 
+    Engines of a target whose plan is another one now leave the bundle: it would show them as what
+    became of the new plan. Where the block builds no others, a remark says so.
+
     Raises:
         OptionError: everything was to be on DLA, and can't be.
     """
-    before = bundle.placement
+    before, plans = bundle.placement, bundle.plans
     try:
         _place_for_more(bundle, options)
+        stale = _of_another_plan(before, bundle)
+        bundle.plans = [plan for plan in plans if plan.target not in stale]
         yield
     except BaseException:
-        bundle.placement = before
+        bundle.placement, bundle.plans = before, plans
         raise
+    for target in sorted(stale - {plan.target for plan in bundle.plans}):
+        why = f"the engines for {target} were built by another plan, and are left out"
+        bundle.remarks = [*bundle.remarks, why]
+
+
+def _of_another_plan(before: Mapping[str, Any], bundle: Bundle) -> set[str]:
+    """Targets whose engines were built by another plan than the bundle has now."""
+    earlier: Mapping[str, Any] = before.get("targets", {})
+    now: Mapping[str, Any] = bundle.placement.get("targets", {})
+    built = {plan.target for plan in bundle.plans}
+    return {t for t in built & now.keys() if _planned(earlier.get(t)) != _planned(now[t])}
+
+
+def _planned(placed: Mapping[str, Any] | None) -> list[Any]:
+    """What engines of a target are built by; nothing where all of it is the GPU's anyway."""
+    entries: Sequence[Mapping[str, Any]] = placed["networks"] if placed else ()
+    plans = [(entry["assignment"], entry.get("streams", [])) for entry in entries]
+    regions = [region for assignment, _ in plans for region in assignment["regions"]]
+    return plans if any(region["device"] != "gpu" for region in regions) else []
 
 
 def _place_for_more(bundle: Bundle, options: CompileOptions) -> None:

@@ -10,6 +10,7 @@ import shutil
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
+from unittest.mock import MagicMock
 
 import pytest
 
@@ -240,6 +241,62 @@ def test_off_on_one_board_is_no_wish_for_another(board: Board, edge_trt: Command
     assert edge_trt("build", bundle, "--untested").status == 0
     assert configuration(jetson)[1] == {}
     assert set(compiler.load(bundle).placement["targets"]) == {TARGET}
+
+
+def elsewhere(monkeypatch: pytest.MonkeyPatch) -> None:
+    """From now on this machine is no Jetson."""
+    for module in ("edge_trt.engines.board", "edge_trt.placement.native"):
+        monkeypatch.setattr(f"{module}.this_board", lambda: None)
+
+
+@pytest.mark.parametrize(
+    ("built", "planned", "kept"),
+    [
+        (OFF, (*AUTO, "--dla-objective", "throughput"), False),
+        ((), OFF, False),
+        ((), (*AUTO, "--dla-objective", "throughput", "--dla-mode", "MAXN"), False),
+        (("--dla", "only"), OFF, False),
+        ((), (*AUTO, "--dla-objective", "throughput"), True),
+        (OFF, OFF, True),
+        ((), (), True),
+    ],
+)
+def test_engines_of_another_plan_leave_the_bundle(
+    board: Board, edge_trt: Command, monkeypatch: pytest.MonkeyPatch, built: Sequence[str],
+    planned: Sequence[str], kept: bool,
+) -> None:  # fmt: skip
+    """They were shown as what became of the new plan, with nothing that is not as planned."""
+    _, bundle = board("auto", ORIN, "10.3.0", 2)
+    assert edge_trt("build", bundle, "--untested", *built).status == 0
+    before = [e for e in open_bundle(bundle).manifest.engines if e.target == TARGET]
+    elsewhere(monkeypatch)
+    done = edge_trt("build", bundle, "--untested", *planned)
+    assert done.status == 0, done.err
+    after = [e for e in open_bundle(bundle).manifest.engines if e.target == TARGET]
+    assert after == (before if kept else [])
+    for told in (
+        f"Note: no engine for {TARGET}: TensorRT measures kernels",
+        f"the engines for {TARGET} were built by another plan, and are left out",
+    ):
+        assert flat(done.out).count(told) == (not kept)
+    shown = flat(edge_trt("inspect", bundle, "--placement").out)
+    if planned[:2] == AUTO:
+        rows = shown.partition(f"Engines for {TARGET}")[2]
+        assert (" built " in rows.replace("not built yet", "")) is kept
+
+
+def test_engines_stay_where_a_new_plan_fails(
+    board: Board, edge_trt: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _, path = board("auto", ORIN, "10.3.0", 2)
+    assert edge_trt("build", path, "--untested").status == 0
+    bundle = compiler.load(path)
+    before = (list(bundle.plans), bundle.placement)
+    monkeypatch.setattr(compiler.pipeline, "build_plans", MagicMock(side_effect=OSError))
+    options = compiler.CompileOptions(target=TARGET, dla="off")
+    with pytest.raises(OSError):
+        compiler.pipeline.add_engines(bundle, options)
+    assert (bundle.plans, bundle.placement) == before
 
 
 def test_a_build_that_fails_leaves_the_placement(
