@@ -46,6 +46,7 @@ def settings(root: str) -> tuple[str, str]:
     try:
         modes = power_modes.read(root)
         mode = str(modes.current or f"unknown: {modes.problem}")
+        mode += f" ({modes.doubt})" if modes.doubt else ""
     except BoardError as error:
         mode = f"unknown: {error.message}"
     return mode, clocks.read(root).word

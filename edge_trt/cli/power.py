@@ -35,6 +35,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Show the modes, or change the mode."""
     modes = power_modes.read(arguments.root)
+    if modes.doubt:
+        print(f"warning: {modes.doubt}", file=sys.stderr)
     if arguments.mode:
         target = modes.find(arguments.mode)
         if arguments.root != "/":
@@ -85,7 +87,7 @@ def _marks(modes: PowerModes, mode: PowerMode) -> str:
     marks = {
         "active": modes.current is mode,
         "default": modes.default == mode.id,
-        "fastest": modes.best() is mode,
+        "fastest": modes.best() is mode and not modes.doubt,
     }
     return ", ".join(word for word, holds in marks.items() if holds)
 
@@ -108,6 +110,7 @@ def _print_json(modes: PowerModes, state: Clocks, dla: int) -> None:
             "active": modes.current.name if modes.current else None,
             "default": modes.default,
             "best": modes.best().name,
+            "doubt": modes.doubt,
             "clocks": {
                 "locked": state.locked,
                 **{part.name: dataclasses.asdict(part) for part in state.parts},

@@ -46,6 +46,9 @@ def check_power_mode(root: Path) -> Check:
         return Check("power mode", "missing", "not told", allows, str(error))
     if modes.current is None:
         return Check("power mode", "missing", modes.problem, allows, "sudo nvpmodel -q")
+    if modes.doubt:
+        fix = "copy the file again, or flash the board's own"
+        return Check("power mode", "missing", f"{modes.current}; {modes.doubt}", allows, fix)
     best = modes.best()
     if modes.current == best:
         return Check("power mode", "ok", f"{modes.current}, the fastest", allows)

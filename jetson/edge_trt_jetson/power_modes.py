@@ -123,6 +123,13 @@ class PowerModes:
     current: PowerMode | None = None
     problem: str = ""
 
+    @property
+    def doubt(self) -> str:
+        """What is wrong with the file; empty if it is whole, which PM_CONFIG at its end shows."""
+        if self.default is not None:
+            return ""
+        return f"/{CONF} ends in the middle (no PM_CONFIG): modes and their settings may be missing"
+
     def find(self, wanted: str) -> PowerMode:
         """The mode of a name, of a part of it, or of a number.
 

@@ -240,6 +240,27 @@ def test_modes_of_a_board(edge_trt: Command, tmp_path: Path) -> None:
     assert any(line.startswith("Clocks: floating (cpu: floating up to 2189 MHz") for line in lines)
 
 
+@pytest.mark.parametrize("end", ["< POWER_MODEL ID=2", "GPU MAX_FREQ", "< PM_CONFIG DEFAULT=2 "])
+def test_half_a_list_of_modes_is_said_to_be_one(
+    end: str, edge_trt: Command, tmp_path: Path
+) -> None:
+    conf = plant(ORIN, tmp_path) / "etc/nvpmodel.conf"
+    text = conf.read_text()
+    conf.write_text(text[: text.rindex(end) + len(end)].rstrip(">\n"))
+    done = edge_trt("power", "--root", tmp_path)
+    assert done.err.startswith("warning: /etc/nvpmodel.conf ends in the middle (no PM_CONFIG)")
+    assert "active" in done.out
+    assert "fastest" not in done.out
+    assert "ends in the middle" in json.loads(
+        edge_trt("power", "--json", "--root", tmp_path).out)["doubt"]  # fmt: skip
+    mode = "mode MAXN (id 0) (/etc/nvpmodel.conf ends in the middle"
+    assert mode in words(edge_trt("monitor", "--once", "--root", tmp_path).out)
+    checks = {
+        c["name"]: c for c in json.loads(edge_trt("doctor", "--json", "--root", tmp_path).out)
+    }
+    assert "ends in the middle" in checks["power mode"]["found"]
+
+
 def test_clock_of_a_dla_that_is_not_there_is_not_shown(edge_trt: Command, tmp_path: Path) -> None:
     done = edge_trt("power", "--root", plant(machine("orin nano super"), tmp_path))
     assert "0 15W 6 1728 612 - none" in words(done.out)
