@@ -31,11 +31,19 @@ def summarize(path: str, *, as_json: bool) -> int:
 
 
 def _summarize(lines: Iterable[str], name: str, as_json: bool) -> int:
-    samples = [s for s in tegrastats.read(lines) if s.cpus or s.rails or s.memory]
+    cut: list[str] = []
+    read = [*tegrastats.read(lines, cut)]
+    samples = [s for s in read if s.cpus or s.rails or s.memory]
     if not samples:
         raise BoardError(
-            f"{name} has no line of tegrastats", hint="write one with tegrastats --logfile FILE"
+            f"{name} has no {'whole ' if cut else ''}line of tegrastats",
+            hint="write one with tegrastats --logfile FILE",
         )
+    if cut:
+        print(f"warning: the last line of {name} is half-written, and left out", file=sys.stderr)
+    if len(samples) < len(read):
+        others = _lines(len(read) - len(samples))
+        print(f"warning: {name} has {others} not of tegrastats, left out", file=sys.stderr)
     if as_json:
         import json
 
@@ -50,7 +58,7 @@ def _summarize(lines: Iterable[str], name: str, as_json: bool) -> int:
     rails = dict.fromkeys(rail.name for sample in samples for rail in sample.rails)
     columns = ["rail", "#mean W", "#least", "#most", "energy"]
     table = [_row(rail, samples) for rail in ("", *rails)]
-    print_table(f"{name}: {len(samples)} lines", columns, table)
+    print_table(f"{name}: {_lines(len(samples))}", columns, table)
     if timed > 1:
         print("The uncertainty is that of sampling: a log doesn't tell the sensor's own steps.")
     gpu = [s.gpu.load for s in samples if s.gpu is not None and s.gpu.load is not None]
@@ -65,6 +73,10 @@ def _summarize(lines: Iterable[str], name: str, as_json: bool) -> int:
     if unknown:
         print(f"Not understood: {', '.join([*unknown][:10])}")
     return 0
+
+
+def _lines(count: int) -> str:
+    return f"{count} line{'s' * (count != 1)}"
 
 
 def _row(rail: str, samples: list[Sample]) -> tuple[str, str, str, str, str]:

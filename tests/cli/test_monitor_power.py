@@ -210,7 +210,11 @@ def test_log_of_tegrastats(edge_trt: Command, tmp_path: Path) -> None:
     text = "".join(f"{line.replace('08:49:48', f'08:49:{s:02}')} NEW\n" for s in range(10, 21))
     log.write_text("tegrastats begins\n" + text + line[:40])
     done = edge_trt("monitor", "--tegrastats", log)
-    assert "log: 11 lines" in done.out
+    assert "log: 11 lines\n" in re.sub(" +\n", "\n", done.out)
+    assert done.err == (
+        f"warning: the last line of {log} is half-written, and left out\n"
+        f"warning: {log} has 1 line not of tegrastats, left out\n"
+    )
     out = words(done.out)
     assert "VIN_SYS_5V0) 22.430 22.430 22.430 224.300 J +- 0.010 J (k = 2) in 10 s" in out
     assert "VDD_CPU_CV 14.312 14.312 14.312 143.120 J" in out
@@ -218,6 +222,14 @@ def test_log_of_tegrastats(edge_trt: Command, tmp_path: Path) -> None:
     assert "Not understood: NEW" in out
     lines = edge_trt("monitor", "--tegrastats", log, "--json").out.splitlines()
     assert [json.loads(line)["engines"]["dla0"]["hz"] for line in lines] == [1600000000] * 11
+
+
+def test_log_with_nothing_but_half_a_line(edge_trt: Command, tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    log.write_text(LINES["nano, R32, root"][0])
+    done = edge_trt("monitor", "--tegrastats", log)
+    assert done.status == 1
+    assert f"{log} has no whole line of tegrastats: write one" in done.err
 
 
 def test_log_without_times_has_no_energy(edge_trt: Command, tmp_path: Path) -> None:

@@ -64,11 +64,20 @@ def parse(line: str) -> Sample:
     return _Line(line).sample()
 
 
-def read(lines: Iterable[str]) -> Iterator[Sample]:
-    """Samples of a log, such as an open file; a last line without line break is left out."""
+def read(lines: Iterable[str], cut: list[str] | None = None) -> Iterator[Sample]:
+    """Samples of a log, such as an open file; a last line without line break is left out.
+
+    Args:
+        lines: The log.
+        cut: Gets the line that is left out, if there is one.
+    """
     for line in lines:
-        if line.endswith("\n") and line.strip():
+        if not line.strip():
+            continue
+        if line.endswith("\n"):
             yield parse(line)
+        elif cut is not None:
+            cut.append(line)
 
 
 class _Line:
