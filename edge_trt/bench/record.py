@@ -170,16 +170,18 @@ class Record(msgspec.Struct, frozen=True, kw_only=True):
     def as_dict(self) -> dict[str, Any]:
         """JSON values, with trtexec's summary beside ours."""
         values: dict[str, Any] = msgspec.to_builtins(self)
+        on_host = not self.places or "host" in self.places.values()
+        names = {key: name for key, name in TRTEXEC.items() if key != "compute" or not on_host}
         values["trtexec"] = {
             "Throughput": self.single.throughput,
             "Latency": self.single.latency.trtexec(),
-            **{TRTEXEC[name]: s.trtexec() for name, s in self.stages.items() if name in TRTEXEC},
+            **{names[key]: s.trtexec() for key, s in self.stages.items() if key in names},
         }
         return values
 
 
 TRTEXEC = {"H2D": "H2D Latency", "compute": "GPU Compute Time", "D2H": "D2H Latency"}
-"""trtexec's names of stages."""
+"""trtexec's names of stages; what the processor computed too is no time of a GPU."""
 
 
 class Joint(msgspec.Struct, frozen=True, kw_only=True):

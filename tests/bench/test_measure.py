@@ -96,7 +96,27 @@ def test_a_file_and_back(orin: record.Record, tmp_path: Path) -> None:
     there = json.loads(path.read_text())["trtexec"]
     assert there["Throughput"] == orin.single.throughput
     assert there["Latency"]["percentile(99%)"] == orin.single.latency.p99
-    assert set(there["GPU Compute Time"]) == set(there["Latency"])
+    assert "GPU Compute Time" not in there
+
+
+@pytest.mark.parametrize(
+    ("places", "told"),
+    [
+        ({"main": "gpu"}, True),
+        ({"main": "gpu", "rest": "dla:1"}, True),
+        ({"main": "gpu", "rest": "host"}, False),
+        ({"main": "host"}, False),
+        ({}, False),
+    ],
+)
+def test_time_of_a_gpu_is_told_where_nothing_else_computed(
+    orin: record.Record, places: dict[str, str], told: bool
+) -> None:
+    values = msgspec.structs.replace(orin, places=places).as_dict()
+    assert ("GPU Compute Time" in values["trtexec"]) == told
+    assert values["stages"]["compute"]
+    if told:
+        assert set(values["trtexec"]["GPU Compute Time"]) == set(values["trtexec"]["Latency"])
 
 
 @pytest.mark.parametrize(
