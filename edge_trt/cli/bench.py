@@ -77,19 +77,11 @@ def run(arguments: argparse.Namespace) -> int:
         return _compare(*arguments.compare)
     plan = _checked(arguments)
     from edge_trt.bench import chart, record
-    from edge_trt.bench.measure import measure, together
-    from edge_trt.cli.console import progress_bar
-    from edge_trt_jetson.power_control import held
+    from edge_trt_jetson.power_control import held, terminable
 
-    records: list[Record] = []
-    side: tuple[list[Load], Load] | None = None
-    with held(arguments.mode, lock=arguments.lock_clocks):
-        for index, path in enumerate(arguments.bundle):
-            with progress_bar() as progress:
-                records.append(measure(path, plan, progress, index))
-        if len(records) > 1:
-            with progress_bar() as progress:
-                side = together(arguments.bundle, plan, progress)
+    # Runs in work end first, and the terminal gets its cursor back, after SIGTERM too.
+    with terminable(), held(arguments.mode, lock=arguments.lock_clocks):
+        records, side = _measure(arguments.bundle, plan)
     for found in records:
         _print(found)
     result: Record | Joint = records[0]
@@ -101,6 +93,23 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.chart:
         chart.save(records[0], arguments.chart)
     return 0
+
+
+def _measure(
+    paths: Sequence[str], plan: Plan
+) -> tuple[list[Record], tuple[list[Load], Load] | None]:
+    """Each bundle, and all of them at once where there are several."""
+    from edge_trt.bench.measure import measure, together
+    from edge_trt.cli.console import progress_bar
+
+    records: list[Record] = []
+    for index, path in enumerate(paths):
+        with progress_bar() as progress:
+            records.append(measure(path, plan, progress, index))
+    if len(records) < 2:
+        return records, None
+    with progress_bar() as progress:
+        return records, together(paths, plan, progress)
 
 
 def _checked(arguments: argparse.Namespace) -> Plan:

@@ -121,8 +121,9 @@ def _show(looks: Iterator[Sample], found: Detection | None, root: str) -> None:
 
     from edge_trt.cli.board_view import COLUMNS, rows, title
     from edge_trt.cli.console import console, table
+    from edge_trt_jetson.power_control import terminable
 
-    with Live(console=console(), auto_refresh=False, screen=False) as live:
+    with terminable(), Live(console=console(), auto_refresh=False, screen=False) as live:
         try:
             for sample in looks:
                 note = Text("Ctrl-C ends it.", style="dim")

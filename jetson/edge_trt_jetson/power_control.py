@@ -199,7 +199,7 @@ def held(
     before = current_mode(modes, run)
     target = before if mode is None else modes.find(mode) if isinstance(mode, str) else mode
     undo: list[Callable[[], None]] = []
-    with tempfile.TemporaryDirectory(prefix="edge_trt-") as folder, _terminable():
+    with tempfile.TemporaryDirectory(prefix="edge_trt-") as folder, terminable():
         try:
             with _uninterrupted():
                 _hold(before, target, lock, str(Path(folder, "clocks")), undo, run)
@@ -257,7 +257,7 @@ def _tool(name: str) -> str:
 
 
 @contextmanager
-def _terminable() -> Generator[None]:
+def terminable() -> Generator[None]:
     """Let SIGTERM raise SystemExit, as Ctrl-C raises KeyboardInterrupt, so that blocks end well."""
     if threading.current_thread() is not threading.main_thread():
         yield  # only the main thread may say what a signal does

@@ -3,11 +3,16 @@
 
 from __future__ import annotations
 
+import os
+import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 from tests.cli.conftest import Command
+from tests.jetson.telemetry_trees import machine, plant
 
 QUICK = ["--seconds", "0.1", "--warm-up", "0", "--device", "cpu"]
 
@@ -74,3 +79,34 @@ def test_refusals(
     assert done.status == 1
     assert problem in done.err
     assert "Traceback" not in done.err
+
+
+HIDDEN, SHOWN = b"\x1b[?25l", b"\x1b[?25h"  # what a terminal is told of its cursor
+
+
+@pytest.mark.parametrize("command", ["bench", "monitor"])
+def test_sigterm_leaves_the_terminal_as_it_was(command: str, bundle: Path, tmp_path: Path) -> None:
+    arguments, begun = ["bench", str(bundle), "--device", "cpu", "--seconds", "60"], b"one caller"
+    if command == "monitor":
+        root = plant(machine("agx orin, R36"), tmp_path / "root")
+        arguments, begun = ["monitor", "--root", str(root)], b"8.72 W"
+    master, slave = os.openpty()
+    with subprocess.Popen(
+        [sys.executable, "-m", "edge_trt", *arguments], stdin=slave, stdout=slave, stderr=slave,
+        env={**os.environ, "TERM": "xterm", "COLUMNS": "120"},
+    ) as process:  # fmt: skip
+        os.close(slave)
+        shown = b""
+        while begun not in shown:
+            shown += os.read(master, 65536)
+        process.send_signal(signal.SIGTERM)
+        try:
+            while data := os.read(master, 65536):
+                shown += data
+        except OSError:  # the other side is closed
+            pass
+    os.close(master)
+    assert process.returncode == 143
+    assert HIDDEN in shown
+    assert shown.rindex(SHOWN) > shown.rindex(HIDDEN)
+    assert b"Traceback" not in shown
