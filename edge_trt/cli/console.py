@@ -56,6 +56,11 @@ def table(title: str, columns: Sequence[str], rows: Iterable[Sequence[object]]) 
     return made
 
 
+def print_text(text: str) -> None:
+    """Print a sentence, broken between words on a terminal and on one line when piped."""
+    console().print(Text(text))
+
+
 def print_json(data: object) -> None:
     """Print data for programs."""
     print(json.dumps(data, indent=2))

@@ -7,7 +7,8 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from edge_trt.cli.console import print_table
+from edge_trt.cli.console import print_table, print_text
+from edge_trt.cli.estimates import LEGEND, Notes, asked_for_all, print_estimates
 from edge_trt_runtime.errors import BundleError, EdgeTrtError
 
 if TYPE_CHECKING:
@@ -55,25 +56,26 @@ def print_placement(placement: Mapping[str, Any], engines: Sequence[Engine] = ()
     targets: Mapping[str, Mapping[str, Any]] = placement.get("targets", {})
     for name, target in targets.items():
         if not target["networks"]:
-            print(f"DLA on {name}: none, {target['reason']}")
+            print_text(f"DLA on {name}: none, {target['reason']}")
             continue
         _print_target(name, target)
         _print_engines(name, target, [engine for engine in engines if engine.target == name])
     if any(target["networks"] for target in targets.values()):
-        print(placement["estimates"])
+        print_text(LEGEND)
+        print_text(placement["estimates"])
 
 
 def _print_target(name: str, target: Mapping[str, Any]) -> None:
     unsure = "" if target["certain"] else " (not confirmed)"
-    print(f"DLA on {name}: {target['reason']}{unsure}")
-    goal = "everything on DLA" if _only(target) else f"best {target['objective']}"
-    print(
+    print_text(f"DLA on {name}: {target['reason']}{unsure}")
+    goal = "everything on DLA" if asked_for_all(target) else f"best {target['objective']}"
+    print_text(
         f"Planned for L4T {target['l4t']}, {target['mode']}, {goal}; another "
         "JetPack is planned for on the board, another mode with --dla-mode"
     )
     if target["unsure"]:
         words = [UNSURE.get(str(name), str(name)) for name in target["unsure"]]
-        print(f"Not confirmed for this board: {', '.join(words)}")
+        print_text(f"Not confirmed for this board: {', '.join(words)}")
     networks: Sequence[Mapping[str, Any]] = target["networks"]
     rows = [_summary(network, target) for network in networks]
     columns = ["network", "runs as", "#GPU", "#DLA0", "#DLA1", "#loadables", "#transitions"]
@@ -85,7 +87,7 @@ def _print_target(name: str, target: Mapping[str, Any]) -> None:
         for recipe in target["rewritten"].values():
             kinds[recipe] = kinds.get(recipe, 0) + 1
         parts = ", ".join(f"{count} {recipe}" for recipe, count in kinds.items())
-        print(f"Rewritten for DLA, with the same numbers: {parts}")
+        print_text(f"Rewritten for DLA, with the same numbers: {parts}")
 
 
 def _summary(network: Mapping[str, Any], target: Mapping[str, Any]) -> tuple[object, ...]:
@@ -102,90 +104,64 @@ def _summary(network: Mapping[str, Any], target: Mapping[str, Any]) -> tuple[obj
     )  # fmt: skip
 
 
+def _print_refused(network: Mapping[str, Any]) -> None:
+    """Print the rules that refuse layers: what is not allowed, then an example of each."""
+    refused: Sequence[Mapping[str, Any]] = network["refused"]
+    if not refused:
+        return
+    rows = [(r["rule"], r["count"], r["attribute"], r["value"], r["limit"]) for r in refused]
+    columns = ["rule", "#layers", "attribute", "value", "allowed"]
+    print_table(f"Not for DLA in {network['network']}", columns, rows)
+    for r in refused:
+        print_text(f"{r['rule']}: {r['example']}" + (f": {r['fix']}" if r["fix"] else ""))
+
+
 def _print_network(network: Mapping[str, Any], target: Mapping[str, Any]) -> None:
-    refused = [
-        (r["rule"], r["count"], r["attribute"], r["value"], r["limit"], r["example"], r["fix"])
-        for r in network["refused"]
-    ]
-    if refused:
-        columns = ["rule", "#layers", "attribute", "value", "allowed", "first example", "fix"]
-        print_table(f"Not for DLA in {network['network']}", columns, refused)
+    _print_refused(network)
     if network["not_worth_it"]:
         count = network["not_worth_it"]
         what = "1 layer that a DLA takes runs" if count == 1 else f"{count} layers run"
-        print(f"{what} on the GPU because that is better in the whole")
+        print_text(f"{what} on the GPU because that is better in the whole")
     if network["without_scale"]:
         count = network["without_scale"]
         what = "1 convolution lacks" if count == 1 else f"{count} convolutions lack"
-        print(
+        print_text(
             f"{what} an int8 scale around it and would compute in fp16 on a DLA, far slower (G10): "
             "build from the model with --dla, which gives every tensor one"
         )
     if count := network.get("not_rewritten", 0):
         what = "1 layer stays as it is" if count == 1 else f"{count} layers stay as they are"
-        print(
+        print_text(
             f"{what} that a DLA may take in another form: a finished bundle is not rewritten, a "
             "build from the model with --dla does it where that is better"
         )
     for doubt in network["doubts"]:
-        print(
+        print_text(
             f"{doubt['rule']}: to be confirmed on the board for {doubt['count']} layers on DLA, "
             f"the first is {doubt['first']} (source: {doubt['source']})"
         )
     if not network["exact"]:
-        print("The limit of loadables binds: this placement is the best found, not proved the best")
-    rows = [row for mode in network["modes"] for row in _rows(mode, target)]
-    columns = ["mode", "alternative", "#latency, ms", "#inferences/s", "#mJ above idle",
-               "#mJ saturated", "#loadables", "#transitions", "note"]  # fmt: skip
-    print_table(f"Estimates for {network['network']}", columns, rows)
-
-
-def _rows(mode: Mapping[str, Any], target: Mapping[str, Any]) -> list[tuple[object, ...]]:
-    name = f"{mode['mode']} (planned)" if mode["mode"] == target["mode"] else mode["mode"]
-    # `--dla only` takes what was asked for, which need not be the best.
-    mark = "as asked" if _only(target) else "best"
-    return [_row(name, a, mark if a["name"] == mode["best"] else "") for a in mode["alternatives"]]
-
-
-def _only(target: Mapping[str, Any]) -> bool:
-    """Whether a target was placed with `--dla only`."""
-    return target.get("policy") == "only"
-
-
-def _row(mode: str, alternative: Mapping[str, Any], mark: str) -> tuple[object, ...]:
-    if "latency_ms" not in alternative:
-        note = f"not possible: {alternative['why']}"
-        return (mode, alternative["name"], "", "", "", "", "", "", note)
-    notes = [mark] if mark else []
-    if alternative["why"]:
-        notes.append(alternative["why"])
-    if len(alternative["streams"]) > 1:
-        shares = " + ".join(
-            f"{s['runs_per_second']:g}/s with {s['layers_on_dla']} layers on DLA"
-            for s in alternative["streams"]
+        print_text(
+            "The limit of loadables binds: this placement is the best found, not proved the best"
         )
-        notes.append(f"side by side: {shares}")
-    return (
-        mode, alternative["name"], f"{alternative['latency_ms']:g}",
-        f"{alternative['per_second']:g}", f"{1e3 * alternative['joules_own']:.3g}",
-        f"{1e3 * alternative['joules_saturated']:.3g}", alternative["loadables"],
-        alternative["transitions"], "; ".join(notes),
-    )  # fmt: skip
+    print_estimates(network, target)
 
 
 def _print_engines(name: str, target: Mapping[str, Any], engines: Sequence[Engine]) -> None:
     """Print what is planned for each engine beside what it has, where that says anything."""
     found = {(engine.segment, engine.stream): engine for engine in engines}
-    rows = [row for entry in target["networks"] for row in _engine_rows(entry, found)]
+    notes = Notes()
+    rows = [row for entry in target["networks"] for row in _engine_rows(entry, found, notes)]
     if engines or any(network["streams"] for network in target["networks"]):
-        columns = ["network", "stream", "#runs/s planned", "#layers on DLA planned",
-                   "#loadables planned", "engine", "#layers on DLA", "#loadables",
-                   "not as planned"]  # fmt: skip
-        print_table(f"Engines for {name}", columns, rows)
+        columns = ["network", "stream", "#runs/s", "#to DLA", "#loadables", "engine", "#on DLA",
+                   "#loadables", "not as planned"]  # fmt: skip
+        title = "runs/s, layers to DLA and loadables as planned, then as they are"
+        print_table(f"Engines for {name}: {title}", columns, rows)
+        notes.print()
 
 
 def _engine_rows(
-    network: Mapping[str, Any], found: Mapping[tuple[str, int], Engine]
+    network: Mapping[str, Any], found: Mapping[tuple[str, int], Engine], notes: Notes
 ) -> Iterator[tuple[object, ...]]:
     from edge_trt.placement.side_by_side import assignments, planned_rates
 
@@ -193,10 +169,11 @@ def _engine_rows(
     for number, assignment in enumerate(streams, 1):
         rate = f"{rates[number - 1]:g}" if rates else ""
         on_dla = sum(device != "gpu" for device in assignment.devices.values())
-        engine = found.get((network["network"], number))
+        *built, moved = _built(found.get((network["network"], number)))
+        which = f"{network['network']}, stream {number}"
         yield (
             network["network"], number if rates else "1, alone", rate, on_dla,
-            assignment.loadables, *_built(engine),
+            assignment.loadables, *built, notes.mark(f"{which}: {moved}") if moved else "",
         )  # fmt: skip
 
 

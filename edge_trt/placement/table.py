@@ -31,8 +31,8 @@ with module path and source line.
 one power mode, by default that in which the board starts; `only` puts everything on DLA or is an
 error with the reasons; `off` is the default. The table shows the layers on GPU, DLA0 and DLA1, the
 refusals by rule, and estimates for every power mode beside the alternatives: all on the GPU, a mix,
-all on DLA. "above idle" is the energy of a run beyond what the idle board takes anyway, and what
-`energy` makes small; "saturated" has its share of that, at as many runs as the accelerators take.
+all on DLA. "mJ own" is the energy of an inference beyond what the idle board takes anyway, and what
+`energy` makes small; "mJ all" has its share of that, at as many runs as the accelerators take.
 The board builds an engine that follows the plan. Where two placements side by side have the
 greatest throughput, it builds both: stream 1, with most on DLA, and stream 2, usually all on the
 GPU. `inspect --placement` has a row for each, the recorded cases run on both, and
@@ -49,7 +49,7 @@ is given. That has the throughput of a pipeline whose stages are perfectly balan
 tensor from core to core; so a pipeline could only gain where one core can't hold all loadables
 (G5). It would take an engine for each core, as an engine runs on one, and is not built: the plan
 stays within what one core holds, with the loadables of all networks and of both streams. Where that
-binds, the table has "two cores as a pipeline" as an estimate of what is left out.
+binds, the table has "pipeline" as an estimate of what is left out.
 
 int8 with `--dla` gives every tensor a scale, which takes some accuracy.
 
