@@ -20,6 +20,7 @@ from edge_trt.engines.tensorrt import (
     fingerprint,
     flavour_of,
     load_flavour,
+    newer_than_tested,
     with_timing_cache,
 )
 from edge_trt.errors import BuildError
@@ -153,7 +154,7 @@ def build_plans(
         chosen = replace(settings, dla=job.dla)
         plans.append(_plan(job, chosen, share, kept))
         check_moved(job, plans[-1])
-    told += remarks_of(plans)
+    told += [*newer_than_tested(flavours.values()), *remarks_of(plans)]
     return Plans(plans, missing, [*remarks, *told, *_without_effect(options, flavours)])
 
 

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """How TensorRT serves a target: one decision from the board, the version, and what it offers.
 
-`none`         TensorRT is not there, or older than what edge_trt builds for
+`none`         TensorRT is not there, or older or newer than what edge_trt builds for
 `strong`       strongly typed engines for the GPU; no DLA
 `weak`         DLA with implicit INT8: a dynamic range for each tensor, FP16 and INT8 flags
 `strong-dla`   DLA with explicit types: symmetric Q/DQ on every tensor, casts at the borders
@@ -20,6 +20,8 @@ Regime = Literal["none", "weak", "strong", "strong-dla"]
 
 OLDEST = (10, 3)
 """Older versions lack strong types for int64, so edge_trt emits nothing for them."""
+NEWEST_MAJOR = 11
+"""What a later major version takes out is not known; 11 itself took out the weak types."""
 LAST_WEAK = (10, 7)
 """The last release of the 10.x line that has DLA."""
 FIRST_STRONG = (11, 4, 1)
@@ -73,6 +75,12 @@ def decide(
             "none",
             f"TensorRT {tensorrt} is older than 10.3, the oldest that edge_trt builds for: "
             "install JetPack 6.1 or newer",
+        )
+    if version[0] > NEWEST_MAJOR:
+        return Decision(
+            "none",
+            f"TensorRT {tensorrt} is newer than {NEWEST_MAJOR}.x, the newest that edge_trt builds "
+            f"for: update edge_trt, or install TensorRT {NEWEST_MAJOR}",
         )
     if board is None or board.dla_cores == 0:
         return Decision("strong", f"{where} has no DLA")

@@ -186,3 +186,21 @@ def test_explicit_types_in_11(
     (network,) = compiler.load(bundle).placement["targets"][TARGET]["networks"]
     engine = open_bundle(bundle).manifest.engines[0]
     assert engine.details["dla_layers"] == network["layers"]["dla:0"]  # without quantization
+
+
+@pytest.mark.parametrize(
+    ("version", "status", "text"),
+    [
+        ("11.5.0", 0, "Note: TensorRT 11.5.0 is newer than 11.4, the newest that"),
+        ("12.0.0", 1, "TensorRT 12.0.0 is too new for this edge_trt, which builds"),
+    ],
+)
+def test_a_newer_tensorrt_is_told(
+    make: Make, bundle: Path, edge_trt: Command, monkeypatch: pytest.MonkeyPatch, version: str,
+    status: int, text: str,
+) -> None:  # fmt: skip
+    jetson = make(bundle, version="11.4.0", cores=0)
+    monkeypatch.setattr(jetson.trt, "__version__", version)
+    done = edge_trt("build", bundle, "--untested")
+    assert done.status == status, done.err
+    assert (done.out + done.err).count(text) == 1

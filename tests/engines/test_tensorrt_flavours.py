@@ -16,8 +16,11 @@ from edge_trt.engines.tensorrt import (
     fingerprint,
     flavour_of,
     load_flavour,
+    newer_than_tested,
 )
+from edge_trt.engines.tensorrt.flavours import NEWEST_TENSORRT
 from edge_trt.errors import BuildError
+from edge_trt.placement.regimes import NEWEST_MAJOR
 from edge_trt_runtime.manifest import Range
 
 RANGES = {"batch": Range(1, 2, 4)}
@@ -38,13 +41,37 @@ def test_a_missing_flavour_names_the_command(name: Any, command: str, monkeypatc
         load_flavour(name)
 
 
-def test_broken_and_old_flavours(monkeypatch, tmp_path):
-    old = types.ModuleType("tensorrt")
-    old.__dict__["__version__"] = "8.6.1"
-    monkeypatch.setitem(sys.modules, "tensorrt", old)
-    with pytest.raises(BuildError, match=r"TensorRT 8\.6\.1 is too old.*10\.3"):
-        load_flavour("tensorrt")
-    monkeypatch.delitem(sys.modules, "tensorrt")
+@pytest.mark.parametrize(
+    ("version", "problem", "untested"),
+    [
+        ("8.6.1", r"TensorRT 8\.6\.1 is too old.*10\.3", False),
+        ("10.2.0.19", r"too old.*10\.3", False),
+        ("10.3.0.30", "", False),
+        ("10.16.2.10", "", False),
+        ("11.4.1", "", False),
+        ("11.5.0", "", True),
+        ("12.0.0.1", r"12\.0\.0\.1 is too new.*10\.3 to 11\.x: update edge_trt, or .* 11$", True),
+    ],
+)
+def test_the_version_of_tensorrt(version: str, problem: str, untested: bool, monkeypatch):
+    module = types.ModuleType("tensorrt")
+    module.__dict__["__version__"] = version
+    monkeypatch.setitem(sys.modules, "tensorrt", module)
+    assert NEWEST_TENSORRT[0] == NEWEST_MAJOR
+    if problem:
+        with pytest.raises(BuildError, match=problem):
+            load_flavour("tensorrt")
+    else:
+        flavour = load_flavour("tensorrt")
+        remarks = newer_than_tested([flavour, flavour])
+        assert flavour.is_newer_than_tested == untested
+        assert [f"TensorRT {version} is newer than 11.4" in text for text in remarks] == (
+            [True] * untested
+        )
+
+
+def test_broken_flavours(monkeypatch, tmp_path):
+    monkeypatch.delitem(sys.modules, "tensorrt", raising=False)
     (tmp_path / "tensorrt.py").write_text("raise ImportError('libnvinfer.so.10: cannot open')")
     monkeypatch.syspath_prepend(tmp_path)
     with pytest.raises(BuildError, match=r"tensorrt can't load: libnvinfer\.so\.10"):

@@ -71,6 +71,9 @@ INSTALLED = [
     ("orin-nx-8gb", "10.3.0", None, 2, "weak", 1, True),
     ("orin-nano-8gb", "10.3.0", "36.4.4", 2, "strong", 0, True),
     ("thor-t5000", "11.4.1", "39.2.2", 2, "strong", 0, True),
+    ("thor-t5000", "12.0.0", "40.1.0", None, "none", 0, True),
+    ("agx-orin-64gb", "12.0.0", None, 2, "none", 0, True),
+    (None, "12.0.0", None, None, "none", 0, True),
 ]
 
 

@@ -13,6 +13,7 @@ from edge_trt.engines.tensorrt.flavours import (
     flavour_of,
     has_layer,
     load_flavour,
+    newer_than_tested,
 )
 from edge_trt.engines.tensorrt.progress import Progress
 from edge_trt.engines.tensorrt.settings import BuildSettings
@@ -31,5 +32,6 @@ __all__ = [
     "flavour_of",
     "has_layer",
     "load_flavour",
+    "newer_than_tested",
     "with_timing_cache",
 ]

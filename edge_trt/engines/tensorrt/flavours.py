@@ -10,6 +10,7 @@ from __future__ import annotations
 import importlib
 import importlib.util
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -19,6 +20,9 @@ FlavourName = Literal["tensorrt", "tensorrt_rtx"]
 
 OLDEST_TENSORRT = (10, 3)
 """JetPack 6 ships 10.3; before it, int64 and strongly typed networks were not complete."""
+
+NEWEST_TENSORRT = (11, 4)
+"""The newest that emission is tested against; a newer major version may lack what is emitted."""
 
 _INSTALL = {
     "tensorrt_rtx": "install it with: pip install tensorrt-rtx",
@@ -67,6 +71,11 @@ class Flavour:
         """Whether the builder measures kernels, so that only the target itself can build."""
         return self.name == "tensorrt"
 
+    @property
+    def is_newer_than_tested(self) -> bool:
+        """Whether it is of a later minor version than the newest that is tested."""
+        return self.name == "tensorrt" and _numbers(self.version) > NEWEST_TENSORRT
+
     def __str__(self) -> str:
         return f"{self.name} {self.version}"
 
@@ -111,8 +120,8 @@ def load_flavour(name: FlavourName) -> Flavour:
     """Imports a flavour.
 
     Raises:
-        BuildError: it is not installed, its libraries are missing, or it is too old; the text
-            names the command that helps.
+        BuildError: it is not installed, its libraries are missing, or it is too old or too new;
+            the text says what helps.
     """
     try:
         module = importlib.import_module(name)
@@ -123,13 +132,40 @@ def load_flavour(name: FlavourName) -> Flavour:
     except (ImportError, OSError) as error:
         raise BuildError(f"{name} can't load: {error}", hint=_INSTALL[name]) from error
     flavour = Flavour(name, module, str(module.__version__))
-    if name == "tensorrt" and _numbers(flavour.version) < OLDEST_TENSORRT:
-        oldest = ".".join(map(str, OLDEST_TENSORRT))
+    if name == "tensorrt":
+        _check_version(flavour.version)
+    return flavour
+
+
+def _check_version(version: str) -> None:
+    """Refuses a TensorRT that nothing is emitted for.
+
+    Raises:
+        BuildError: it is too old, or of a major version that did not exist yet.
+    """
+    oldest = ".".join(map(str, OLDEST_TENSORRT))
+    if _numbers(version) < OLDEST_TENSORRT:
         raise BuildError(
-            f"TensorRT {flavour.version} is too old",
+            f"TensorRT {version} is too old",
             hint=f"version {oldest} (JetPack 6) is the oldest that edge_trt builds with",
         )
-    return flavour
+    if _numbers(version)[:1] > NEWEST_TENSORRT[:1]:
+        raise BuildError(
+            f"TensorRT {version} is too new for this edge_trt, which builds with {oldest} to "
+            f"{NEWEST_TENSORRT[0]}.x",
+            hint=f"update edge_trt, or install TensorRT {NEWEST_TENSORRT[0]}",
+        )
+
+
+def newer_than_tested(flavours: Iterable[Flavour]) -> list[str]:
+    """A sentence on each TensorRT that no test has seen."""
+    newest = ".".join(map(str, NEWEST_TENSORRT))
+    found = {f"TensorRT {f.version}" for f in flavours if f.is_newer_than_tested}
+    return [
+        f"{version} is newer than {newest}, the newest that edge_trt is tested against: if it "
+        "refuses a network, update edge_trt"
+        for version in sorted(found)
+    ]
 
 
 def _numbers(version: str) -> tuple[int, ...]:
