@@ -186,7 +186,8 @@ def test_what_moved_is_told_of_its_stream(make: Make, bundle: Path, edge_trt: Co
     assert "block0 in stream 1: TensorRT moved to the GPU while it built conv2d_1" in done.out
     assert "block0 in stream 2" not in done.out
     shown, _ = rows(done.out, f"Engines for {TARGET}")
-    assert " ".join(shown[5:]) == "built 2 1 moved to the GPU: conv2d_1"
+    assert " ".join(shown[5:]) == "built 2 1 [1]"
+    assert "[1] block0, stream 1: moved to the GPU: conv2d_1" in done.out
 
 
 def test_what_is_refused_altogether_is_told(
