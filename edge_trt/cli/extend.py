@@ -20,10 +20,11 @@ from edge_trt.bundle.kept_folder import kept_folder
 from edge_trt.bundle.layout import PLACEMENT
 from edge_trt.bundle.reader import read_bundle
 from edge_trt.bundle.writer import BundleWriter
+from edge_trt.cli.board_summary import is_native, print_board
 from edge_trt.cli.console import print_warning, progress_or_silence
 from edge_trt.cli.placement import read_placement
 from edge_trt.cli.tested import save_tested
-from edge_trt.engines.board import native_target, why_not_here
+from edge_trt.engines.board import native_target
 from edge_trt.errors import EdgeTrtError, OptionError
 from edge_trt.options import CompileOptions, option_of
 from edge_trt.pipeline import Bundle, add_engines
@@ -85,7 +86,8 @@ def extend(arguments: argparse.Namespace, options: CompileOptions) -> Bundle:
         EngineError: engines of this machine fail the recorded cases; the bundle stays as it was.
         EdgeTrtError: as `add_engines` and `Bundle.save`.
     """
-    if any(find(target) and not why_not_here(target) for target in options.targets):
+    native = is_native(options)
+    if native:
         for check in (check_power_mode(Path("/")), check_clocks(Path("/"))):
             if check.status == "ok" and check.fix:  # kernels are measured at these clocks
                 print_warning(f"{check.name}: {check.found}; {check.fix}")
@@ -100,6 +102,8 @@ def extend(arguments: argparse.Namespace, options: CompileOptions) -> Bundle:
         bundle = read_bundle(arguments.model, beside=beside)
         progress = _checking(shown, bundle)
         try:
+            if native and not arguments.quiet:
+                print_board(bundle, options, folder)
             add_engines(bundle, options, progress, folder)
         except EdgeTrtError:
             bundle.check()  # damaged weights are the better reason

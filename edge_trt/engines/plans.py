@@ -168,7 +168,7 @@ def _jobs(
         if placed is None or not flavour.needs_gpu:
             jobs += [Job(target, flavour, network) for network in networks]
             continue
-        here = placed(target, flavour, _dla_cores(flavour))
+        here = placed(target, flavour, dla_cores(flavour))
         remarks += here.remarks
         for network in networks:  # stream 1 first: runtimes that know no streams take that
             forms = here.forms.get(network.name, ())
@@ -267,7 +267,7 @@ def _plan(
     return made(result.plan, details, file)
 
 
-def _dla_cores(flavour: Flavour) -> int | None:
+def dla_cores(flavour: Flavour) -> int | None:
     """How many DLA cores a TensorRT offers; None where it can't be asked."""
     if not this_gpu():  # without a driver its objects are hollow
         return None

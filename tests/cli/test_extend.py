@@ -8,6 +8,7 @@ this can't show is a kernel.
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -89,6 +90,29 @@ def test_a_slow_power_mode_is_told(
     assert told not in edge_trt("build", portable, "--target", "cpu").err
 
 
+def test_what_is_found_is_told_before_it_starts(
+    jetson: Jetson, portable: Path, edge_trt: Command
+) -> None:
+    jetson.interrupt_at = 0
+    done = edge_trt("build", portable)
+    assert done.status == 130
+    board, tensorrt, power, memory, disk = done.out.splitlines()
+    assert board == "board: Jetson AGX Orin 64GB (L4T 36.4.4, JetPack 6.2.1)"
+    assert tensorrt.startswith(
+        "TensorRT: 10.3.0, regime strong: TensorRT 10.3.0 offers no DLA core"
+    )
+    assert power.startswith("power mode: ")
+    assert "; clocks " in power
+    assert re.fullmatch(
+        r"memory: \S+ .B free; needed are 0 bytes for weights and about 1\.1 GB for TensorRT .*",
+        memory,
+    )
+    assert re.fullmatch(r"disk: \S+ .B free; the plans need about 0 bytes", disk)
+    assert edge_trt("build", portable, "--quiet").out == ""
+    jetson.interrupt_at = None
+    assert "board: " not in edge_trt("build", portable, "--target", "cpu").out
+
+
 def test_wrong_results_are_not_written(jetson: Jetson, portable: Path, edge_trt: Command) -> None:
     before = (portable / "manifest.json").read_bytes()
     jetson.function = "twice"
@@ -165,6 +189,7 @@ def test_engines_that_can_not_run_here_say_so(
     monkeypatch.setattr("edge_trt.cli.tested.open_device", absent)
     done = edge_trt("build", portable)
     assert done.status == 0
+    assert "board: Jetson AGX Orin 64GB" in done.out
     assert "Note: the engines have not run yet: PyCUDA is not installed" in done.out
     assert len(open_bundle(portable).manifest.engines) == 2
 

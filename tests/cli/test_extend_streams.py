@@ -18,6 +18,7 @@ from edge_trt.engines import room
 from edge_trt_runtime import load_pool, run_self_test
 from edge_trt_runtime.__main__ import main as runtime
 from edge_trt_runtime.bundle import open_bundle
+from edge_trt_runtime.describe import format_size
 from edge_trt_runtime.manifest import Engine
 from tests.cli.conftest import Command
 from tests.cli.made_up_jetson import SHAPE, TARGET, Jetson, make_jetson
@@ -331,3 +332,5 @@ def test_the_disk_has_room_for_both(
     done = edge_trt("build", bundle, "--untested")
     assert done.status == status, done.err
     assert ("the plans need about" in done.err) == bool(status)
+    assert f"the plans need about {format_size(2 * weights)}" in done.out  # told before
+    assert "TensorRT: 10.3.0, regime weak: TensorRT 10.3.0 serves 2 DLA cores" in done.out
