@@ -230,14 +230,17 @@ def _sum_up(bundle: Bundle, options: CompileOptions, output: str | None, seconds
         return
     if bundle.placement:
         from edge_trt.cli.placement import print_placement
+        from edge_trt.cli.regions import modules_in
         from edge_trt_runtime.bundle import open_bundle
 
         told = " ".join(bundle.remarks)  # a reason that is a note already is not said again
         there = bundle.placement["targets"]
         built = {t: there[t] for t in options.targets if t in there}
         new = {t: p for t, p in built.items() if p["networks"] or p["reason"] not in told}
-        engines = open_bundle(str(output)).manifest.engines
-        print_placement({**bundle.placement, "targets": new}, engines)
+        written = open_bundle(str(output))
+        see = f"edge_trt inspect {output} --placement"
+        told_now = {**bundle.placement, "targets": new}
+        print_placement(told_now, written.manifest.engines, modules_in(written), see)
     _print_written(str(output), seconds)
 
 

@@ -22,7 +22,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="with --quantization: draw every tensor's histogram with its range, as PNG",
     )
     what = parser.add_mutually_exclusive_group()
-    what.add_argument("--network", action="store_true", help="print the networks as text")
+    what.add_argument(
+        "--network", action="store_true", help="print the networks as text, with devices"
+    )
     what.add_argument(
         "--quantization", action="store_true", help="print ranges, noise and exceptions of int8"
     )
@@ -31,27 +33,54 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="print which layers run on DLA, why the others do not, and the estimates",
     )
-    what.add_argument("--json", action="store_true", help="print manifest and report for programs")
+    parser.add_argument(
+        "--json",
+        action="store_true",
+        help="print manifest and report for programs, with --placement the placement",
+    )
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Print what the bundle says of itself; no engine is loaded."""
     from edge_trt_runtime.bundle import open_bundle
 
+    _check(arguments)
     bundle = open_bundle(arguments.bundle)
-    if arguments.json:
+    if arguments.json and not arguments.placement:
         _print_json(bundle)
     elif arguments.quantization or arguments.plot:
         _print_quantization(bundle, arguments.plot)
     elif arguments.placement:
-        from edge_trt.cli.placement import print_placement, read_placement
-
-        print_placement(read_placement(bundle), bundle.manifest.engines)
+        _print_placement(bundle, as_json=arguments.json)
     elif arguments.network:
         _print_networks(bundle)
     else:
         _print_tables(bundle)
     return 0
+
+
+def _check(arguments: argparse.Namespace) -> None:
+    """Refuses JSON of what is only shown to people."""
+    from edge_trt.errors import OptionError
+
+    for name in ("network", "quantization", "plot"):
+        if arguments.json and getattr(arguments, name):
+            raise OptionError(
+                f"--json and --{name} don't go together",
+                hint="--json alone has manifest and report, --placement --json the placement",
+            )
+
+
+def _print_placement(bundle: OpenBundle, *, as_json: bool) -> None:
+    from edge_trt.cli.console import print_json
+    from edge_trt.cli.placement import print_placement, read_placement
+    from edge_trt.cli.regions import modules_in
+
+    placement = read_placement(bundle)
+    if as_json:
+        print_json(placement)
+    else:
+        print_placement(placement, bundle.manifest.engines, modules_in(bundle))
 
 
 def _print_json(bundle: OpenBundle) -> None:
@@ -66,13 +95,19 @@ def _print_json(bundle: OpenBundle) -> None:
 def _print_networks(bundle: OpenBundle) -> None:
     from pathlib import Path
 
+    from edge_trt.bundle.layout import PLACEMENT
+    from edge_trt.cli.placement import read_placement
+    from edge_trt.cli.regions import devices_by_column, with_devices
     from edge_trt.network import serialize
     from edge_trt.network.weights import read_weights
 
+    there = PLACEMENT in bundle.manifest.files
+    devices = devices_by_column(read_placement(bundle)) if there else {}
     weights = read_weights(Path(bundle.path("weights.safetensors")))
     for segment in bundle.manifest.segments:
         if segment.network is not None:
-            print(serialize.load(bundle.read(segment.network).decode(), weights))
+            network = serialize.load(bundle.read(segment.network).decode(), weights)
+            print(with_devices(network, devices) if devices else network)
 
 
 def _print_quantization(bundle: OpenBundle, folder: str | None) -> None:

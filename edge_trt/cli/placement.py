@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from edge_trt.cli.console import print_table, print_text
 from edge_trt.cli.estimates import LEGEND, Notes, asked_for_all, print_estimates
+from edge_trt.cli.regions import Modules, print_regions
 from edge_trt_runtime.errors import BundleError, EdgeTrtError
 
 if TYPE_CHECKING:
@@ -51,14 +52,27 @@ def read_placement(bundle: OpenBundle) -> dict[str, Any]:
         ) from error
 
 
-def print_placement(placement: Mapping[str, Any], engines: Sequence[Engine] = ()) -> None:
-    """Print the placement of every target, and what became of it in the engines."""
+def print_placement(
+    placement: Mapping[str, Any],
+    engines: Sequence[Engine] = (),
+    modules: Modules | None = None,
+    see: str = "",
+) -> None:
+    """Print the placement of every target, and what became of it in the engines.
+
+    Args:
+        placement: as in `placement.json`.
+        engines: those of the bundle.
+        modules: where the layers come from.
+        see: the command that shows all layers, if they are shown here only where that is short.
+    """
     targets: Mapping[str, Mapping[str, Any]] = placement.get("targets", {})
     for name, target in targets.items():
         if not target["networks"]:
             print_text(f"DLA on {name}: none, {target['reason']}")
             continue
         _print_target(name, target)
+        print_regions(name, target["networks"], modules or {}, see)
         _print_engines(name, target, [engine for engine in engines if engine.target == name])
     if any(target["networks"] for target in targets.values()):
         print_text(LEGEND)

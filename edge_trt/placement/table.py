@@ -26,10 +26,13 @@ with module path and source line.
     edge_trt build model.py:create --target agx-orin-64gb --precision int8 --calibration images/ \\
         --dla auto --dla-objective throughput --dla-mode 30W -o model.edge
     edge_trt inspect model.edge --placement
+    edge_trt inspect model.edge --placement --json
+    edge_trt inspect model.edge --network
 
 `--dla auto` places layers where that is best for the objective (latency, throughput or energy) in
 one power mode, by default that in which the board starts; `only` puts everything on DLA or is an
-error with the reasons; `off` is the default. The table shows the layers on GPU, DLA0 and DLA1, the
+error with the reasons; `off` is the default. The tables show the layers on GPU, DLA0 and DLA1, by
+region in execution order (`--network` has the device of every layer, `--json` all of it), the
 refusals by rule, and estimates for every power mode beside the alternatives: all on the GPU, a mix,
 all on DLA. "mJ own" is the energy of an inference beyond what the idle board takes anyway, and what
 `energy` makes small; "mJ all" has its share of that, at as many runs as the accelerators take.

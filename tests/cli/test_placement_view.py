@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from edge_trt.cli.placement import print_placement
+from edge_trt.cli.regions import devices_by_column, with_devices
 from edge_trt.options import CompileOptions
 from edge_trt.placement.step import Placement
 from tests.placement.test_place import classifier, normalized
@@ -77,3 +78,56 @@ def test_a_refusal_has_rule_attribute_value_and_limit(capsys: pytest.CaptureFixt
         cells = [r["rule"], str(r["count"]), r["attribute"], r["value"], r["limit"]]
         assert re.search(" +".join(map(re.escape, cells)), out), cells
         assert f"{r['rule']}: {r['example']}: {r['fix']}" in out
+
+
+def test_layers_are_shown_by_region(capsys: pytest.CaptureFixture[str]) -> None:
+    told = placement(target=BOARDS[0], normalization=False, dla_objective="throughput")
+    (network,) = told["targets"][BOARDS[0]]["networks"]
+    regions = network["assignment"]["regions"]
+    assert [region["device"] for region in regions] == ["dla:0", "gpu"]
+    first, last = regions[0]["layers"][0], regions[1]["layers"][-1]
+    print_placement(told, modules={"net": {first: "stem.conv", last: "head.fc"}})
+    table = re.split(r"Layers of agx-orin-64gb\s+", capsys.readouterr().out)[1].splitlines()
+    rows = [" ".join(line.split()) for line in table if line.startswith("  net")]
+    end, begin = regions[0]["layers"][-1], regions[1]["layers"][0]
+    on_dla, on_gpu = (len(region["layers"]) for region in regions)
+    assert rows[0] == f"net 1 dla:0, dla:1 {on_dla} stem.conv, activation, {end}"
+    assert rows[1].startswith(f"net 1 gpu {on_gpu} {begin}")
+    assert rows[1].endswith(" head.fc")
+
+
+def many(placement: dict[str, Any], count: int) -> dict[str, Any]:
+    """With regions of a layer each."""
+    entry = placement["targets"][BOARDS[0]]["networks"][0]
+    regions = [{"device": ("gpu", "dla:0")[n % 2], "layers": [f"l{n}"]} for n in range(count)]
+    entry["assignment"]["regions"] = regions
+    return placement
+
+
+@pytest.mark.parametrize(("count", "all_shown"), [(12, True), (13, False)])
+def test_a_build_shows_few_regions_and_names_what_shows_many(
+    capsys: pytest.CaptureFixture[str], count: int, all_shown: bool
+) -> None:
+    told = many(placement(target=BOARDS[0], normalization=False), count)
+    print_placement(told, see="edge_trt inspect m.edge --placement")
+    out = capsys.readouterr().out
+    assert ("Layers of agx-orin-64gb: in 13 regions, which edge_trt inspect m.edge" in out) is not (
+        all_shown
+    )
+    assert (" l11 " in out) is all_shown
+    print_placement(told)
+    assert f" l{count - 1} " in capsys.readouterr().out
+
+
+def test_text_of_a_network_has_a_column_for_each_target() -> None:
+    network = quantized(classifier(depth=2), dense=True)
+    told = placement(normalization=False, dla_objective="throughput")
+    lines = with_devices(network, devices_by_column(told)).splitlines()
+    plain = str(network).splitlines()
+    at = lines[0].index("network net(")
+    assert [line[at:] for line in lines] == plain
+    assert lines[0].startswith(BOARDS[0])
+    assert BOARDS[1] in lines[0]
+    (conv,) = (line for line in lines if " %convolution: " in line)
+    assert conv.split()[:2] == ["dla:0,", "dla:1"]
+    assert next(line for line in lines if " = Quantize" in line)[:at].isspace()

@@ -89,6 +89,27 @@ def test_inspect_shows_the_placement(command: Command, bundle: Path) -> None:
         assert text in out
 
 
+def test_inspect_names_modules_of_regions(command: Command, bundle: Path) -> None:
+    out = " ".join(command("inspect", bundle, "--placement").out.split())
+    assert "block0 1 dla:0, dla:1" in out
+    assert "body.0 ... head" in out
+
+
+def test_inspect_gives_the_placement_to_programs(command: Command, bundle: Path) -> None:
+    told = json.loads(command("inspect", bundle, "--placement", "--json").out)
+    assert told == json.loads((bundle / "placement.json").read_text())
+    refused = command("inspect", bundle, "--network", "--json")
+    assert refused.status == 1
+    assert "--json and --network don't go together" in refused.err
+
+
+def test_inspect_shows_devices_beside_the_network(command: Command, bundle: Path) -> None:
+    lines = command("inspect", bundle, "--network").out.splitlines()
+    assert lines[0].startswith(f"{BOARD}  network block0(")
+    assert any(line.startswith("dla:0, dla:1") and "Convolution[" in line for line in lines)
+    assert any(line.startswith("gpu ") and "Shuffle[" in line for line in lines)
+
+
 def test_inspect_of_a_bundle_without_a_placement(command: Command, tmp_path: Path) -> None:
     plain = edge_trt.compile(Net().eval(), (IMAGE,), self_test=0).save(tmp_path / "m.edge")
     done = command("inspect", plain, "--placement")
