@@ -259,7 +259,8 @@ class FakeDevice:
 
     def read(self, pointer: int, shape: Sequence[int], dtype: np.dtype) -> np.ndarray:
         """The value at an address, as it is now."""
-        start = max(address for address in self.allocations if address <= pointer)
+        known = [*self.allocations]  # other threads allocate meanwhile
+        start = max(address for address in known if address <= pointer)
         offset = pointer - start
         size = int(np.prod(shape, dtype=np.int64)) * dtype.itemsize
         assert offset + size <= self.allocations[start].size, "reads beyond an allocation"
