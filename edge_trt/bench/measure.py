@@ -96,7 +96,8 @@ def measure(path: str, plan: Plan, told: Told, index: int = 0) -> Record:
         date=datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
         bundle=_subject(session.bundle), places=places, machine=machine.describe(plan.root),
         conditions=facts, doubts=machine.still_hot(before, plan.cool_down)
-        + machine.doubts(facts, samples, [single, saturated]) + problems,
+        + machine.doubts(facts, samples, [single, saturated]) + problems
+        + _idle_core(plan, index, places),
         load_ms=load_ms, first_ms=first_ms, single=single, saturated=saturated,
         stages=_records(parts[0]), segments=_records(parts[1]), lanes=lanes,
         readings=[machine.reading(sample, start) for sample in samples],
@@ -144,6 +145,15 @@ def _call(
     session: Session, inputs: dict[str, np.ndarray], seconds: float, name: str, told: Told
 ) -> None:
     concurrently([partial(session.run, inputs)], seconds, name, told, least=3)
+
+
+def _idle_core(plan: Plan, index: int, places: dict[str, str]) -> list[str]:
+    """A sentence where a DLA core was asked for, and none was used."""
+    if not plan.dla_cores or any(lane.startswith("dla") for lane in places.values()):
+        return []
+    where = " and ".join(dict.fromkeys(places.values())) or "host"
+    core = plan.dla_cores[index]
+    return [f"--dla-core {core} changed nothing: this bundle runs on {where} here, not on a DLA"]
 
 
 def _records(found: dict[str, Times]) -> dict[str, Summary]:

@@ -116,7 +116,9 @@ def test_lanes_are_printed_and_written(
     assert isinstance(written, record.Record)
     assert written.lanes is not None
     assert main(["bench", str(bundle), *flags, "--dla-core", "1"]) == 0
-    assert "Lanes" not in capsys.readouterr().out  # one core was asked for
+    out = capsys.readouterr().out
+    assert "Lanes" not in out  # one core was asked for
+    assert "changed nothing" not in out  # and used
 
 
 def test_where_there_is_one_lane_nothing_more_is_measured(

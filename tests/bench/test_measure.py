@@ -219,8 +219,12 @@ def test_each_bundle_has_its_dla_core(bundle: Path, monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr("edge_trt.bench.measure.load", loading)
     plan = Plan(0.01, 0.0, device="cpu", interval=0.02, dla_cores=(0, 1))
     together([str(bundle), str(bundle)], plan, quiet)
-    measure(str(bundle), plan, quiet, 1)
+    found = measure(str(bundle), plan, quiet, 1)
     assert cores == [0, 1, 1]
+    # Which of several bundles is for a DLA is known to who gives one core for each: no error.
+    assert found.doubts[-1] == (
+        "--dla-core 1 changed nothing: this bundle runs on host here, not on a DLA"
+    )
 
 
 def test_a_run_that_fails_ends_it(bundle: Path, monkeypatch: pytest.MonkeyPatch) -> None:
