@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from importlib import metadata
 
 from edge_trt._version import __version__
-from edge_trt.bench.record import Load, Reading
+from edge_trt.bench.record import Reading, Record, Repeat
 from edge_trt_jetson import clocks, power_modes
 from edge_trt_jetson.detect import detect
 from edge_trt_jetson.errors import BoardError
@@ -21,6 +21,9 @@ from edge_trt_runtime.errors import EngineError
 
 UNSTEADY = 0.025
 """Coefficient of variation of block medians above which trtexec warns of clocks that move."""
+
+MOVING, THROTTLED, BUSY = "the clocks move", "throttled while it ran", "other programs"
+STILL_HOT = "it began at"
 
 LIBRARIES = ("onnxruntime", "pycuda", "numpy", "tensorrt", "tensorrt_rtx", "tensorrt_lean", "torch")
 
@@ -85,20 +88,31 @@ def _power_mode(root: str) -> str:
     return str(modes.current or f"unknown ({modes.problem})")
 
 
-def doubts(facts: Mapping[str, str], samples: Sequence[Sample], loads: Sequence[Load]) -> list[str]:
+def doubts(
+    facts: Mapping[str, str], samples: Sequence[Sample], sessions: Sequence[Repeat]
+) -> list[str]:
     """Sentences on what makes figures worth less; none is what a benchmark wants."""
     found: list[str] = []
     if facts["clocks"].startswith("floating"):
-        found.append("the clocks move with the load: --lock-clocks (as root) holds them")
+        found.append(f"{MOVING} with the load: --lock-clocks (as root) holds them")
     held = {reason for sample in samples for reason in sample.throttling}
-    found += [f"throttled while it ran: {reason}" for reason in sorted(held)]
+    found += [f"{THROTTLED}: {reason}" for reason in sorted(held)]
     if float(facts.get("cpu load before", "0%").rstrip("%")) > 20:
-        found.append(f"other programs kept the processor busy ({facts['cpu load before']})")
-    for load, name in zip(loads, ("one caller", "saturated"), strict=False):
-        spread = _spread([block.median for block in load.blocks])
+        found.append(f"{BUSY} kept the processor busy ({facts['cpu load before']})")
+    for name, loads in (
+        ("one caller", [session.single for session in sessions]),
+        ("saturated", [session.saturated for session in sessions]),
+    ):
+        spread = max(_spread([block.median for block in load.blocks]) for load in loads)
         if spread > UNSTEADY:
             found.append(f"unsteady with {name}: blocks of runs differ by {spread:.1%}")
     return found
+
+
+def disturbed(record: Record) -> bool:
+    """Whether something else than the bundle may have moved all figures of a record."""
+    causes = (MOVING, THROTTLED, BUSY, STILL_HOT)
+    return any(doubt.startswith(causes) for doubt in record.doubts)
 
 
 def still_hot(before: Sample, limit: float | None) -> list[str]:
@@ -109,7 +123,7 @@ def still_hot(before: Sample, limit: float | None) -> list[str]:
         return ["nothing here tells a temperature, so nothing was waited for (--cool-down)"]
     if before.hottest <= limit:
         return []
-    return [f"it began at {before.hottest:.1f} C, and did not cool down to {limit:g} C in time"]
+    return [f"{STILL_HOT} {before.hottest:.1f} C, and did not cool down to {limit:g} C in time"]
 
 
 def _spread(values: Sequence[float]) -> float:

@@ -16,7 +16,7 @@ import numpy as np
 from edge_trt.bench import machine
 from edge_trt.bench.lanes import lanes_alone_and_together
 from edge_trt.bench.loads import Told, concurrently, measured, side_by_side
-from edge_trt.bench.record import Load, Record, Summary
+from edge_trt.bench.record import Load, Record, Repeat, Summary
 from edge_trt_jetson.telemetry.sampler import Sampler
 from edge_trt_runtime.bench import Summary as Times
 from edge_trt_runtime.bench import breakdown, sample_inputs
@@ -42,6 +42,7 @@ class Plan:
         dla_cores: of the first bundle, the second, and so on, for plans that run on a DLA; the core
             that they were built on by default.
         lanes: whether lanes of a bundle that has several are measured too.
+        repeat: sessions, each of which loads the bundle anew.
     """
 
     seconds: float = 10.0
@@ -53,6 +54,7 @@ class Plan:
     root: str = "/"
     dla_cores: tuple[int, ...] = ()
     lanes: bool = True
+    repeat: int = 1
 
     def open(self, path: str, index: int) -> Session:
         """Loads a bundle, which is one of several."""
@@ -88,6 +90,7 @@ def measure(path: str, plan: Plan, told: Told, index: int = 0) -> Record:
             saturated = measured(sampler, run, plan.callers, plan.seconds, told)
             parts = breakdown(session, inputs)
             places = {p.segment: p.lane for p in session.places}
+        repeats = [_again(path, plan, sampler, told, index, n) for n in range(2, plan.repeat + 1)]
         lanes, problems = lanes_alone_and_together(session.bundle, plan, sampler, told)
         after = sampler.latest() or before
     samples = sampler.samples()
@@ -96,12 +99,28 @@ def measure(path: str, plan: Plan, told: Told, index: int = 0) -> Record:
         date=datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
         bundle=_subject(session.bundle), places=places, machine=machine.describe(plan.root),
         conditions=facts, doubts=machine.still_hot(before, plan.cool_down)
-        + machine.doubts(facts, samples, [single, saturated]) + problems
+        + machine.doubts(facts, samples, [Repeat(single, saturated), *repeats]) + problems
         + _idle_core(plan, index, places),
         load_ms=load_ms, first_ms=first_ms, single=single, saturated=saturated,
         stages=_records(parts[0]), segments=_records(parts[1]), lanes=lanes,
-        readings=[machine.reading(sample, start) for sample in samples],
+        readings=[machine.reading(sample, start) for sample in samples], repeats=repeats,
     )  # fmt: skip
+
+
+def _again(path: str, plan: Plan, sampler: Sampler, told: Told, index: int, number: int) -> Repeat:
+    """The loads of a further session."""
+
+    def told_too(stage: str, fraction: float, note: str) -> None:
+        told(f"{stage}, session {number}", fraction, note)
+
+    with plan.open(path, index) as session:
+        inputs = sample_inputs(session)
+        _call(session, inputs, plan.warm_up, "warm-up", told_too)
+        run = partial(session.run, inputs)
+        return Repeat(
+            measured(sampler, run, 1, plan.seconds, told_too),
+            measured(sampler, run, plan.callers, plan.seconds, told_too),
+        )
 
 
 def together(paths: Sequence[str], plan: Plan, told: Told) -> tuple[list[Load], Load]:

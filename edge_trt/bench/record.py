@@ -132,6 +132,13 @@ class Reading(msgspec.Struct, frozen=True):
     cpu_load: float | None = None
 
 
+class Repeat(msgspec.Struct, frozen=True):
+    """The loads of a further session: the bundle was loaded anew for it."""
+
+    single: Load
+    saturated: Load
+
+
 class Record(msgspec.Struct, frozen=True, kw_only=True):
     """One measurement of one bundle.
 
@@ -149,6 +156,7 @@ class Record(msgspec.Struct, frozen=True, kw_only=True):
         segments: likewise, by segment.
         lanes: where the bundle has several here: each alone, and all at once.
         readings: of the board while all this ran.
+        repeats: what further sessions gave, which tell how much runs differ from one another.
     """
 
     schema: int = SCHEMA
@@ -166,6 +174,12 @@ class Record(msgspec.Struct, frozen=True, kw_only=True):
     segments: dict[str, Summary]
     readings: list[Reading]
     lanes: Lanes | None = None
+    repeats: list[Repeat] = []
+
+    @property
+    def sessions(self) -> list[Repeat]:
+        """The loads of every session, those of the first included."""
+        return [Repeat(self.single, self.saturated), *self.repeats]
 
     def as_dict(self) -> dict[str, Any]:
         """JSON values, with trtexec's summary beside ours."""
@@ -252,7 +266,7 @@ def _loads(record: Record | Joint) -> Iterator[Load]:
         for one in record.bundles:
             yield from _loads(one)
         return
-    yield from (record.single, record.saturated)
+    yield from (load for one in record.sessions for load in (one.single, one.saturated))
     if record.lanes is not None:
         yield record.lanes.total
         yield from (load for lane in record.lanes.each for load in (lane.alone, lane.together))

@@ -13,8 +13,9 @@ both cores of the DLA; --json then writes one record with all of them:
   edge_trt bench gpu.edge dla.edge
   edge_trt bench dla.edge dla.edge --dla-core 0 --dla-core 1
 
-Two records are compared with confidence intervals:
-  edge_trt bench model.edge --json a.json; ...; edge_trt bench --compare a.json b.json
+Two records are compared with confidence intervals; one is called better where both hold several
+sessions, which tell how much these differ by themselves:
+  edge_trt bench model.edge --repeat 5 --json a.json; ...; edge_trt bench --compare a.json b.json
 """
 
 from __future__ import annotations
@@ -47,6 +48,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--callers", type=int, default=2, metavar="N", help="that saturate it (default 2)"
     )
+    parser.add_argument(
+        "--repeat", type=int, default=1, metavar="N",
+        help="sessions, each of which loads the bundle anew (default 1)",
+    )  # fmt: skip
     parser.add_argument(
         "--dla-core", type=int, choices=(0, 1), action="append", metavar="N",
         help="DLA core, 0 or 1, of a bundle's plans for one; once for each bundle, in their order"
@@ -125,7 +130,7 @@ def _checked(arguments: argparse.Namespace) -> Plan:
 
     if not arguments.bundle:
         raise OptionError("no bundle is given", hint="edge_trt bench model.edge, or --compare")
-    for flag in ("seconds", "callers"):
+    for flag in ("seconds", "callers", "repeat"):
         if not 0 < getattr(arguments, flag) < math.inf:
             raise OptionError(f"--{flag} is {getattr(arguments, flag)}", hint="give more than 0")
     if not 0 <= arguments.warm_up < math.inf:
@@ -147,7 +152,7 @@ def _checked(arguments: argparse.Namespace) -> Plan:
     return Plan(
         arguments.seconds, arguments.warm_up, arguments.callers, arguments.device,
         arguments.cool_down, dla_cores=tuple(cores),
-        lanes=len(arguments.bundle) == 1 and not cores,
+        lanes=len(arguments.bundle) == 1 and not cores, repeat=arguments.repeat,
     )  # fmt: skip
 
 
@@ -159,10 +164,12 @@ def _print(record: Record) -> None:
     print(f"\n{subject}: {where}")
     print(f"loaded in {record.load_ms:.0f} ms, first run {record.first_ms:.1f} ms")
     rows: list[Sequence[object]] = []
-    for name, load in (("one caller", record.single), ("saturated", record.saturated)):
-        s = load.latency
-        times = [f"{v:.3f}" for v in (s.median, s.p90, s.p95, s.p99, s.max)]
-        rows.append((name, load.runs, f"{load.throughput:.1f}", *times, *_energy(load)))
+    for number, session in enumerate(record.sessions, 1):
+        which = f", session {number}" if record.repeats else ""
+        for name, load in (("one caller", session.single), ("saturated", session.saturated)):
+            s = load.latency
+            times = [f"{v:.3f}" for v in (s.median, s.p90, s.p95, s.p99, s.max)]
+            rows.append((name + which, load.runs, f"{load.throughput:.1f}", *times, *_energy(load)))
     columns = ["load", "#runs", "#per second", "#p50", "#p90", "#p95", "#p99", "#max",
                "#J per run", "#W"]  # fmt: skip
     print_table("Latency [ms], throughput, energy", columns, rows)
@@ -253,6 +260,7 @@ def _compare(before: str, after: str) -> int:
 
 
 def _print_comparison(title: str, comparisons: Sequence[Comparison]) -> None:
+    from edge_trt.bench.compare import DISTURBED, ONE_EACH
     from edge_trt.cli.console import print_table
 
     rows = [
@@ -264,6 +272,13 @@ def _print_comparison(title: str, comparisons: Sequence[Comparison]) -> None:
     ]  # fmt: skip
     columns = ["figure", "#before", "#after", "#ratio", "95 % interval", "after is"]
     print_table(title, columns, rows)
+    if any(ONE_EACH in row.verdict for row in comparisons):
+        print(
+            "One session of each: how much sessions differ by themselves is not in the interval. "
+            "Measured with --repeat 5, they may be told to be better or worse."
+        )
+    if any(DISTURBED in row.verdict for row in comparisons):
+        print("In doubt: what is said of the records below may have made the difference.")
 
 
 def _print_remarks(before: tuple[str, Record], after: tuple[str, Record]) -> None:

@@ -227,6 +227,26 @@ def test_each_bundle_has_its_dla_core(bundle: Path, monkeypatch: pytest.MonkeyPa
     )
 
 
+def test_sessions_load_the_bundle_anew(
+    bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened: list[Session] = []
+
+    def loading(*words: Any, **more: Any) -> Session:
+        opened.append(opening.load(*words, **more))
+        return opened[-1]
+
+    monkeypatch.setattr("edge_trt.bench.measure.load", loading)
+    plan = Plan(0.01, 0.0, device="cpu", interval=0.02, repeat=3)
+    stages: list[str] = []
+    found = measure(str(bundle), plan, lambda stage, *_: stages.append(stage))
+    assert len(opened) == len(found.sessions) == len(found.repeats) + 1 == 3
+    assert all(one.single.runs >= 10 <= one.saturated.runs for one in found.sessions)
+    assert {"one caller", "one caller, session 2", "2 callers, session 3"} <= {*stages}
+    record.write(found, str(tmp_path / "a.json"))
+    assert record.read(tmp_path / "a.json") == found
+
+
 def test_a_run_that_fails_ends_it(bundle: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def fails(*_: object) -> None:
         raise EngineError("segment main: out of memory")
@@ -240,15 +260,18 @@ def test_doubts(orin: record.Record) -> None:
     hot = Sample(0.0, throttling=("the GPU is too hot",), memory=Memory(1, 1))
     slow = [record.Block(1, 1.0, 10.0), record.Block(1, 1.0, 11.0)]
     load = record.Load(1, 2, 2.0, orin.single.latency, slow)
+    steady = record.Load(1, 2, 2.0, orin.single.latency, slow[:1] * 2)
     facts = {"clocks": "floating (gpu ...)", "cpu load before": "45%"}
-    assert machine.doubts(facts, [hot, hot], [load]) == [
+    assert machine.doubts(facts, [hot, hot], [record.Repeat(load, steady)]) == [
         "the clocks move with the load: --lock-clocks (as root) holds them",
         "throttled while it ran: the GPU is too hot",
         "other programs kept the processor busy (45%)",
         "unsteady with one caller: blocks of runs differ by 6.7%",
     ]
-    steady = record.Load(1, 2, 2.0, orin.single.latency, slow[:1] * 2)
-    assert machine.doubts({"clocks": "locked (...)"}, [Sample(0.0)], [steady]) == []
+    calm = [record.Repeat(steady, steady)]
+    assert machine.doubts({"clocks": "locked (...)"}, [Sample(0.0)], calm) == []
+    later = machine.doubts({"clocks": ""}, [], [*calm, record.Repeat(steady, load)])
+    assert later == ["unsteady with saturated: blocks of runs differ by 6.7%"]
 
 
 def test_cooling_down(monkeypatch: pytest.MonkeyPatch) -> None:

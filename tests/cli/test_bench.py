@@ -28,7 +28,18 @@ def test_a_bundle_is_measured_and_compared(edge_trt: Command, bundle: Path, tmp_
     done = edge_trt("bench", "--compare", tmp_path / "a.json", tmp_path / "b.json")
     assert done.status == 0
     assert "95 % interval" in done.out
+    assert not {"better", "worse"} & {*done.out.partition("One session of each")[0].split()}
     assert "median latency, one caller [ms]" in done.out
+
+
+def test_sessions_are_shown_each(edge_trt: Command, bundle: Path, tmp_path: Path) -> None:
+    done = edge_trt("bench", bundle, *QUICK, "--repeat", "2", "--json", tmp_path / "a.json")
+    assert done.status == 0, done.err
+    assert "one caller, session 1" in done.out
+    assert "saturated, session 2" in done.out
+    done = edge_trt("bench", "--compare", tmp_path / "a.json", tmp_path / "a.json")
+    assert done.out.count("not told apart") == 4
+    assert "One session of each" not in done.out
 
 
 def test_several_bundles(edge_trt: Command, bundle: Path, tmp_path: Path) -> None:
@@ -57,6 +68,7 @@ def test_several_bundles(edge_trt: Command, bundle: Path, tmp_path: Path) -> Non
         ([], "no bundle is given"),
         (["{bundle}", "--seconds", "0"], "--seconds is 0.0: give more than 0"),
         (["{bundle}", "--callers", "0"], "--callers is 0"),
+        (["{bundle}", "--repeat", "0"], "--repeat is 0: give more than 0"),
         (["{bundle}", "{bundle}", "--chart", "x.png"], "--chart takes one bundle"),
         (["{bundle}/nothing"], "nothing"),
         (["{bundle}", "--seconds", "inf"], "--seconds is inf"),
