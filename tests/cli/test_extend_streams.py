@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -15,7 +16,7 @@ from torch import nn
 
 import edge_trt as compiler
 from edge_trt.engines import room
-from edge_trt_runtime import load_pool, run_self_test
+from edge_trt_runtime import load, load_pool, run_self_test
 from edge_trt_runtime.__main__ import main as runtime
 from edge_trt_runtime.bundle import open_bundle
 from edge_trt_runtime.describe import format_size
@@ -315,6 +316,49 @@ def test_what_a_board_built_runs_there_and_not_the_engines_of_another(
     assert edge_trt("build", bundle).status == 0
     found = [(engine.target, engine.stream) for engine in engines(bundle)]
     assert found == [("orin-nx-16gb", 1), ("orin-nx-16gb", 2), (TARGET, 1), (TARGET, 2)]
+
+
+@pytest.mark.parametrize(
+    ("tree", "cores", "target", "lanes"),
+    [
+        ("orin nx 16gb flashed as orin nano", 2, "orin-nx-16gb", ["dla:0", "dla:1", "gpu"]),
+        ("orin nano 8gb devkit", 0, "orin-nano-8gb", ["gpu"]),
+    ],
+)
+def test_no_engine_of_another_board_runs_beside_those_of_this_one(
+    tested: tuple[Path, Jetson], make: Make, edge_trt: Command, tmp_path: Path, tree: str,
+    cores: int, target: str, lanes: list[str],
+) -> None:  # fmt: skip
+    """Neither its plans on DLA, where this board has none, nor its second stream, nor its rates."""
+    bundle, first = tested
+    first.function = "zeros"  # so that a run of one of its engines shows
+    assert edge_trt("build", bundle, "--untested").status == 0
+    other = make(bundle, cores=cores, board_tree=tree)
+    other.function = "eager"
+    done = edge_trt("build", bundle)
+    assert done.status == 0, done.err
+    shown = edge_trt("verify", bundle)
+    assert shown.status == 0, shown.err
+    x = np.random.default_rng(0).standard_normal(SHAPE).astype(np.float32)
+    (eager,) = FUNCTIONS["eager"]([x])
+    with load(bundle, device="cuda:0") as session:
+        np.testing.assert_array_equal(session.run({"input": x})["output"], eager)
+    rates = [e.details.get("runs_per_second") for e in engines(bundle) if e.target == target]
+    with load_pool(bundle, device="cuda") as pool:
+        assert [lane.name for lane in pool.lanes] == lanes
+        assert sum(lane.rate for lane in pool.lanes) == pytest.approx(
+            sum(float(rate or 1.0) for rate in rates)
+        )
+        for result in pool.map([{"input": x}] * 8):
+            np.testing.assert_array_equal(result["output"], eager)
+    record = tmp_path / "bench.json"
+    done = edge_trt("bench", bundle, "--seconds", "0.1", "--warm-up", "0", "--json", record)
+    assert done.status == 0, done.err
+    measured = json.loads(record.read_text())
+    assert measured["places"] == {"block0": lanes[0]}
+    each = measured["lanes"]["each"] if measured["lanes"] else []
+    assert [lane["name"] for lane in each] == (lanes if len(lanes) > 1 else [])
+    assert (0 in other.trt.deserialized) is bool(cores)
 
 
 @pytest.mark.parametrize(("plans", "status"), [(1.5, 1), (2.5, 0)])
