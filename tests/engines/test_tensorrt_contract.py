@@ -101,6 +101,17 @@ def test_a_timing_cache_is_reused_or_replaced(tmp_path, monkeypatch):
     assert [p.name for p in tmp_path.iterdir()] == ["cache"]
 
 
+def test_a_folder_of_a_timing_cache_is_made_for_the_shared_one_alone(tmp_path):
+    network = named("conv").network(dynamic=False)
+    path = tmp_path / "a/b/cache"
+    flavour = Flavour("tensorrt", Contract("10.3.0", network), "10.3.0")
+    with pytest.raises(BuildError, match="a/b/cache: its folder does not exist: create it first"):
+        build_plan(network, flavour=flavour, settings=BuildSettings(timing_cache=str(path)))
+    assert [*tmp_path.iterdir()] == []
+    build_plan(network, flavour=flavour, settings=BuildSettings(shared_timing_cache=str(path)))
+    assert path.is_file()
+
+
 def test_shape_tensors_get_their_values(monkeypatch):
     network = named("shuffle_sizes").network(dynamic=False)
     sizes = network.input("sizes", TensorType(DType.INT64, (2,)))

@@ -54,10 +54,14 @@ class TimingCache:
         """Gives the file's content, or an empty cache, to a builder configuration.
 
         Raises:
-            BuildError: the file that the user named can't be read.
+            BuildError: the file that the user named can't be read, or its folder does not exist.
         """
         if self.path is None:
             return
+        if not self._shared and not self.path.parent.is_dir():  # seldom meant, and told early
+            raise BuildError(
+                f"timing cache {self.path}: its folder does not exist", hint="create it first"
+            )
         try:
             data = self.path.read_bytes() if self.path.exists() else b""
         except OSError as error:
