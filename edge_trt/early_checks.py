@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 
 QUANTIZED = ("quantized_decomposed.", "torchao.", "aten.fake_quantize_")
 """Beginnings of the operators of programs that another tool has quantized."""
+LIBRARIES = ("timm:", "torchvision:")
+"""Beginnings of the names of models in float32."""
 
 
 def checked(options: CompileOptions) -> CompileOptions:
@@ -52,11 +54,26 @@ def check_files(options: CompileOptions) -> None:
             method_of(options.calibration_method)
 
 
+def check_source(model: object, options: CompileOptions) -> None:
+    """Refuses int8 without data before the capture, where the model can't be quantized already.
+
+    Those of a library are not, while a program, a module or a factory may have any operators.
+    """
+    named = isinstance(model, str) and model.startswith(LIBRARIES)
+    if named and ":quantized" not in str(model) and _lacks_data(options):
+        raise needs_data()
+
+
 def check_data(captured: Captured, options: CompileOptions) -> None:
     """Refuses int8 without data early, unless the model may be quantized already."""
-    given = options.calibration is not None or options.ranges is not None
-    if options.precision != "int8" or given:
+    if not _lacks_data(options):
         return
     targets = {str(node.target) for node in captured.program.graph.nodes}
     if not any(target.startswith(QUANTIZED) for target in targets):
         raise needs_data()
+
+
+def _lacks_data(options: CompileOptions) -> bool:
+    """Whether int8 is asked for without data; a dry run measures no ranges."""
+    given = options.calibration is not None or options.ranges is not None
+    return options.precision == "int8" and not given and not options.dryrun

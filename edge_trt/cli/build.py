@@ -39,6 +39,7 @@ from typing import TYPE_CHECKING
 
 from edge_trt.cli.inputs import add_arguments as add_input_arguments
 from edge_trt.cli.inputs import is_bundle
+from edge_trt.early_checks import check_source
 from edge_trt.errors import EdgeTrtError, OptionError
 from edge_trt.options import add_arguments as add_option_arguments
 from edge_trt.options import from_arguments
@@ -120,6 +121,8 @@ def _check(arguments: argparse.Namespace, options: CompileOptions, *, extends: b
         )
     if arguments.output is None and not options.dryrun and arguments.on is None:
         raise OptionError("no place for the bundle is given", hint="add -o model.edge, or --dryrun")
+    if not extends:
+        check_source(arguments.model, options)
 
 
 def _compile(arguments: argparse.Namespace, options: CompileOptions) -> Bundle:

@@ -115,8 +115,11 @@ def test_quiet_prints_nothing(edge_trt: Command, calls, tmp_path: Path) -> None:
         (["m.py:f", "-o", "m.edge", "--untested"], "--untested is about a bundle"),
         (["m.py:f", "-o", "m.edge", "--remote-command", "x"], "--remote-command is about --on"),
         (["m.py:f", "-o", "m.edge", "--on", ""], "--on names no board: --on user@board"),
+        (["timm:resnet18", "-o", "m.edge", "--precision", "int8"], "needs sample data"),
+        (["torchvision:resnet18", "-o", "m.edge", "--precision", "int8", "--dla", "auto",
+          "--target", "agx-orin-64gb"], "needs sample data: add --calibration DATA"),
     ],
-)
+)  # fmt: skip
 def test_refusals_are_one_line(edge_trt: Command, calls, arguments, message: str) -> None:
     done = edge_trt("build", *arguments)
     assert done.status == 1

@@ -106,6 +106,18 @@ def test_what_is_quantized_elsewhere_keeps_its_scales(precision: str) -> None:
     assert error < (0.03 if precision == "int8" else 1e-6)
 
 
+def test_a_model_of_a_library_needs_data_before_it_is_captured() -> None:
+    stages: list[str] = []
+    with pytest.raises(edge_trt.OptionError, match="needs sample data: add --calibration DATA"):
+        edge_trt.compile(
+            "torchvision:no_such_model",
+            (torch.zeros(1, 3, 8, 8),),
+            precision="int8",
+            progress=lambda stage, *_: stages.append(stage),
+        )
+    assert stages == []
+
+
 def test_what_is_quantized_as_a_whole_needs_no_data() -> None:
     from torch.ao.quantization.fx import _decomposed  # noqa: F401  # registers the operators
 
