@@ -17,7 +17,7 @@ from edge_trt.engines.kept_plans import KeptPlans
 from edge_trt.engines.plans import build_plans
 from edge_trt.option_checks import DLA, INT8, needs_data
 from edge_trt.options import CompileOptions
-from edge_trt.placement.build import placed_for_more, placed_here, start
+from edge_trt.placement.build import foresee, placed_for_more, placed_here, start
 from edge_trt.precision import Patterns, to_fp16
 from edge_trt.precision.kept import keeping, measured
 from edge_trt.stages import Progress, Stages, Step
@@ -216,6 +216,9 @@ def compile_networks(
     told = {**coverage.as_dict(), "notes": _notes(graph)}
     bundle = Bundle(captured.name, captured.signature, chosen, told, stages.seconds)
     if chosen.dryrun:
+        if chosen.places_dla:
+            bundle.parts = stages.run("conversion", _convert, partition, captured, fallbacks)
+            bundle.placement = stages.run("placement", _foreseen, bundle)
         return bundle
     # Runs the model while networks are made and written: nothing traces from here on.
     if chosen.precision != "int8" and chosen.self_test:
@@ -354,6 +357,13 @@ def _set_precision(bundle: Bundle) -> None:
         if part.network is not None:
             part.network, kept = to_fp16(part.network, keep_fp32=rules)
             bundle.kept += [k.as_dict() for k in kept]
+
+
+def _foreseen(bundle: Bundle) -> dict[str, Any]:
+    """The placement of a dry run."""
+    placement = start(bundle, bundle.options)
+    _set_precision(bundle)
+    return foresee(bundle, placement)
 
 
 def _quantize(

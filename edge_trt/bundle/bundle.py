@@ -78,7 +78,7 @@ class Bundle:
         options: what it was compiled with.
         coverage: blocks, fallback reasons and shares, as in `report.json`.
         seconds: wall time by stage.
-        parts: segments in execution order; none after a dry run.
+        parts: segments in execution order; after a dry run none, or those that were placed on DLA.
         results: name of the value that each output of the signature is.
         kept: layers that stay fp32 in another precision, and why.
         quantization: what int8 gained and cost; empty in another precision.

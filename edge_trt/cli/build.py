@@ -229,6 +229,7 @@ def _sum_up(bundle: Bundle, options: CompileOptions, output: str | None, seconds
 
     print_report(bundle.report)
     if options.dryrun:
+        _print_foreseen(bundle)
         print("Nothing was built or written (--dryrun).")
         return
     if bundle.placement:
@@ -245,6 +246,15 @@ def _sum_up(bundle: Bundle, options: CompileOptions, output: str | None, seconds
         told_now = {**bundle.placement, "targets": new}
         print_placement(told_now, written.manifest.engines, modules_in(written), see)
     _print_written(str(output), seconds)
+
+
+def _print_foreseen(bundle: Bundle) -> None:
+    """Print the placement of a dry run, with all its layers: no bundle has them."""
+    if bundle.placement:
+        from edge_trt.cli.placement import print_placement
+        from edge_trt.cli.regions import modules_of
+
+        print_placement(bundle.placement, modules=modules_of(bundle.networks))
 
 
 def _print_written(output: str, seconds: float) -> None:

@@ -87,6 +87,8 @@ def _print_target(name: str, target: Mapping[str, Any]) -> None:
         f"Planned for L4T {target['l4t']}, {target['mode']}, {goal}; another "
         "JetPack is planned for on the board, another mode with --dla-mode"
     )
+    if assumed := target.get("assumes"):
+        print_text(f"Nothing was calibrated; taken for granted: {assumed}")
     if target["unsure"]:
         words = [UNSURE.get(str(name), str(name)) for name in target["unsure"]]
         print_text(f"Not confirmed for this board: {', '.join(words)}")

@@ -33,6 +33,18 @@ def start(bundle: Bundle, options: CompileOptions) -> Placement:
     return placement
 
 
+def foresee(bundle: Bundle, placement: Placement) -> dict[str, Any]:
+    """The placement of a bundle that is not built, as in `placement.json`.
+
+    Of fp16 it is that of the build. int8 is not calibrated: it is planned as if every tensor had a
+    scale.
+
+    Raises:
+        OptionError: everything was to be on DLA, and can't be.
+    """
+    return placement.place(bundle.networks, calibrated=bundle.options.precision != "int8")
+
+
 @contextmanager
 def placed_for_more(bundle: Bundle, options: CompileOptions) -> Generator[None]:
     """Places the layers of a finished bundle for more targets, and back if the block fails.

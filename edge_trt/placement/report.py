@@ -3,7 +3,7 @@
 
     {"estimates": "...", "targets": {"agx-orin-64gb": {
         "board", "tensorrt", "l4t", "regime", "reason", "certain", "policy", "objective", "mode",
-        "unsure": [...], "rewritten": {layer: recipe},
+        "unsure": [...], "assumes": "", "rewritten": {layer: recipe},
         "networks": [{"assignment": {...}, "layers": {"gpu": 3, "dla:0": 120},
                       "refused": [...], "doubts": [...], "modes": [...],
                       "streams": [{"runs_per_second": 1500, "assignment": {...}}]}]}}}
@@ -32,6 +32,8 @@ ESTIMATES = (
     "All figures are estimates by the cost model of docs/dla.md, fitted to published throughput; "
     "nothing was measured. The board builds by its own answers (canRunOnDLA)."
 )
+
+EVERY_STEP = "every tensor has an int8 scale, which the calibration of a build with --dla gives"
 
 
 def report(targets: Mapping[str, dict[str, Any]]) -> dict[str, Any]:
@@ -69,6 +71,7 @@ def of_site(
     rewritten: Mapping[str, str],
     *,
     finished: bool = False,
+    calibrated: bool = True,
 ) -> dict[str, Any]:
     """What is said of a target with DLA.
 
@@ -78,6 +81,7 @@ def of_site(
         networks: their plans.
         rewritten: recipe by the name of each rewritten layer.
         finished: whether the networks are those of a bundle, which are not rewritten any more.
+        calibrated: whether int8 steps are those of a calibration, and not only expected.
     """
     mode = site.caps.modes[site.mode]
     return {
@@ -91,6 +95,7 @@ def of_site(
         "objective": wish.objective,
         "mode": site.mode,
         "unsure": [*site.caps.unsure, *mode.unsure],
+        "assumes": "" if calibrated else EVERY_STEP,
         "rewritten": dict(rewritten),
         "networks": [_network(placed, finished=finished) for placed in networks],
     }

@@ -75,12 +75,19 @@ class Placement:
             if isinstance(site, Site):
                 self._only(target, self._first_plans(target, site, wish, networks))
 
-    def place(self, networks: Sequence[Network], ranges: Ranges | None = None) -> dict[str, Any]:
+    def place(
+        self,
+        networks: Sequence[Network],
+        ranges: Ranges | None = None,
+        *,
+        calibrated: bool = True,
+    ) -> dict[str, Any]:
         """What `placement.json` holds.
 
         Args:
             networks: finished: of int8 with their quantization layers, or of fp16.
             ranges: those of int8; they are of more tensors than have quantization layers.
+            calibrated: False for networks of int8 that have no quantization layers yet.
 
         Raises:
             OptionError: everything was to be on DLA, and can't be; the text has the reasons.
@@ -96,10 +103,15 @@ class Placement:
                 why = NO_PRECISION if not self.finished else NO_PRECISION_LEFT
                 found[target] = without_dla(site.decision, self.options, recipes, why)
             else:
-                plans = self._plans(target, site, self._wish, networks, ranges)
+                if calibrated:
+                    plans = self._plans(target, site, self._wish, networks, ranges)
+                else:
+                    plans = self._first_plans(target, site, self._wish, networks)
                 if self.options.dla == "only":
                     self._only(target, plans)
-                found[target] = of_site(site, self._wish, plans, recipes, finished=self.finished)
+                found[target] = of_site(
+                    site, self._wish, plans, recipes, finished=self.finished, calibrated=calibrated
+                )
         return report(found)
 
     def _first_plans(

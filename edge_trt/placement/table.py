@@ -36,6 +36,9 @@ region in execution order (`--network` has the device of every layer, `--json` a
 refusals by rule, and estimates for every power mode beside the alternatives: all on the GPU, a mix,
 all on DLA. "mJ own" is the energy of an inference beyond what the idle board takes anyway, and what
 `energy` makes small; "mJ all" has its share of that, at as many runs as the accelerators take.
+With `--dryrun` the tables come without a build; in int8 without a calibration, every tensor counts
+as having a scale.
+
 The board builds an engine that follows the plan. Where two placements side by side have the
 greatest throughput, it builds both: stream 1, with most on DLA, and stream 2, usually all on the
 GPU. `inspect --placement` has a row for each, the recorded cases run on both, and

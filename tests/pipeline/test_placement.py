@@ -263,3 +263,39 @@ def test_a_tuned_bundle_is_placed(tmp_path: Path) -> None:
     edge_trt.tune(Net().eval(), (IMAGE,), path, drop=1.0, metric=answer, **given)
     (network,) = edge_trt.load(path).placement["targets"][BOARD]["networks"]
     assert network["chosen"] == "DLA only"
+
+
+@pytest.mark.parametrize("precision", ["fp16", "int8"])
+def test_a_dry_run_foresees_the_placement_of_the_build(precision: str) -> None:
+    more = {} if precision == "int8" else {"calibration": None}
+    given = {"precision": precision, "dla": "auto", "dla_objective": "throughput", **more}
+    foreseen = build(Net(), **(given | {"dryrun": True, "calibration": None}))
+    assert bool(foreseen.placement["targets"][BOARD]["assumes"]) is (precision == "int8")
+    built = build(Net(), **given)
+    assert built.placement["targets"][BOARD]["assumes"] == ""
+    plans = [b.placement["targets"][BOARD]["networks"] for b in (foreseen, built)]
+    for plan in plans:
+        assert plan[0]["layers"]["dla:0"] > 0
+    assert plans[0][0]["assignment"]["regions"] == plans[1][0]["assignment"]["regions"]
+    assert plans[0][0]["modes"] == plans[1][0]["modes"]
+
+
+def test_a_dry_run_of_only_gives_the_reason() -> None:
+    with pytest.raises(edge_trt.OptionError, match="1 layer is refused"):
+        build(Net(gelu=True), calibration=None, dryrun=True)
+
+
+def test_a_dry_run_ends_with_the_placement(command: Command, tmp_path: Path) -> None:
+    (tmp_path / "m.py").write_text(
+        "import torch\nfrom tests.pipeline.test_placement import IMAGE, Net\n"
+        "def create():\n    return Net().eval(), (IMAGE,)\n"
+    )
+    flags = ["--precision", "int8", "--dla", "auto", "--target", BOARD, "--dryrun"]
+    done = command("build", f"{tmp_path / 'm.py'}:create", *flags)
+    assert done.status == 0, done.err
+    out = " ".join(done.out.split())
+    for text in (
+        f"Placement for {BOARD}", "Nothing was calibrated; taken for granted: every tensor has",
+        f"Layers of {BOARD}", "body.0", "Nothing was built or written (--dryrun).",
+    ):  # fmt: skip
+        assert text in out
