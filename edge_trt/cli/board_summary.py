@@ -45,7 +45,8 @@ def print_board(bundle: Bundle, options: CompileOptions, folder: Path) -> None:
     served = decide(named, flavour.version, l4t=l4t or None, offered=dla_cores(flavour))
     mode, clocks = settings("/")
     print(f"board: {title(here) if here else named}")
-    print(f"TensorRT: {flavour.version}, regime {served.regime}: {served.reason}")
+    cores = f"{served.cores} DLA core{'s' * (served.cores != 1)}" if served.has_dla else "no DLA"
+    print(f"TensorRT: {flavour.version}, regime {served.regime}, {cores}")  # a note says why
     print(f"power mode: {mode}; clocks {clocks}")
     print(room_for(_built(bundle, target), folder), flush=True)
 
