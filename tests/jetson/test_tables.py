@@ -55,6 +55,17 @@ def test_power_modes(name: str) -> None:
         check({field: mode[field] for field in FIELDS}, "power")
 
 
+@pytest.mark.parametrize("name", [n for n in FILES if "power" in tables.board(n)])
+def test_what_was_seen_on_one_module_confirms_no_other(name: str) -> None:
+    """Three sources are of an AGX Orin 64GB, and of its fastest mode where it is a memory clock."""
+    for mode in tables.board(name)["power"]["modes"]:
+        for field in FIELDS:
+            value = mode[field]
+            if value["source"] in ("dla-software", "tegrastats", "tegrastats-idle", "assumed"):
+                fits = name == "agx-orin-64gb" and (field != "emc_mhz" or mode["name"] == "MAXN")
+                assert fits or not value["certain"], (mode["name"], field)
+
+
 @pytest.mark.parametrize("table", ["facts", "power"])
 def test_every_source_is_one_of_something(table: str) -> None:
     used = {
