@@ -218,7 +218,7 @@ def compile_networks(
     if chosen.dryrun:
         if chosen.places_dla:
             bundle.parts = stages.run("conversion", _convert, partition, captured, fallbacks)
-            bundle.placement = stages.run("placement", _foreseen, bundle)
+            bundle.placement = stages.run("placement", foresee, bundle, _set_precision)
         return bundle
     # Runs the model while networks are made and written: nothing traces from here on.
     if chosen.precision != "int8" and chosen.self_test:
@@ -357,13 +357,6 @@ def _set_precision(bundle: Bundle) -> None:
         if part.network is not None:
             part.network, kept = to_fp16(part.network, keep_fp32=rules)
             bundle.kept += [k.as_dict() for k in kept]
-
-
-def _foreseen(bundle: Bundle) -> dict[str, Any]:
-    """The placement of a dry run."""
-    placement = start(bundle, bundle.options)
-    _set_precision(bundle)
-    return foresee(bundle, placement)
 
 
 def _quantize(

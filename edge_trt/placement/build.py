@@ -33,15 +33,21 @@ def start(bundle: Bundle, options: CompileOptions) -> Placement:
     return placement
 
 
-def foresee(bundle: Bundle, placement: Placement) -> dict[str, Any]:
+def foresee(bundle: Bundle, set_precision: Callable[[Bundle], None]) -> dict[str, Any]:
     """The placement of a bundle that is not built, as in `placement.json`.
 
     Of fp16 it is that of the build. int8 is not calibrated: it is planned as if every tensor had a
     scale.
 
+    Args:
+        bundle: with its networks, which are rewritten as for a build.
+        set_precision: what makes them fp16, if they are to be.
+
     Raises:
         OptionError: everything was to be on DLA, and can't be.
     """
+    placement = start(bundle, bundle.options)
+    set_precision(bundle)
     return placement.place(bundle.networks, calibrated=bundle.options.precision != "int8")
 
 
