@@ -18,8 +18,8 @@ LIBRARIES = ("timm:", "torchvision:")
 """Beginnings of the names of models in float32."""
 
 
-def checked(options: CompileOptions) -> CompileOptions:
-    """Refuses what no stage would read."""
+def checked(options: CompileOptions, model: object) -> CompileOptions:
+    """Refuses what no stage would read, and what a model of that name can't be compiled to."""
     if options.fp32_layers and options.precision == "fp32":
         raise OptionError(
             "fp32_layers says what stays fp32, and with precision='fp32' everything does",
@@ -27,6 +27,7 @@ def checked(options: CompileOptions) -> CompileOptions:
             hint="add precision='fp16', or leave it out",
         )
     check_dla(options, options.precision)
+    check_source(model, options)
     return options
 
 

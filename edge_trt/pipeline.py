@@ -12,7 +12,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, cast
 
 from edge_trt.bundle.bundle import Bundle, Part
-from edge_trt.early_checks import check_data, check_dla, check_files, check_source, checked
+from edge_trt.early_checks import check_data, check_dla, check_files, checked
 from edge_trt.engines.kept_plans import KeptPlans
 from edge_trt.engines.plans import build_plans
 from edge_trt.option_checks import DLA, INT8, needs_data
@@ -203,9 +203,8 @@ def compile_networks(
     from edge_trt.conversion.registry import load_plugins
     from edge_trt.lowering.self_test import record, record_samples
 
-    chosen = checked(options)
+    chosen = checked(options, model)
     check_files(options)
-    check_source(model, chosen)
     load_plugins()  # first: a saved program can't be read where its operators are not declared
     captured = stages.run("capture", capture, model, inputs, chosen)
     check_data(captured, chosen)
