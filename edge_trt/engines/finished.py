@@ -15,6 +15,7 @@ from edge_trt.placement.actual import actual
 from edge_trt_runtime.cuda import open_device
 from edge_trt_runtime.errors import EngineError
 from edge_trt_runtime.manifest import Detail
+from edge_trt_runtime.tensorrt.choice import board_model
 from edge_trt_runtime.tensorrt.engine import LoadedPlan
 from edge_trt_runtime.tensorrt.library import Library
 
@@ -49,6 +50,8 @@ def details_of(
         details["timing_cache"] = result.timing_cache
     if gpu:
         details["compute_capability"] = gpu
+        if model := board_model():  # boards with one GPU don't share engines well
+            details["built_on"] = model
     if result.placed is not None:
         if result.placed.layers:
             # Quantization is no layer of a plan: it is part of its neighbours, or at an edge.

@@ -22,6 +22,18 @@ _FAMILY = {"tensorrt_lean": "tensorrt", "tensorrt_dispatch": "tensorrt"}
 """Whose plans a flavour runs, where not its own."""
 
 
+MODEL = "/proc/device-tree/model"
+
+
+def board_model() -> str:
+    """Return what this board calls itself; empty where there is no device tree, as on a PC."""
+    try:
+        with open(MODEL, "rb") as file:
+            return file.read().rstrip(b"\0").decode(errors="replace").strip()
+    except OSError:
+        return ""
+
+
 def find_plan(
     bundle: OpenBundle, segment: Segment, device: Device, stream: int = 1
 ) -> tuple[Engine, Library] | str:
@@ -40,9 +52,16 @@ def find_plan(
     """
     engines = [e for e in bundle.manifest.engines if e.segment == segment.name]
     plans = [e for e in engines if e.flavour != "onnx" and e.stream in (1, stream)]
-    # Its own before stream 1, and not that of another board: they were planned together.
-    targets = [engine.target for engine in plans]
-    plans.sort(key=lambda engine: (targets.index(engine.target), -engine.stream))
+    # Boards of one family share GPU and TensorRT, so other boards' plans would run here too. A
+    # stream's own comes before stream 1, but not that of another board: they are planned together.
+    here, targets = board_model(), [engine.target for engine in plans]
+    plans.sort(
+        key=lambda engine: (
+            engine.details.get("built_on", here) != here,
+            targets.index(engine.target),
+            -engine.stream,
+        )
+    )
     if not plans:
         return f"the bundle has no plan for {device.describe()}"
     reasons: list[str] = []

@@ -14,6 +14,7 @@ import pytest
 
 import edge_trt_runtime
 from edge_trt_runtime import EngineError
+from edge_trt_runtime.tensorrt import choice
 from edge_trt_runtime.tensorrt.header import read_header
 from edge_trt_runtime.tensorrt.library import open_library
 from tests.runtime.tensorrt.machine import Machine
@@ -74,6 +75,27 @@ def test_the_first_plan_that_fits_is_taken(machine: Callable[..., Machine], tmp_
     with edge_trt_runtime.load(path, device="cuda") as session:
         assert session.places[0].lane == "gpu"
     assert here.trt.deserialized == [None]
+
+
+@pytest.mark.parametrize(
+    ("model", "lane"), [(b"NX\0", "gpu"), (b"AGX\0", "dla:0"), (None, "dla:0")]
+)
+def test_what_was_built_on_this_board_comes_first(
+    model: bytes | None, lane: str, machine: Callable[..., Machine], tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    machine(cores=2)
+    file = tmp_path / "model"
+    if model is not None:
+        file.write_bytes(model)
+    monkeypatch.setattr(choice, "MODEL", str(file))
+    draft = relu_draft().plan(
+        "main", PLAN, target="agx-orin-64gb", details={"dla_core": 0, "built_on": "AGX"}
+    )
+    draft.plan("main", PLAN, target="orin-nx-16gb", details={"built_on": "NX"})
+    path = draft.write(tmp_path / "m.edge")
+    with edge_trt_runtime.load(path, device="cuda") as session:
+        assert session.places[0].lane == lane
 
 
 def test_stream_1_is_the_default(machine: Callable[..., Machine], tmp_path: Path) -> None:
