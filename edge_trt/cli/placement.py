@@ -71,15 +71,16 @@ def print_placement(
         if not target["networks"]:
             print_text(f"DLA on {name}: none, {target['reason']}")
             continue
-        _print_target(name, target)
+        _print_head(name, target)
         print_regions(name, target["networks"], modules or {}, see)
+        _print_reasons(target)
         _print_engines(name, target, [engine for engine in engines if engine.target == name])
     if any(target["networks"] for target in targets.values()):
         print_text(LEGEND)
         print_text(placement["estimates"])
 
 
-def _print_target(name: str, target: Mapping[str, Any]) -> None:
+def _print_head(name: str, target: Mapping[str, Any]) -> None:
     unsure = "" if target["certain"] else " (not confirmed)"
     print_text(f"DLA on {name}: {target['reason']}{unsure}")
     goal = "everything on DLA" if asked_for_all(target) else f"best {target['objective']}"
@@ -96,7 +97,10 @@ def _print_target(name: str, target: Mapping[str, Any]) -> None:
     rows = [_summary(network, target) for network in networks]
     columns = ["network", "runs as", "#GPU", "#DLA0", "#DLA1", "#loadables", "#transitions"]
     print_table(f"Placement for {name}", columns, rows)
-    for network in networks:
+
+
+def _print_reasons(target: Mapping[str, Any]) -> None:
+    for network in target["networks"]:
         _print_network(network, target)
     if target["rewritten"]:
         kinds: dict[str, int] = {}
