@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import math
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from edge_trt_jetson.errors import BoardError
@@ -51,7 +51,12 @@ def _summarize(lines: Iterable[str], name: str, as_json: bool) -> int:
 
         for sample in samples:
             print(json.dumps(as_data(sample)))
-        return 0
+    else:
+        _print_summary(samples, name)
+    return 0
+
+
+def _print_summary(samples: Sequence[Sample], name: str) -> None:
     from edge_trt.cli.console import print_table
 
     timed = sum(not math.isnan(sample.time) for sample in samples)
@@ -72,7 +77,6 @@ def _summarize(lines: Iterable[str], name: str, as_json: bool) -> int:
     unknown = dict.fromkeys(word for sample in samples for word in sample.unknown)
     if unknown:
         print(f"Not understood: {', '.join([*unknown][:10])}")
-    return 0
 
 
 def _lines(count: int) -> str:

@@ -81,14 +81,12 @@ class Reader:
         elif gpu.load is None:
             missing["gpu load"] = "NVML alone may tell it, on the running board"
         missing |= conditions.unavailable
-        cpus = self._cpus.read()
+        cpus, memory = self._cpus.read(), self._memory.read()
         if self._cpus.problem:
             missing["cpu"] = self._cpus.problem
-        memory = self._memory.read()
         if memory is None:
             missing["memory"] = self._memory.problem
         engines = self._engines.read(missing) if self.detection else {}
-        uptime = self._uptime.read()
         return Sample(
             time=now,
             cpus=cpus,
@@ -101,7 +99,7 @@ class Reader:
             memory=memory,
             fans=conditions.fans,
             throttling=conditions.throttling,
-            uptime=_seconds(uptime),
+            uptime=_seconds(self._uptime.read()),
             unavailable=missing,
         )
 
