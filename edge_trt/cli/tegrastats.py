@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import math
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from pathlib import Path
 
 from edge_trt_jetson.errors import BoardError
@@ -56,7 +56,7 @@ def _summarize(lines: Iterable[str], name: str, as_json: bool) -> int:
     return 0
 
 
-def _print_summary(samples: Sequence[Sample], name: str) -> None:
+def _print_summary(samples: list[Sample], name: str) -> None:
     from edge_trt.cli.console import print_table
 
     timed = sum(not math.isnan(sample.time) for sample in samples)
