@@ -58,9 +58,7 @@ def test_every_layer_is_emitted(version: str, case: Case):
 def test_a_build_with_every_option(version: str, tmp_path):
     network = named("conv").network(dynamic=True)
     api = Contract(version, network)
-    settings = BuildSettings(
-        3, 1 << 30, str(tmp_path / "new" / "cache"), RANGES, weight_streaming=True
-    )
+    settings = BuildSettings(3, 1 << 30, str(tmp_path / "cache"), RANGES, weight_streaming=True)
     told: list[tuple[str, float]] = []
     result = build_plan(
         network,
@@ -70,7 +68,7 @@ def test_a_build_with_every_option(version: str, tmp_path):
     )
     assert result.plan.nbytes == 2048
     assert result.timing_cache == "new"
-    assert (tmp_path / "new" / "cache").stat().st_size == 2048
+    assert (tmp_path / "cache").stat().st_size == 2048
     assert told == [("emit", 1.0)]
     assert "IOptimizationProfile.set_shape" in api.calls
     assert "IBuilderConfig.set_memory_pool_limit" in api.calls
