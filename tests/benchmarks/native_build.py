@@ -131,6 +131,7 @@ def peer(folder: str) -> None:
     builder = trt.Builder(logger)
     flags = trt.NetworkDefinitionCreationFlag
     strongly = 1 << int(flags.STRONGLY_TYPED) if hasattr(flags, "STRONGLY_TYPED") else 0
+    builder.max_threads = len(os.sched_getaffinity(0))  # as ours
     network = builder.create_network(strongly)
     parser = trt.OnnxParser(network, logger)
     if not parser.parse_from_file(str(Path(folder, "model.onnx"))):

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import functools
+import os
 import re
 import textwrap
 import time
@@ -142,7 +143,7 @@ def _serialized(
 
 def _builder(flavour: Flavour, log: Any) -> Any:
     try:
-        return flavour.module.Builder(log)
+        builder = flavour.module.Builder(log)
     except (TypeError, RuntimeError) as error:  # the bindings' words for a null pointer
         raise BuildError(
             f"{flavour} can't create a builder here: {error}",
@@ -150,6 +151,9 @@ def _builder(flavour: Flavour, log: Any) -> Any:
             if flavour.needs_gpu
             else "run edge_trt doctor",
         ) from error
+    if not flavour.needs_gpu:  # where kernels are measured, nothing else should run
+        builder.max_threads = len(os.sched_getaffinity(0))
+    return builder
 
 
 def _configure(config: Any, flavour: Flavour, settings: BuildSettings) -> None:
