@@ -39,7 +39,7 @@ def quiet() -> Generator[None]:
             warnings.filterwarnings("ignore", message="The .grad attribute of a Tensor that is not")
             # torchvision's own form of nms calls what torch has renamed.
             warnings.filterwarnings("ignore", message="`create_unbacked_symint` is deprecated")
-            # Before 2.13 a program's weights are mapped without the right to write.
+            # PyTorch 2.11 maps a program's weights without the right to write.
             warnings.filterwarnings("ignore", message="The given buffer is not writable")
             # Whether that matters is for kept_attributes.py to find out.
             warnings.filterwarnings("ignore", message="The tensor attributes? .* assigned during")

@@ -19,27 +19,20 @@ from edge_trt_jetson.boards import find
 if TYPE_CHECKING:
     from edge_trt.bundle.bundle import Bundle
     from edge_trt.network.graph import Network
-    from edge_trt.options import CompileOptions
 
 
-def is_native(options: CompileOptions) -> bool:
-    """Whether engines are built for the board that this machine is."""
-    return any(find(target) and not board.why_not_here(target) for target in options.targets)
-
-
-def print_board(bundle: Bundle, options: CompileOptions, folder: Path) -> None:
+def print_board(bundle: Bundle, target: str, folder: Path) -> None:
     """Print the board, its TensorRT, its power mode, and the room that the build has and needs.
 
     Args:
         bundle: what is built.
-        options: with the targets.
+        target: the board that this is.
         folder: where plans are written.
 
     Raises:
         BuildError: there is no TensorRT, or it is too old or too new.
     """
     here = board.this_board()
-    target = next(t for t in options.targets if find(t) and not board.why_not_here(t))
     named, flavour = find(target), load_flavour("tensorrt")
     l4t = here.l4t if here else None
     served = decide(named, flavour.version, l4t=l4t or None, offered=dla_cores(flavour))

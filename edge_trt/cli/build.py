@@ -147,13 +147,16 @@ def _compile(arguments: argparse.Namespace, options: CompileOptions) -> Bundle:
                 front.compile(request, progress, print_warning, ready)
                 from edge_trt.bundle.reader import read_bundle
                 from edge_trt.bundle.replace import sync_tree
-                from edge_trt.cli.board_summary import is_native, print_board
+                from edge_trt.engines.board import built_here
                 from edge_trt.pipeline import add_engines
 
                 bundle = read_bundle(portable, leaving=True)
                 synced = beside.submit(sync_tree, portable)  # its files become the bundle's
-                if is_native(options) and not quiet:
-                    print_board(bundle, options, Path(folder))
+                board = built_here(options.targets)
+                if board and not quiet:
+                    from edge_trt.cli.board_summary import print_board
+
+                    print_board(bundle, board, Path(folder))
                 add_engines(bundle, options, progress, Path(folder))
                 synced.result()  # what the disk refuses is told once, to who asks first
                 from edge_trt.cli.tested import save_tested

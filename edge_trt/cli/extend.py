@@ -20,15 +20,12 @@ from edge_trt.bundle.kept_folder import kept_folder
 from edge_trt.bundle.layout import PLACEMENT
 from edge_trt.bundle.reader import read_bundle
 from edge_trt.bundle.writer import BundleWriter
-from edge_trt.cli.board_summary import is_native, print_board
 from edge_trt.cli.console import print_warning, progress_or_silence
-from edge_trt.cli.placement import read_placement
 from edge_trt.cli.tested import save_tested
-from edge_trt.engines.board import native_target
+from edge_trt.engines.board import built_here, native_target
 from edge_trt.errors import EdgeTrtError, OptionError
 from edge_trt.options import CompileOptions, option_of
 from edge_trt.pipeline import Bundle, add_engines
-from edge_trt_jetson.board_checks import check_clocks, check_power_mode
 from edge_trt_jetson.boards import find
 from edge_trt_runtime.bundle import open_bundle
 from edge_trt_runtime.errors import EngineError
@@ -75,6 +72,8 @@ def _boards_of(bundle: str) -> tuple[str, ...]:
     opened = open_bundle(bundle)
     placed: dict[str, object] = {}
     if PLACEMENT in opened.manifest.files:
+        from edge_trt.cli.placement import read_placement
+
         placed = read_placement(opened).get("targets", {})
     return tuple(name for name in dict.fromkeys((*opened.manifest.targets, *placed)) if find(name))
 
@@ -86,8 +85,10 @@ def extend(arguments: argparse.Namespace, options: CompileOptions) -> Bundle:
         EngineError: engines of this machine fail the recorded cases; the bundle stays as it was.
         EdgeTrtError: as `add_engines` and `Bundle.save`.
     """
-    native = is_native(options)
-    if native:
+    board = built_here(options.targets)
+    if board:
+        from edge_trt_jetson.board_checks import check_clocks, check_power_mode
+
         for check in (check_power_mode(Path("/")), check_clocks(Path("/"))):
             if check.status == "ok" and check.fix:  # kernels are measured at these clocks
                 print_warning(f"{check.name}: {check.found}; {check.fix}")
@@ -102,8 +103,10 @@ def extend(arguments: argparse.Namespace, options: CompileOptions) -> Bundle:
         bundle = read_bundle(arguments.model, beside=beside)
         progress = _checking(shown, bundle)
         try:
-            if native and not arguments.quiet:
-                print_board(bundle, options, folder)
+            if board and not arguments.quiet:
+                from edge_trt.cli.board_summary import print_board
+
+                print_board(bundle, board, folder)
             add_engines(bundle, options, progress, folder)
         except EdgeTrtError:
             bundle.check()  # damaged weights are the better reason

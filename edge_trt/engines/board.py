@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import platform
+from collections.abc import Sequence
 from functools import cache
 
 from edge_trt.errors import OptionError
@@ -63,6 +64,11 @@ def why_not_here(target: str) -> str:
         return ""
     here = found.board.name if found.board else found.model or found.soc
     return f"TensorRT measures kernels, so its plans are built on that board, and this is {here}"
+
+
+def built_here(targets: Sequence[str]) -> str | None:
+    """The one of some targets that is a board, and whose plans are built on this machine."""
+    return next((t for t in targets if boards.find(t) and not why_not_here(t)), None)
 
 
 def this_gpu() -> str:

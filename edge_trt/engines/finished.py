@@ -50,7 +50,9 @@ def details_of(
         details["timing_cache"] = result.timing_cache
     if gpu:
         details["compute_capability"] = gpu
-        if model := board_model():  # boards with one GPU don't share engines well
+        if (
+            model := board_model()
+        ):  # others of this GPU can load it, and were not what it was tuned for
             details["built_on"] = model
     if result.placed is not None:
         if result.placed.layers:

@@ -5,11 +5,11 @@ from __future__ import annotations
 
 import os
 import threading
-from time import perf_counter
 from typing import TYPE_CHECKING, Any, Literal, overload
 
 from edge_trt_runtime.errors import EngineError
 from edge_trt_runtime.loaded import Loaded, Options, load_engines
+from edge_trt_runtime.observing import observed
 from edge_trt_runtime.results import targets_of
 
 if TYPE_CHECKING:
@@ -25,12 +25,12 @@ if TYPE_CHECKING:
     from edge_trt_runtime.hybrid.place import Place
     from edge_trt_runtime.layers import LayerTime
     from edge_trt_runtime.manifest import Manifest, Segment, Signature
+    from edge_trt_runtime.observing import Observer
     from edge_trt_runtime.results import Target
     from edge_trt_runtime.streaming import Policy, Stream
     from edge_trt_runtime.timing import Timing
 
     Input = np.ndarray | HasDlpack | HasCudaArrayInterface
-    Observer = Callable[[float, BaseException | None], object]
 
 
 class Session:
@@ -138,7 +138,7 @@ class Session:
                 GPU and it runs on the CPU.
         """
         if self._observers:
-            return self._observed(inputs, out, device_outputs)
+            return observed(self._observers, self._run, inputs, out, device_outputs)
         return self._run(inputs, out, device_outputs)
 
     def _run(
@@ -156,22 +156,6 @@ class Session:
             outputs = dict(zip(loaded.names, results, strict=True))
             return {**outputs, **out} if out else outputs
         raise self._closed()
-
-    def _observed(
-        self, inputs: Mapping[str, Input], out: Mapping[str, Input] | None, stay: bool
-    ) -> dict[str, Any]:
-        """Run, and tell those who asked what it took."""
-        start = perf_counter()
-        error: BaseException | None = None
-        try:
-            return self._run(inputs, out, stay)
-        except BaseException as raised:
-            error = raised
-            raise
-        finally:
-            seconds = perf_counter() - start
-            for observer in self._observers:
-                observer(seconds, error)
 
     def observe(self, observer: Observer) -> None:
         """Call ``observer(seconds, error)`` after each run, in its thread; ``error`` may be None.

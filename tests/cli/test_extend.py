@@ -84,7 +84,7 @@ def test_a_slow_power_mode_is_told(
     target: list[str],
 ) -> None:  # fmt: skip
     slow = Check("power mode", "ok", "15W (id 0)", "speed", "MAXN (id 2) is faster")
-    monkeypatch.setattr("edge_trt.cli.extend.check_power_mode", lambda root: slow)
+    monkeypatch.setattr("edge_trt_jetson.board_checks.check_power_mode", lambda root: slow)
     told = "warning: power mode: 15W (id 0); MAXN (id 2) is faster"
     assert told in edge_trt("build", portable, *target).err
     assert told not in edge_trt("build", portable, "--target", "cpu").err

@@ -21,6 +21,7 @@ from edge_trt_runtime.__main__ import main as runtime
 from edge_trt_runtime.bundle import open_bundle
 from edge_trt_runtime.describe import format_size
 from edge_trt_runtime.manifest import Engine
+from edge_trt_runtime.tensorrt import choice
 from tests.cli.conftest import Command
 from tests.cli.made_up_jetson import SHAPE, TARGET, Jetson, make_jetson
 from tests.runtime.tensorrt import conftest
@@ -302,12 +303,17 @@ def test_wrong_results_of_either_stream_are_not_written(
 
 
 def test_what_a_board_built_runs_there_and_not_the_engines_of_another(
-    tested: tuple[Path, Jetson], make: Make, edge_trt: Command
-) -> None:
+    tested: tuple[Path, Jetson], make: Make, edge_trt: Command, tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
     """Both boards have the same GPU and TensorRT, so that either could run these engines."""
     bundle, _ = tested
+    model = tmp_path / "model"
+    model.write_bytes(b"AGX\0")
+    monkeypatch.setattr(choice, "MODEL", str(model))
     assert edge_trt("build", bundle).status == 0
     other = make(bundle, cores=2, board_tree="orin nx 16gb flashed as orin nano")
+    model.write_bytes(b"NX\0")
     other.function = "zeros"
     done = edge_trt("build", bundle)
     assert done.status == 1
@@ -316,6 +322,8 @@ def test_what_a_board_built_runs_there_and_not_the_engines_of_another(
     assert edge_trt("build", bundle).status == 0
     found = [(engine.target, engine.stream) for engine in engines(bundle)]
     assert found == [("orin-nx-16gb", 1), ("orin-nx-16gb", 2), (TARGET, 1), (TARGET, 2)]
+    made = [engine.details["built_on"] for engine in engines(bundle)]
+    assert made == ["NX", "NX", "AGX", "AGX"]
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import ctypes
+import os
 import signal
 import threading
 import time
@@ -23,6 +24,7 @@ from edge_trt.engines.tensorrt import (
     emit,
     load_flavour,
 )
+from edge_trt.engines.tensorrt.build import _builder
 from edge_trt.engines.tensorrt.flavours import network_flags
 from edge_trt.engines.tensorrt.interrupt import interrupts_to
 from edge_trt.errors import BuildError
@@ -363,3 +365,12 @@ def test_texts_are_cleaned():
     )
     assert clean(text) == "conv1: input has 3 channels"
     assert clean("plain words.") == "plain words"
+
+
+@pytest.mark.parametrize(
+    ("name", "threads"), [("tensorrt_rtx", len(os.sched_getaffinity(0))), ("tensorrt", 0)]
+)
+def test_all_cores_build_where_no_kernel_is_measured(name: Any, threads: int) -> None:
+    module: Any = types.SimpleNamespace(Builder=lambda log: types.SimpleNamespace(max_threads=0))
+    builder = _builder(Flavour(name, module, "11.4.0"), None)
+    assert builder.max_threads == threads

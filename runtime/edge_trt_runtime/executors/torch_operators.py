@@ -22,7 +22,7 @@ _BRINGS_OPERATORS = ("torchvision",)
 def load_program(torch: Any, file: str) -> Any:
     """Load what ``torch.export.save`` wrote."""
     with warnings.catch_warnings():
-        # Before 2.13 weights are mapped without the right to write, which nobody does.
+        # PyTorch 2.11 maps weights without the right to write, which nobody does.
         warnings.filterwarnings("ignore", message="The given buffer is not writable")
         return torch.export.load(file)
 

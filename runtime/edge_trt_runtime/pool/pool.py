@@ -5,10 +5,10 @@ from __future__ import annotations
 
 import os
 import threading
-from time import perf_counter
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from edge_trt_runtime.errors import EngineError
+from edge_trt_runtime.observing import observed
 from edge_trt_runtime.pool.queue import Queue
 
 if TYPE_CHECKING:
@@ -21,9 +21,10 @@ if TYPE_CHECKING:
     from edge_trt_runtime.bundle import OpenBundle
     from edge_trt_runtime.hybrid.memory import MemoryPlan
     from edge_trt_runtime.manifest import Manifest, Signature
+    from edge_trt_runtime.observing import Observer
     from edge_trt_runtime.pool.lanes import LaneInfo, OpenLane
     from edge_trt_runtime.selftest import SelfTestResult
-    from edge_trt_runtime.session import Input, Observer
+    from edge_trt_runtime.session import Input
     from edge_trt_runtime.streaming import Policy, Stream
 
 _MOST_AHEAD = 256
@@ -107,8 +108,13 @@ class Pool:
         Raises:
             EngineError: When the pool is closed, too.
         """
-        run = _Run(inputs, out, device_outputs)
-        return self._observed(run) if self._observers else self._run(run)
+        return self._told(_Run(inputs, out, device_outputs))
+
+    def _told(self, run: _Run, lane: OpenLane | None = None) -> dict[str, Any]:
+        """Run, and tell those who asked what it took."""
+        if self._observers:
+            return observed(self._observers, self._run, run, lane)
+        return self._run(run, lane)
 
     def _run(self, run: _Run, lane: OpenLane | None = None) -> dict[str, Any]:
         """Run in a lane, free or not, or else in the next one that is free."""
@@ -129,20 +135,6 @@ class Pool:
                 lane = None  # the bundle was exchanged for another one just then
             finally:
                 self._queue.give_back(taken, done=done)
-
-    def _observed(self, run: _Run, lane: OpenLane | None = None) -> dict[str, Any]:
-        """Run, and tell those who asked what it took."""
-        start = perf_counter()
-        error: BaseException | None = None
-        try:
-            return self._run(run, lane)
-        except BaseException as raised:
-            error = raised
-            raise
-        finally:
-            seconds = perf_counter() - start
-            for observer in self._observers:
-                observer(seconds, error)
 
     def observe(self, observer: Observer) -> None:
         """Call ``observer(seconds, error)`` after each run, its waiting for a lane included.
@@ -312,8 +304,7 @@ class Pool:
         with self._changing:
             self._check_open()
             workers = self._workers_for(sum(lane.room for lane in self._queue.lanes))
-            work = self._observed if self._observers else self._run
-            return workers.submit(work, run, lane)
+            return workers.submit(self._told, run, lane)
 
     def _workers_for(self, room: int) -> ThreadPoolExecutor:
         """Threads for as many runs at once; called with the lock."""
