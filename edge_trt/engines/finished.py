@@ -50,9 +50,8 @@ def details_of(
         details["timing_cache"] = result.timing_cache
     if gpu:
         details["compute_capability"] = gpu
-        if (
-            model := board_model()
-        ):  # others of this GPU can load it, and were not what it was tuned for
+        # Another board with this GPU can load it too, and is not what it was tuned for.
+        if model := board_model():
             details["built_on"] = model
     if result.placed is not None:
         if result.placed.layers:
